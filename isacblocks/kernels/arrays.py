@@ -1,0 +1,88 @@
+"""Checks at the door: what the public functions accept, and the one form in which kernels get it.
+
+Kernels take their inputs read-only and write only to ``out`` arrays. That is what makes them pure, and it also keeps
+numba from compiling each of them twice: a read-only array is another type to it than a writeable one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Complex = NDArray[np.complexfloating[Any, Any]]
+Float = NDArray[np.float64]
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned)."""
+    view = np.require(array, requirements=("C", "A")).view()
+    view.flags.writeable = False
+    return view
+
+
+def real_view(array: Complex) -> NDArray[Any]:
+    """The same numbers as pairs of reals: complex (..., S) -> real (..., 2 S), read-only."""
+    flat = np.require(array, requirements=("C", "A"))
+    return frozen(flat.view(np.float32 if flat.dtype == np.complex64 else np.float64))
+
+
+def _finite(name: str, array: NDArray[Any]) -> None:
+    # The sum is finite exactly where all terms are (up to overflow of the sum itself, checked the long way).
+    if not np.isfinite(array.sum()) and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        raise ValueError(
+            f"{name}: all values must be finite, {len(bad)} of {array.size} are NaN or infinite, "
+            f"the first at index {tuple(int(i) for i in bad[0])}"
+        )
+
+
+def complex_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Complex:
+    """`value` as complex64 (kept) or complex128 (everything else), checked to be finite, not empty and of `shape`.
+
+    A string in `shape` stands for any size of at least one. Raises ValueError naming the argument.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "cfiu" or array.dtype.itemsize > 16:
+        raise ValueError(f"{name}: expected complex64 or complex128, got {array.dtype}")
+    if array.dtype not in (np.complex64, np.complex128):
+        array = array.astype(np.complex64 if array.dtype == np.float32 else np.complex128)
+    _shape(name, array, shape)
+    _finite(name, array)
+    return array
+
+
+def real_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Float:
+    """`value` as float64, checked to be finite, not empty and of `shape`. Raises ValueError naming the argument."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
+    array = array.astype(np.float64)
+    _shape(name, array, shape)
+    _finite(name, array)
+    return array
+
+
+def grid(name: str, value: ArrayLike, frames: int) -> Float:
+    """A grid of angles or delays: (n,) shared by all frames or (F, n), returned as float64 (1, n) or (F, n)."""
+    array = np.asarray(value)
+    if array.ndim == 2 and array.shape[0] not in (1, frames):
+        raise ValueError(
+            f"{name}: expected shape (n,) for all frames or ({frames}, n) for each of them, got {array.shape}"
+        )
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name}: expected shape (n,) or ({frames}, n), got {array.shape}")
+    checked = real_array(name, array, ("n",) if array.ndim == 1 else ("F", "n"))
+    return checked[None, :] if checked.ndim == 1 else checked
+
+
+def _shape(name: str, array: NDArray[Any], shape: tuple[int | str, ...]) -> None:
+    wanted = "(" + ", ".join(str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
+    fits = array.ndim == len(shape) and all(
+        have == want if isinstance(want, int) else have > 0 for have, want in zip(array.shape, shape, strict=True)
+    )
+    if array.size == 0:
+        raise ValueError(f"{name}: must not be empty, expected shape {wanted}, got {array.shape}")
+    if not fits:
+        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")

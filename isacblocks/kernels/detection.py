@@ -1,0 +1,201 @@
+"""The detector: channel gain (21), the MAPRT statistic (20)-(25), its threshold in closed form, P(target | frame).
+
+The normalised statistic is T = |s|^2 / (N ||x||^2 N0), with ||x||^2 = S for unit-modulus symbols: exponential with mean
+one at a single point of the map when no target is present. Over a search window the map is a smooth random field, and the
+chance that it rises above eta anywhere is counted with the expected Euler characteristic of the field's excursion set:
+
+    P_fa = 1 - exp(-P),  P = e^-h [1 + (L1 + L2) sqrt(h / pi) + L1 L2 (2 h - 1) / (2 pi)]
+
+L1, L2 are the extents of the window measured in the field's own unit, the standard deviation over the elements (over the
+subcarriers) of the phase that the search sweeps: L1 = sqrt((N^2 - 1) / 12) |2 pi d Delta sin theta| for the uniform linear
+array, L2 = sqrt((S^2 - 1) / 12) 2 pi Delta_f Delta tau. h = eta for a continuous search; on a grid the field is seen a
+little below its maximum, h = eta (1 + (L1 / (n1 - 1))^2 / 12 + (L2 / (n2 - 1))^2 / 12). Derived in docs/maths.md.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isacblocks.kernels.arrays import Float, frozen, grid, real_array
+from isacblocks.kernels.jit import jit
+from isacblocks.radar import OfdmRadar
+
+_LOWEST = 0.5  # below this h the count of excursions means nothing any more
+_HIGHEST = 700.0  # exp(-700) is the smallest double
+
+
+@jit
+def excursions(h: float, extent_1: float, extent_2: float) -> float:
+    """P: the expected Euler characteristic of {field >= h} over a window of the given extents."""
+    edges = (extent_1 + extent_2) * math.sqrt(h / math.pi)
+    inside = extent_1 * extent_2 * (2.0 * h - 1.0) / (2.0 * math.pi)
+    return math.exp(-h) * (1.0 + edges + inside)
+
+
+@jit
+def straddle(extent_1: float, extent_2: float, n_1: int, n_2: int) -> float:
+    """1 + the mean relative loss of the maximum seen on a grid of n_1 x n_2 points; 1 where n = 0 says continuous."""
+    total = 1.0
+    if n_1 > 1:
+        total += (extent_1 / (n_1 - 1)) ** 2 / 12.0
+    if n_2 > 1:
+        total += (extent_2 / (n_2 - 1)) ** 2 / 12.0
+    return total
+
+
+@jit
+def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int, out: Float) -> None:
+    """The threshold on T for every window, by bisection; extents (F,), `out` (F,); nan where p_fa is out of reach."""
+    wanted = -math.log1p(-p_fa)
+    for f in range(out.shape[0]):
+        low, high = _LOWEST, _HIGHEST
+        if excursions(low, extent_1[f], extent_2[f]) < wanted:
+            out[f] = math.nan
+            continue
+        while high - low > 1e-13 * high:
+            middle = 0.5 * (low + high)
+            if middle <= low or middle >= high:
+                break
+            if excursions(middle, extent_1[f], extent_2[f]) > wanted:
+                low = middle
+            else:
+                high = middle
+        out[f] = 0.5 * (low + high) / straddle(extent_1[f], extent_2[f], n_1, n_2)
+
+
+def angle_extent(theta_min: Float, theta_max: Float, radar: OfdmRadar) -> Float:
+    """L1 of angle windows, shapes (F,): the integral over the window of the standard deviation of d phase_n / d theta.
+
+    Closed form for the uniform linear array, Simpson's rule for any other.
+    """
+    if radar.uniform_linear:
+        spread = math.sqrt((radar.antennas**2 - 1) / 12)
+        sweep = 2 * math.pi * radar.element_spacing * (np.sin(theta_max) - np.sin(theta_min))
+        return np.asarray(spread * np.abs(sweep))
+    nodes = np.linspace(0.0, 1.0, 65)
+    weights = np.full(65, 2.0)
+    weights[1::2] = 4.0
+    weights[[0, -1]] = 1.0
+    angles = theta_min[:, None] + (theta_max - theta_min)[:, None] * nodes
+    x, y = radar.positions[:, 0], radar.positions[:, 1]
+    slope = 2 * math.pi * (np.cos(angles)[..., None] * y - np.sin(angles)[..., None] * x)
+    return np.asarray(np.abs(theta_max - theta_min) * (slope.std(axis=-1) @ weights) / weights.sum())
+
+
+def delay_extent(tau_min: Float, tau_max: Float, radar: OfdmRadar) -> Float:
+    """L2 of delay windows, shapes (F,)."""
+    spread = math.sqrt((radar.subcarriers**2 - 1) / 12)
+    return np.asarray(spread * 2 * math.pi * radar.subcarrier_spacing * np.abs(tau_max - tau_min))
+
+
+def window_thresholds(
+    p_fa: float, extent_1: Float, extent_2: Float, n_theta: int, n_tau: int
+) -> Float:
+    """Thresholds on T for windows of the given extents (F,); n = 0 for a search off the grid."""
+    out = np.empty(extent_1.shape[0])
+    thresholds(p_fa, frozen(extent_1), frozen(extent_2), n_theta, n_tau, out)
+    if np.isnan(out).any():
+        raise ValueError(
+            f"p_fa: {p_fa!r} is too high for so small a search window, where the closed form does not hold; take a lower "
+            "false-alarm probability or a wider window"
+        )
+    return out
+
+
+def _windows(theta: ArrayLike, tau: ArrayLike, radar: OfdmRadar) -> tuple[Float, Float, int, int, bool]:
+    frames = max((np.shape(g)[0] for g in (theta, tau) if np.ndim(g) == 2), default=1)
+    angles, delays = grid("theta", theta, frames), grid("tau", tau, frames)
+    one = np.ndim(theta) == 1 and np.ndim(tau) == 1
+    extent_1 = np.broadcast_to(angle_extent(angles[:, 0], angles[:, -1], radar), (frames,))
+    extent_2 = np.broadcast_to(delay_extent(delays[:, 0], delays[:, -1], radar), (frames,))
+    return extent_1, extent_2, angles.shape[1], delays.shape[1], one
+
+
+def detection_threshold(
+    p_fa: float, radar: OfdmRadar, theta: ArrayLike, tau: ArrayLike, refine: bool = False
+) -> float | Float:
+    """The threshold on T = |s|^2 / (N S N0) for a false-alarm probability, in closed form (see the module).
+
+    theta, tau: the search grids as for :func:`~isacblocks.angle_delay_map`; refine: the peak is refined off the grid.
+    Returns a float for shared grids, an array (F,) for grids per frame. Raises ValueError for p_fa outside (0, 1) or for bad
+    grids, naming the argument.
+    """
+    if not (isinstance(p_fa, int | float) and 0 < p_fa < 1):
+        raise ValueError(f"p_fa: expected a probability between 0 and 1, got {p_fa!r}")
+    extent_1, extent_2, n_theta, n_tau, one = _windows(theta, tau, radar)
+    out = window_thresholds(float(p_fa), extent_1, extent_2, 0 if refine else n_theta, 0 if refine else n_tau)
+    return float(out[0]) if one else out
+
+
+def false_alarm_probability(
+    threshold: ArrayLike, radar: OfdmRadar, theta: ArrayLike, tau: ArrayLike, refine: bool = False
+) -> float | Float:
+    """The false-alarm probability of a threshold on T: the inverse of :func:`detection_threshold`.
+
+    threshold: a number, or (F,) with grids per frame. Raises ValueError for a threshold that is not positive and finite.
+    """
+    levels = real_array("threshold", np.atleast_1d(np.asarray(threshold)), ("F",))
+    if (levels <= 0).any():
+        raise ValueError(f"threshold: expected positive values, got {levels.min()!r}")
+    extent_1, extent_2, n_theta, n_tau, one = _windows(theta, tau, radar)
+    if levels.shape[0] not in (1, extent_1.shape[0]) and extent_1.shape[0] != 1:
+        raise ValueError(f"threshold: expected one value or {extent_1.shape[0]}, got {levels.shape[0]}")
+    steps_1, steps_2 = (extent_1 / max(n_theta - 1, 1), extent_2 / max(n_tau - 1, 1)) if not refine else (0.0, 0.0)
+    h = levels * (1 + np.square(steps_1) / 12 + np.square(steps_2) / 12)
+    inside = extent_1 * extent_2 * (2 * h - 1) / (2 * np.pi)
+    count = np.exp(-h) * (1 + (extent_1 + extent_2) * np.sqrt(h / np.pi) + np.maximum(inside, 0.0))
+    out = -np.expm1(-count)
+    return float(out[0]) if one and np.ndim(threshold) == 0 else np.asarray(out)
+
+
+def gain_estimate(
+    correlation: NDArray[np.complex128], symbol_energy: Float, antennas: int, noise_to_gain: float
+) -> NDArray[np.complex128]:
+    """gamma_hat = s / (N ||x||^2 + N0 / sigma_gamma^2), eq. (21), shape (F,)."""
+    return np.asarray(correlation / (antennas * symbol_energy + noise_to_gain))
+
+
+def maprt_statistic(
+    statistic: Float, symbol_energy: Float, antennas: int, noise_to_gain: float, noise_power: float = 1.0
+) -> Float:
+    """The log MAP ratio (20) at its maximum, |s|^2 / (N0 (N ||x||^2 + N0 / sigma_gamma^2)), shape (F,).
+
+    The printed eq. (22) leaves out the factor 1 / N0 that (20) carries; see docs/maths.md.
+    """
+    return np.asarray(statistic / (noise_power * (antennas * symbol_energy + noise_to_gain)))
+
+
+@jit
+def evidence(level: float, extent_1: float, extent_2: float, snr: float) -> float:
+    """log A: the log likelihood ratio of target against none, mean over the prior window around one peak of level T.
+
+    At one point the ratio is exp(rho T) / (1 + SNR), rho = SNR / (1 + SNR). Around the peak T falls off as a parabola, so
+    the mean over the window is Laplace's: each dimension contributes sqrt(pi / (rho T)) / L, at most 1.
+    """
+    rho = snr / (1.0 + snr)
+    width = math.sqrt(math.pi / max(rho * level, 1e-30))
+    first = min(1.0, width / max(extent_1, 1e-30))
+    second = min(1.0, width / max(extent_2, 1e-30))
+    return rho * level + math.log(first * second) - math.log1p(snr)
+
+
+@jit
+def logistic(log_odds: float) -> float:
+    """1 / (1 + exp(-x)) without overflow."""
+    if log_odds >= 0.0:
+        return 1.0 / (1.0 + math.exp(-log_odds))
+    odds = math.exp(log_odds)
+    return odds / (1.0 + odds)
+
+
+@jit
+def target_probabilities(
+    level: Float, extent_1: Float, extent_2: Float, snr: float, prior: float, out: Float
+) -> None:
+    """P(t = 1 | frame) = pi A / (pi A + 1 - pi) from the peaks' normalised levels T, all shapes (F,)."""
+    offset = math.log(prior) - math.log1p(-prior)
+    for f in range(level.shape[0]):
+        out[f] = logistic(evidence(level[f], extent_1[f], extent_2[f], snr) + offset)

@@ -1,0 +1,122 @@
+"""One compiler decorator for every kernel, and the cache that keeps its results.
+
+Flags, explained once:
+
+- ``nogil``: kernels run beside each other in threads; none touches a Python object.
+- ``error_model="numpy"``: a division by zero gives inf or nan as in numpy, without a branch in every loop.
+- ``fastmath``: sums may be reassociated (that is what lets LLVM use vector registers), products and sums fused, signed
+  zeros ignored. NaN and infinity keep their meaning: kernels must be able to recognise a broken sample.
+- ``cache``: on disk, in a directory whose name is a digest of the sources of all kernels and of the compiler's versions.
+  Numba's own key knows only the file of the function itself, so that an edit in a kernel called from another file would
+  leave a stale, wrong result behind; the digest makes that impossible.
+
+Set ISACBLOCKS_CACHE to move the cache. With NUMBA_DISABLE_JIT=1 the kernels are plain Python functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, cast
+
+import llvmlite
+import numba
+from numba import config
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+_KEPT_VERSIONS = 4  # compiled versions kept side by side: old checkouts stay quick, the disk does not fill
+
+
+@cache
+def source_digest() -> str:
+    """Digest of every kernel source, of this Python and of the compiler: equal digests mean equal machine code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    for text in (numba.__version__, llvmlite.__version__, platform.python_version(), platform.machine()):
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def _private_directory(path: Path) -> bool:
+    """Create `path` for this user alone and say whether files can be written there."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.stat().st_uid != os.getuid():
+            return False
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError:
+        return False
+
+
+def _prune(root: Path, keep: Path) -> None:
+    """Remove the oldest compiled versions; another process may be doing the same."""
+    try:
+        versions = [p for p in root.iterdir() if p.is_dir() and p != keep]
+        versions.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    except OSError:
+        return
+    for old in versions[_KEPT_VERSIONS - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@cache
+def cache_directory() -> Path:
+    """The directory that holds this version's machine code, created on first use with mode 0700.
+
+    The first writable one of $ISACBLOCKS_CACHE, the user's cache directory and a private directory under the system's
+    temporary one. Numba's cache files are loaded as code, so a directory that belongs to someone else is refused.
+    """
+    roots = []
+    if os.environ.get("ISACBLOCKS_CACHE"):
+        roots.append(Path(os.environ["ISACBLOCKS_CACHE"]))
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    roots += [Path(home) / "isacblocks", Path(tempfile.gettempdir()) / f"isacblocks-{os.getuid()}"]
+    for root in roots:
+        path = root / source_digest()
+        if _private_directory(root) and _private_directory(path):
+            _prune(root, path)
+            return path
+    raise OSError(
+        "no directory for compiled kernels: tried "
+        + ", ".join(str(r) for r in roots)
+        + "; set ISACBLOCKS_CACHE to a writable directory of your own"
+    )
+
+
+def jit(function: F) -> F:
+    """Compile a pure function on arrays; see the module's docstring for what the flags mean."""
+    if config.DISABLE_JIT:
+        return function
+    elsewhere = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_directory())  # read by numba while it decorates, and only then
+    try:
+        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)(function)
+    finally:
+        config.CACHE_DIR = elsewhere
+    return cast(F, compiled)
+
+
+def _stamp() -> Path:
+    return cache_directory() / "warm"
+
+
+def is_warm() -> bool:
+    """True where a finished warm-up of exactly this version is on disk, so that nothing has to be compiled."""
+    return bool(config.DISABLE_JIT) or _stamp().exists()
+
+
+def mark_warm() -> None:
+    """Note that every kernel of this version is on disk."""
+    if not config.DISABLE_JIT:
+        _stamp().touch()
