@@ -1,0 +1,107 @@
+"""Values that blocks are made of, as bytes: settings, state, control messages, checkpoints. MessagePack, never pickle.
+
+Beside what MessagePack knows there are numpy arrays, complex numbers and, where the reader trusts the writer because it
+is the same program in another process, frozen dataclasses such as OfdmRadar, named by module and class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from isacblocks.stream.errors import StreamError
+from isacblocks.stream.spec import DTYPES
+
+_ARRAY, _COMPLEX, _DATACLASS = 1, 2, 3
+
+
+class _Array(msgspec.Struct, array_like=True):
+    dtype: str
+    shape: list[int]
+    data: bytes
+
+
+class _Instance(msgspec.Struct, array_like=True):
+    module: str
+    name: str
+    values: bytes
+
+
+def _enc_hook(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.dtype.name not in DTYPES:
+            raise StreamError(f"an array of {value.dtype} cannot be sent or stored; expected one of {sorted(DTYPES)}")
+        array = _Array(value.dtype.name, list(value.shape), value.astype(value.dtype.newbyteorder("<")).tobytes())
+        return msgspec.msgpack.Ext(_ARRAY, msgspec.msgpack.encode(array))
+    if isinstance(value, complex):
+        return msgspec.msgpack.Ext(_COMPLEX, np.array([value], "<c16").tobytes())
+    if isinstance(value, np.generic):
+        return value.item()
+    raise StreamError(
+        f"a {type(value).__module__}.{type(value).__qualname__} cannot be sent to another process or stored; "
+        "use numbers, strings, lists, dictionaries, numpy arrays and frozen dataclasses"
+    )
+
+
+def _prepare(value: Any) -> Any:
+    """Dataclasses become extensions before msgspec would turn them into plain dictionaries."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _prepare(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        kind = type(value)
+        return msgspec.msgpack.Ext(
+            _DATACLASS, msgspec.msgpack.encode(_Instance(kind.__module__, kind.__qualname__, encode(fields)))
+        )
+    if isinstance(value, dict):
+        return {key: _prepare(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_prepare(item) for item in value]
+    return value
+
+
+def encode(value: Any) -> bytes:
+    """The value as bytes. Raises StreamError naming a type that cannot be encoded."""
+    return msgspec.msgpack.encode(_prepare(value), enc_hook=_enc_hook)
+
+
+def _decoder(trusted: bool) -> Any:
+    def ext_hook(code: int, data: memoryview) -> Any:
+        if code == _ARRAY:
+            array = msgspec.msgpack.decode(data, type=_Array)
+            if array.dtype not in DTYPES or any(n < 0 for n in array.shape):
+                raise StreamError(f"not an array of a known type: {array.dtype} {array.shape}")
+            return np.frombuffer(array.data, np.dtype(array.dtype)).reshape(array.shape).copy()
+        if code == _COMPLEX:
+            return complex(np.frombuffer(data, "<c16")[0])
+        if code == _DATACLASS and trusted:
+            instance = msgspec.msgpack.decode(data, type=_Instance)
+            kind: Any = importlib.import_module(instance.module)
+            for part in instance.name.split("."):
+                kind = getattr(kind, part)
+            if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+                raise StreamError(f"{instance.module}:{instance.name} is not a dataclass")
+            values = decode(instance.values, trusted=True)
+            hints = {f.name: f for f in dataclasses.fields(kind)}
+            return kind(**{k: _tuples(v) if k in hints else v for k, v in values.items()})
+        raise StreamError(f"unknown extension {code}")
+
+    return ext_hook
+
+
+def _tuples(value: Any) -> Any:
+    """Frozen dataclasses hold tuples; MessagePack gives lists back."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def decode(data: bytes | memoryview, *, trusted: bool = False) -> Any:
+    """The value that :func:`encode` made. Raises StreamError for bytes that are something else.
+
+    trusted: allow dataclasses, whose modules are imported; only for bytes from a process of our own.
+    """
+    try:
+        return msgspec.msgpack.decode(data, ext_hook=_decoder(trusted))
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, TypeError) as error:
+        raise StreamError(f"not a stored value: {error}") from error

@@ -1,0 +1,124 @@
+"""What the runner and the workers of a flowgraph say to each other, beside the streams."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.spec import Layout
+
+# What one worker is to do
+
+
+class InletSpec(msgspec.Struct, frozen=True):
+    """An input port and the edge that leads to it."""
+
+    port: str
+    edge: EdgeSpec
+    layout: Layout
+
+
+class OutletSpec(msgspec.Struct, frozen=True):
+    """An output port, where it is to be bound, and the edges that leave it."""
+
+    port: str
+    bind: str
+    layout: Layout
+    edges: list[EdgeSpec]
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """Everything one worker has to know about its place in the flowgraph."""
+
+    name: str
+    control: str  # endpoint of the runner's control socket
+    inlets: list[InletSpec]
+    outlets: list[OutletSpec]
+    epoch: int
+    limit: int | None = None  # items, for sources
+    checkpoint: str | None = None  # directory
+    checkpoint_every: int = 0  # messages
+    resume: int | None = None  # message number of the cut to resume from
+
+
+# Worker to runner
+
+
+class Bound(msgspec.Struct, frozen=True, tag=True):
+    """The output ports are bound; their endpoints by name."""
+
+    endpoints: dict[str, str]
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """start() is done."""
+
+
+class BlockStatus(msgspec.Struct, frozen=True, tag=True):
+    """How a block is getting on; totals since the start."""
+
+    phase: str = "starting"
+    items_in: int = 0
+    items_out: int = 0
+    messages: int = 0
+    work_seconds: float = 0.0  # inside process()
+    wall_seconds: float = 0.0
+    bad_messages: int = 0
+    strangers: int = 0
+    readings: dict[str, float] = {}  # noqa: RUF012 - msgspec copies defaults
+    edges: list[EdgeCount] = []  # noqa: RUF012 - those that leave this block
+
+
+class Saved(msgspec.Struct, frozen=True, tag=True):
+    """The block's part of the cut after `message` is on disk."""
+
+    message: int
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The block raised."""
+
+    where: str
+    cause: str
+    trace: str
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """Everything has been processed and acknowledged. state: the block's final state, encoded."""
+
+    state: bytes
+    status: BlockStatus
+
+
+# Runner to worker
+
+
+class Connect(msgspec.Struct, frozen=True, tag=True):
+    """Where the senders of the input ports are, by port."""
+
+    endpoints: dict[str, str]
+
+
+class Go(msgspec.Struct, frozen=True, tag=True):
+    """All blocks are ready."""
+
+
+class Change(msgspec.Struct, frozen=True, tag=True):
+    """Set a setting between two messages. value: encoded."""
+
+    setting: str
+    value: bytes
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End now, whatever is on its way."""
+
+
+Report: TypeAlias = Bound | Ready | BlockStatus | Saved | Failed | Finished
+Order: TypeAlias = Connect | Go | Change | Stop
+
+encode = msgspec.msgpack.Encoder().encode
+decode_report = msgspec.msgpack.Decoder(Report).decode
+decode_order = msgspec.msgpack.Decoder(Order).decode

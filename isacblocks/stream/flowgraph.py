@@ -1,0 +1,230 @@
+"""A flowgraph: which port leads to which, and then run it, in threads, in processes or over tcp, without a change in any block.
+
+    fg = Flowgraph("online calibration")
+    fg.connect(source, channel, image, detector, calibrator)
+    fg.feedback(calibrator.kappa, image.kappa, lag=2)
+    fg.run(items=4096, placement="processes")
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from isacblocks.stream.block import Block, In, Out, Port, Source
+from isacblocks.stream.errors import WiringError
+from isacblocks.stream.link import POLICIES, EdgeSpec
+from isacblocks.stream.runner import PLACEMENTS, Plan, Runner, Status
+from isacblocks.stream.spec import ANY, mismatch
+
+_VIEW_INTERVAL = 0.1  # seconds between calls of a view
+
+
+class _Edge:
+    def __init__(self, sender: Port, receiver: Port, spec: EdgeSpec) -> None:
+        self.sender = sender
+        self.receiver = receiver
+        self.spec = spec
+
+
+class Flowgraph:
+    """Blocks and the edges between them. ``with`` it, and it is stopped at the end whatever happens."""
+
+    def __init__(self, name: str = "flowgraph") -> None:
+        self.name = name
+        self.blocks: dict[str, Block] = {}
+        self._edges: list[_Edge] = []
+        self._runner: Runner | None = None
+
+    # Drawing
+
+    def connect(
+        self, *chain: Block | Port, policy: str = "block", depth: int = 4, budget: int = 64 << 20
+    ) -> None:
+        """Connect blocks or ports, each to the next one; of a block, its first output and its first input are meant.
+
+        policy: "block" (lossless: the sender waits), "drop-oldest" or "latest" (the receiver may miss items, which are
+        counted); depth: messages on their way, or in the queue of a lossy edge; budget: bytes of the same.
+        Raises WiringError naming both ports where they do not fit.
+        """
+        if len(chain) < 2:
+            raise WiringError("connect() takes at least two blocks or ports")
+        for left, right in zip(chain[:-1], chain[1:], strict=True):
+            self._link(self._port(left, Out), self._port(right, In), policy, depth, budget, False, None)
+
+    def feedback(self, sender: Port, receiver: Port, lag: int | None = 1, depth: int | None = None) -> None:
+        """Lead an output back to an optional input of a block further up.
+
+        lag: what the sender makes of message n is in force from message n + lag on, wherever the blocks run, so that a
+        seeded run gives the same bits everywhere; None: the latest there is, for live use.
+        """
+        if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int) or lag < 1):
+            raise WiringError(f"feedback: lag must be a number of messages of at least 1, or None, got {lag!r}")
+        into = self._port(receiver, In)
+        if not (isinstance(into.spec, In) and into.spec.optional):
+            raise WiringError(f"{into}: a feedback may only lead to an optional input: its first messages have none")
+        policy = "latest" if lag is None else "block"
+        self._link(self._port(sender, Out), into, policy, depth or (lag or 1) + 2, 64 << 20, True, lag)
+
+    def _port(self, end: Block | Port, kind: type[In] | type[Out]) -> Port:
+        if isinstance(end, Block):
+            names = list(end.inputs() if kind is In else end.outputs())
+            if not names:
+                raise WiringError(f"{end.label} has no {'input' if kind is In else 'output'} port")
+            end = end.ports[names[0]]
+        if not isinstance(end, Port):
+            raise WiringError(f"expected a block or one of its ports, got {end!r}")
+        if not isinstance(end.spec, kind):
+            raise WiringError(f"{end}: expected an {'input' if kind is In else 'output'} port")
+        self._add(end.block)
+        return end
+
+    def _add(self, block: Block) -> None:
+        if any(block is known for known in self.blocks.values()):
+            return
+        base = block.name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(block).__name__).lower()
+        name, number = base, 2
+        while name in self.blocks:
+            if block.name:
+                raise WiringError(f"two blocks are named {block.name!r}")
+            name, number = f"{base}_{number}", number + 1
+        block.name = name
+        self.blocks[name] = block
+
+    def _link(
+        self, sender: Port, receiver: Port, policy: str, depth: int, budget: int, feedback: bool, lag: int | None
+    ) -> None:
+        if policy not in POLICIES:
+            raise WiringError(f"{sender} to {receiver}: policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+        if depth < 1 or budget < 1:
+            raise WiringError(f"{sender} to {receiver}: depth and budget must be at least 1, got {depth} and {budget}")
+        if any(edge.receiver is receiver for edge in self._edges):
+            raise WiringError(f"{receiver} is connected already; an input takes one stream")
+        if receiver.spec.record is not ANY:
+            reason = mismatch(sender.layout, receiver.layout)
+            if reason:
+                raise WiringError(f"cannot connect {sender} to {receiver}: {reason}")
+        receiver.adopt(sender.layout)
+        edge = EdgeSpec(
+            f"{sender}", f"{receiver}", secrets.token_bytes(16), policy, depth, budget, feedback, lag
+        )
+        self._edges.append(_Edge(sender, receiver, edge))
+
+    def edges(self) -> list[EdgeSpec]:
+        """The edges in the order in which they were drawn."""
+        return [edge.spec for edge in self._edges]
+
+    def check(self) -> None:
+        """See whether what is drawn can run. Raises WiringError saying what is missing."""
+        if not self.blocks:
+            raise WiringError(f"{self.name}: nothing is connected")
+        taken = {id(edge.receiver) for edge in self._edges}
+        data = {id(edge.receiver) for edge in self._edges if not edge.spec.feedback}
+        for block in self.blocks.values():
+            for name, port in block.inputs().items():
+                if not port.optional and id(block.ports[name]) not in taken:
+                    raise WiringError(f"{block.label}.{name} is not connected, and the block cannot do without it")
+            if not isinstance(block, Source) and not any(id(block.ports[name]) in data for name in block.inputs()):
+                raise WiringError(f"{block.label}: nothing leads to it but feedback; one input must be connected forward")
+        self._check_loops()
+
+    def _check_loops(self) -> None:
+        ahead = {
+            name: {e.receiver.block.label for e in self._edges if e.sender.block is block and not e.spec.feedback}
+            for name, block in self.blocks.items()
+        }
+        while ahead:
+            ends = [name for name, following in ahead.items() if not following & ahead.keys()]
+            if not ends:
+                raise WiringError(f"a loop through {', '.join(ahead)}: close it with feedback() instead of connect()")
+            for name in ends:
+                del ahead[name]
+
+    # Running
+
+    def start(
+        self,
+        items: int | None = None,
+        *,
+        placement: str = "threads",
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 256,
+    ) -> None:
+        """Start and return at once; see :meth:`run` for the arguments."""
+        if self._runner is not None and not self._runner.wait(0):
+            raise WiringError(f"{self.name} is running already")
+        if placement not in PLACEMENTS:
+            raise WiringError(f"placement: expected one of {', '.join(PLACEMENTS)}, got {placement!r}")
+        if items is not None and items < 1:
+            raise WiringError(f"items: expected at least 1, got {items!r}")
+        self.check()
+        edges = [
+            (e.sender.block.label, e.sender.name, e.receiver.block.label, e.receiver.name, e.spec) for e in self._edges
+        ]
+        where = None if checkpoint is None else Path(checkpoint)
+        every = checkpoint_every if where is not None else 0
+        self._runner = Runner(Plan(self.name, dict(self.blocks), edges, placement, items, where, every))
+        self._runner.start()
+
+    def run(
+        self,
+        items: int | None = None,
+        *,
+        placement: str = "threads",
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 256,
+        view: Callable[[Status], None] | None = None,
+    ) -> Status:
+        """Run to the end of the stream and return the final status; afterwards the blocks hold their final state.
+
+        items: how many every source makes, None for as many as there are; placement: "threads" (inproc), "processes" (ipc)
+        or "tcp" (processes, tcp on loopback), all with the same result; checkpoint: a directory for checkpoints every
+        `checkpoint_every` messages, from which a run that was cut off goes on; view: called with the status ten times a
+        second. Raises BlockError where a block raises or its process dies. On Ctrl-C everything is ended and
+        KeyboardInterrupt goes on.
+        """
+        self.start(items, placement=placement, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+        try:
+            while not self.wait(_VIEW_INTERVAL):
+                if view is not None:
+                    view(self.status)
+        finally:
+            self.stop()
+        status = self.status
+        if view is not None:
+            view(status)
+        self._raise()
+        return status
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the flowgraph has ended, or `timeout` seconds; True where it has."""
+        return True if self._runner is None else self._runner.wait(timeout)
+
+    def stop(self) -> None:
+        """End the flowgraph, whatever it is doing, within a second. Does nothing where it has ended."""
+        if self._runner is not None:
+            self._runner.stop()
+
+    @property
+    def status(self) -> Status:
+        """How every block and every edge is getting on."""
+        if self._runner is None:
+            return Status("not started", 0.0, {})
+        return self._runner.status
+
+    def _raise(self) -> None:
+        if self._runner is not None and self._runner.error is not None:
+            raise self._runner.error
+
+    def __enter__(self) -> Flowgraph:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if error is None:
+            self._raise()

@@ -1,0 +1,257 @@
+"""Blocks in processes of their own: a nursery process imports everything once and forks a child per block.
+
+Forking from the user's program would copy its threads' locks; starting a fresh interpreter per block would import numpy
+and numba once per block. So one fresh, single-threaded interpreter, the nursery, is started, told over a socket pair which
+workers to make, and forks them in milliseconds. It outlives none of its relatives: when the program that started it is
+gone, however it went, the socket closes and the nursery kills its children and removes their directory; when the nursery
+itself dies, the kernel kills the children (PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import logging
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from isacblocks.stream.block import MAIN
+from isacblocks.stream.control import WorkerSpec
+from isacblocks.stream.errors import PlacementError
+
+_LENGTH = struct.Struct("<I")
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Setup(msgspec.Struct):
+    """The first message to the nursery: what to import before it forks."""
+
+    modules: list[str]
+    main: str | None  # the script that was run, where blocks are defined in it
+    directory: str  # removed when the program is gone
+    log_level: int
+
+
+class Birth(msgspec.Struct):
+    """Make a worker. block: its description."""
+
+    spec: WorkerSpec
+    block: bytes
+
+
+class Death(msgspec.Struct):
+    """From the nursery: a worker's process has ended. status: as of os.waitpid; block "" is the nursery's own trouble."""
+
+    block: str
+    status: int
+    text: str = ""
+
+
+def _send(sock: socket.socket, data: bytes) -> None:
+    sock.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def _receive(sock: socket.socket) -> bytes | None:
+    head = _exactly(sock, _LENGTH.size)
+    return None if head is None else _exactly(sock, _LENGTH.unpack(head)[0])
+
+
+def _exactly(sock: socket.socket, count: int) -> bytes | None:
+    data = b""
+    while len(data) < count:
+        part = sock.recv(min(count - len(data), 1 << 20))
+        if not part:
+            return None
+        data += part
+    return data
+
+
+class Nursery:
+    """The program's end: start it, ask for workers, hear of their deaths, end it."""
+
+    def __init__(self, setup: Setup) -> None:
+        ours, theirs = socket.socketpair()
+        environment = dict(os.environ)
+        for name in _ONE_THREAD:  # parallelism is between blocks
+            environment.setdefault(name, "1")
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "isacblocks.stream.nursery", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                start_new_session=True,  # a Ctrl-C in the terminal is the program's business
+            )
+        except OSError as error:
+            raise PlacementError(f"no process for the blocks can be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+        self.socket = ours
+        _send(ours, msgspec.msgpack.encode(setup))
+
+    def bear(self, spec: WorkerSpec, block: bytes) -> None:
+        """Fork a worker."""
+        try:
+            _send(self.socket, msgspec.msgpack.encode(Birth(spec, block)))
+        except OSError as error:
+            raise PlacementError(f"the process that starts the blocks is gone: {error.strerror}") from error
+
+    def deaths(self) -> list[Death]:
+        """What has been reported since the last call; never waits."""
+        found = []
+        while True:
+            readable = selectors.DefaultSelector()
+            readable.register(self.socket, selectors.EVENT_READ)
+            ready = readable.select(0)
+            readable.close()
+            if not ready:
+                return found
+            data = _receive(self.socket)
+            if data is None:
+                status = self._process.wait()
+                found.append(Death("", status, f"the process that starts the blocks ended with status {status}"))
+                return found
+            found.append(msgspec.msgpack.decode(data, type=Death))
+
+    def end(self) -> None:
+        """Kill whatever is left and wait for the nursery to be gone."""
+        self.socket.close()  # the nursery's sign to kill its children and end
+        try:
+            self._process.wait(0.4)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the kernel takes the children with it
+            self._process.wait()
+
+
+# The nursery's own side
+
+
+def _die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends (Linux; elsewhere the closed socket has to do)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _import_main(path: str) -> None:
+    """Import the user's script under another name, so that its `if __name__ == "__main__"` part does not run."""
+    spec = importlib.util.spec_from_file_location(MAIN, path)
+    if spec is None or spec.loader is None:
+        raise PlacementError(f"{path} cannot be imported, but blocks are defined in it")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MAIN] = module
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    spec.loader.exec_module(module)
+
+
+def _work(birth: Birth) -> int:
+    """The life of a child."""
+    import zmq
+
+    from isacblocks.stream.block import create
+    from isacblocks.stream.worker import Worker
+
+    context: Any = zmq.Context()
+    worker = Worker(create(birth.block), birth.spec, context)
+    worker.run()
+    context.destroy(linger=200)
+    return 0
+
+
+def _fork(birth: Birth, sock: socket.socket, parent: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        _die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)  # it died in between
+        sock.close()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        status = _work(birth)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _reap(children: dict[int, str], sock: socket.socket) -> None:
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        name = children.pop(pid, None)
+        if name is not None:
+            with contextlib.suppress(OSError):
+                _send(sock, msgspec.msgpack.encode(Death(name, status)))
+
+
+def _nurse(sock: socket.socket) -> None:
+    first = _receive(sock)
+    if first is None:
+        return
+    setup = msgspec.msgpack.decode(first, type=Setup)
+    logging.basicConfig(level=setup.log_level, format="%(levelname)s %(name)s: %(message)s")
+    children: dict[int, str] = {}
+    wake_read, wake_write = socket.socketpair()
+    wake_read.setblocking(False)
+    wake_write.setblocking(False)
+    signal.set_wakeup_fd(wake_write.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    me = os.getpid()
+    try:
+        try:
+            for module in setup.modules:
+                importlib.import_module(module)
+            if setup.main is not None:
+                _import_main(setup.main)
+        except Exception as error:
+            _send(sock, msgspec.msgpack.encode(Death("", 1, f"blocks cannot be imported: {type(error).__name__}: {error}")))
+        selector = selectors.DefaultSelector()
+        selector.register(sock, selectors.EVENT_READ)
+        selector.register(wake_read, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is wake_read:
+                    with contextlib.suppress(BlockingIOError):
+                        wake_read.recv(4096)
+                    _reap(children, sock)
+                    continue
+                data = _receive(sock)
+                if data is None:
+                    return
+                birth = msgspec.msgpack.decode(data, type=Birth)
+                children[_fork(birth, sock, me)] = birth.spec.name
+                _reap(children, sock)
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        shutil.rmtree(setup.directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The script runs under the name __main__; the classes it receives live in the module of its own name.
+    from isacblocks.stream import nursery
+
+    nursery._nurse(socket.socket(fileno=int(sys.argv[1])))

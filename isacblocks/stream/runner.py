@@ -1,0 +1,347 @@
+"""The runner starts the workers of a flowgraph, watches over them and ends them, within a second, in whatever state they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from isacblocks.stream import checkpoint, codec, control
+from isacblocks.stream.block import MAIN, Block
+from isacblocks.stream.errors import BlockError, PlacementError
+from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.nursery import Nursery, Setup
+from isacblocks.stream.worker import Worker
+
+PLACEMENTS = ("threads", "processes", "tcp")
+_GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
+_STALE = "isacblocks-"
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A flowgraph at one moment. blocks: by name, in the order of the drawing."""
+
+    phase: str  # starting, running, finished, stopped, failed
+    seconds: float  # since the first block began to run
+    blocks: dict[str, control.BlockStatus]
+
+    @property
+    def edges(self) -> list[EdgeCount]:
+        """The books of every edge."""
+        return [edge for block in self.blocks.values() for edge in block.edges]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to run: edges as (sender, port, receiver, port, EdgeSpec)."""
+
+    name: str
+    blocks: dict[str, Block]
+    edges: list[tuple[str, str, str, str, EdgeSpec]]
+    placement: str
+    limit: int | None
+    checkpoint: Path | None
+    checkpoint_every: int
+
+
+class Runner:
+    """One run of a flowgraph, watched by a thread of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.error: Exception | None = None
+        self.phase = "starting"
+        self._log = logging.getLogger("isacblocks.stream.runner")
+        self._status = {name: control.BlockStatus() for name in plan.blocks}
+        self._cuts: dict[int, set[str]] = {}
+        self._finished: dict[str, bytes] = {}
+        self._dead: set[str] = set()
+        self._threads: dict[str, threading.Thread] = {}
+        self._nursery: Nursery | None = None
+        self._began = self._ended = 0.0
+        self._stop = threading.Event()
+        self._over = threading.Event()
+        self._orders: list[tuple[str, control.Order]] = []
+        self._lock = threading.Lock()
+        if plan.checkpoint is not None:
+            plan.checkpoint.mkdir(parents=True, exist_ok=True)
+        self._resume = self._cut_to_resume()
+        self._directory = self._make_directory()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._control = self._context.socket(zmq.ROUTER)
+        self._control.linger = 0
+        self._control_endpoint = self._endpoint("control")
+        self._control.bind(self._control_endpoint)
+        self._thread = threading.Thread(target=self._watch, name="isacblocks runner", daemon=True)
+
+    def _cut_to_resume(self) -> int | None:
+        if self.plan.checkpoint is None:
+            return None
+        manifest = checkpoint.load_manifest(self.plan.checkpoint, self.plan.name, list(self.plan.blocks))
+        return None if manifest is None else manifest.message
+
+    def _make_directory(self) -> str | None:
+        """A directory of mode 0700 for the sockets; those that a killed program left behind are removed."""
+        if self.plan.placement == "threads":
+            return None
+        base = Path(tempfile.gettempdir())
+        for old in base.glob(f"{_STALE}*-*"):
+            pid = old.name.split("-")[1]
+            if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+                shutil.rmtree(old, ignore_errors=True)
+        try:
+            return tempfile.mkdtemp(prefix=f"{_STALE}{os.getpid()}-")
+        except OSError as error:
+            raise PlacementError(f"no directory for the blocks' sockets under {base}: {error.strerror}") from error
+
+    def _endpoint(self, what: str) -> str:
+        if self._directory is None:
+            return f"inproc://{id(self)}/{what}"
+        return f"ipc://{self._directory}/{what}"
+
+    # From the caller's thread
+
+    def start(self) -> None:
+        """Start the workers and return at once."""
+        try:
+            self._spawn()
+        except BaseException:
+            self._over.set()
+            self.phase = "failed"
+            self._clean()
+            raise
+        for name, block in self.plan.blocks.items():
+            block.remote = self._remote(name)
+        self._thread.start()
+
+    def _remote(self, name: str) -> Callable[[str, Any], None]:
+        def change(setting: str, value: Any) -> None:
+            with self._lock:
+                self._orders.append((name, control.Change(setting, codec.encode(value))))
+            if self._nursery is not None:  # the thread's own block is the one that the caller sees
+                self.plan.blocks[name].setting_values[setting] = value
+
+        return change
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; True where it has come."""
+        return self._over.wait(timeout)
+
+    def stop(self) -> None:
+        """End now, in whatever state; returns within a second."""
+        self._stop.set()
+        self._over.wait(2 * _GRACE)
+
+    @property
+    def status(self) -> Status:
+        """What the workers last reported."""
+        if not self._began:
+            seconds = 0.0
+        else:
+            seconds = (self._ended or time.perf_counter()) - self._began
+        return Status(self.phase, seconds, dict(self._status))
+
+    # Workers
+
+    def _specs(self) -> dict[str, control.WorkerSpec]:
+        epoch = secrets.randbits(63)
+        specs = {}
+        for name, block in self.plan.blocks.items():
+            inlets, outlets = [], []
+            for sender, out, receiver, into, edge in self.plan.edges:
+                if receiver == name:
+                    layout = self.plan.blocks[sender].ports[out].layout
+                    inlets.append(control.InletSpec(into, edge, layout))
+            for out in block.outputs():
+                edges = [e for s, o, _, _, e in self.plan.edges if (s, o) == (name, out)]
+                if edges:
+                    bind = "tcp://127.0.0.1:*" if self.plan.placement == "tcp" else self._endpoint(f"{name}.{out}")
+                    outlets.append(control.OutletSpec(out, bind, block.ports[out].layout, edges))
+            specs[name] = control.WorkerSpec(
+                name=name,
+                control=self._control_endpoint,
+                inlets=inlets,
+                outlets=outlets,
+                epoch=epoch,
+                limit=self.plan.limit,
+                checkpoint=None if self.plan.checkpoint is None else str(self.plan.checkpoint),
+                checkpoint_every=self.plan.checkpoint_every,
+                resume=self._resume,
+            )
+        return specs
+
+    def _spawn(self) -> None:
+        specs = self._specs()
+        if self.plan.placement == "threads":
+            for name, spec in specs.items():
+                worker = Worker(self.plan.blocks[name], spec, self._context)
+                self._threads[name] = threading.Thread(target=worker.run, name=f"isacblocks {name}", daemon=True)
+            for thread in self._threads.values():
+                thread.start()
+            return
+        descriptions = {name: block.describe() for name, block in self.plan.blocks.items()}
+        modules = sorted({type(b).__module__ for b in self.plan.blocks.values()} - {"__main__", MAIN})
+        in_main = any(type(b).__module__ == "__main__" for b in self.plan.blocks.values())
+        main = getattr(sys.modules["__main__"], "__file__", None) if in_main else None
+        if in_main and main is None:
+            raise PlacementError("blocks defined at a prompt cannot be made in another process; run with placement='threads'")
+        assert self._directory is not None
+        self._nursery = Nursery(Setup(modules, main, self._directory, logging.getLogger().getEffectiveLevel()))
+        for name, spec in specs.items():
+            self._nursery.bear(spec, descriptions[name])
+
+    # The watching thread
+
+    def _watch(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:
+            self.error = error
+            self._log.debug("the runner failed", exc_info=True)
+        try:
+            self._halt()
+        except Exception as error:
+            self.error = self.error or error
+        finally:
+            self._ended = time.perf_counter()
+            self._clean()
+            if self.error is not None:
+                self.phase = "failed"
+            self._over.set()
+
+    def _serve(self) -> None:
+        bound: dict[str, str] = {}
+        waiting, ready = set(self.plan.blocks), set(self.plan.blocks)
+        while not self._stop.is_set():
+            self._relay()
+            self._bury()
+            if not self._control.poll(20):
+                continue
+            name, report = self._hear()
+            if isinstance(report, control.Bound):
+                bound |= {f"{name}.{port}": endpoint for port, endpoint in report.endpoints.items()}
+                waiting.discard(name)
+                if not waiting:
+                    self._connect(bound)
+            elif isinstance(report, control.Ready):
+                ready.discard(name)
+                if not ready:
+                    self._began = time.perf_counter()
+                    self.phase = "running"
+                    self._tell_all(control.Go())
+            elif isinstance(report, control.Finished) and len(self._finished) == len(self.plan.blocks):
+                self.phase = "finished"
+                return
+        self.phase = "stopped"
+
+    def _hear(self) -> tuple[str, control.Report]:
+        identity, data = self._control.recv_multipart()
+        name, report = identity.decode(), control.decode_report(data)
+        if isinstance(report, control.BlockStatus):
+            self._status[name] = report
+        elif isinstance(report, control.Saved):
+            self._note_cut(name, report.message)
+        elif isinstance(report, control.Finished):
+            self._status[name] = report.status
+            self._finished[name] = report.state
+        elif isinstance(report, control.Failed):
+            raise BlockError(name, report.where, report.cause, report.trace)
+        return name, report
+
+    def _note_cut(self, name: str, message: int) -> None:
+        saved = self._cuts.setdefault(message, set())
+        saved.add(name)
+        if len(saved) == len(self.plan.blocks) and self.plan.checkpoint is not None:
+            manifest = checkpoint.Manifest(self.plan.name, sorted(self.plan.blocks), message)
+            checkpoint.save_manifest(self.plan.checkpoint, manifest)
+            self._cuts = {m: names for m, names in self._cuts.items() if m > message}
+
+    def _connect(self, bound: dict[str, str]) -> None:
+        for name in self.plan.blocks:
+            endpoints = {into: bound[f"{s}.{o}"] for s, o, receiver, into, _ in self.plan.edges if receiver == name}
+            self._tell(name, control.Connect(endpoints))
+
+    def _tell(self, name: str, order: control.Order) -> None:
+        self._control.send_multipart([name.encode(), control.encode(order)])
+
+    def _tell_all(self, order: control.Order) -> None:
+        for name in self.plan.blocks:
+            self._tell(name, order)
+
+    def _relay(self) -> None:
+        with self._lock:
+            orders, self._orders = self._orders, []
+        for name, order in orders:
+            self._tell(name, order)
+
+    def _bury(self) -> None:
+        """Notice processes that ended without being told to."""
+        for death in self._nursery.deaths() if self._nursery is not None else []:
+            self._dead.add(death.block)
+            if not death.block:
+                raise PlacementError(death.text)
+            if os.WIFSIGNALED(death.status):
+                number = os.WTERMSIG(death.status)
+                cause = f"its process was killed by signal {number} ({signal.Signals(number).name})"
+            else:
+                cause = f"its process ended with status {os.waitstatus_to_exitcode(death.status)}"
+            raise BlockError(death.block, "while running", cause)
+
+    def _halt(self) -> None:
+        """Tell every worker to stop, give them the grace, then take them down."""
+        deadline = time.perf_counter() + _GRACE
+        again = 0.0
+        while time.perf_counter() < deadline and not self._all_gone():
+            if time.perf_counter() > again:  # one that was only just starting may not have been there the first time
+                self._tell_all(control.Stop())
+                again = time.perf_counter() + 0.05
+            if self._control.poll(5):
+                self._last_words()
+        while self._control.poll(0):
+            self._last_words()
+        left = [name for name, thread in self._threads.items() if thread.is_alive()]
+        if left:
+            self._log.warning(
+                "%s did not stop within %.1f s and was left behind in its thread; it ends when its present call returns",
+                ", ".join(left),
+                _GRACE,
+            )
+
+    def _last_words(self) -> None:
+        """What a worker still reports after it was told to stop; its failures do not matter any more."""
+        identity, data = self._control.recv_multipart()
+        report = control.decode_report(data)
+        if isinstance(report, control.Finished):
+            self._status[identity.decode()] = report.status
+            self._finished[identity.decode()] = report.state
+
+    def _all_gone(self) -> bool:
+        if self._nursery is None:
+            return not any(thread.is_alive() for thread in self._threads.values())
+        self._dead.update(death.block for death in self._nursery.deaths())
+        return "" in self._dead or self._dead >= self.plan.blocks.keys()
+
+    def _clean(self) -> None:
+        for block in self.plan.blocks.values():
+            block.remote = None
+        if self._nursery is not None:
+            self._nursery.end()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        self._control.close(0)
+        if not any(thread.is_alive() for thread in self._threads.values()):
+            self._context.term()
+        if self._nursery is not None:
+            for name, state in self._finished.items():  # the caller's blocks end up as those in the processes did
+                self.plan.blocks[name].state_values = codec.decode(state)

@@ -1,0 +1,184 @@
+"""What flows: records of named fields with dtype, dimensions and unit, and their layout once the dimensions are known."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.stream.errors import WiringError
+
+DTYPES = frozenset(
+    ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+    + ("float32", "float64", "complex64", "complex128")
+)
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One field of an item: `dims` names its dimensions, () for a number; `unit` is "1" for a pure number."""
+
+    name: str
+    dtype: str
+    dims: tuple[str, ...] = ()
+    unit: str = "1"
+    doc: str = ""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The kind of item that a port sends or takes."""
+
+    name: str
+    fields: tuple[Field, ...]
+    version: int = 1
+    doc: str = ""
+
+
+ANY = Record("any", (), doc="an input with this record takes whatever the other end sends")
+
+
+class LayoutField(msgspec.Struct, frozen=True):
+    """A field with its dimensions resolved to sizes."""
+
+    name: str
+    dtype: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    unit: str
+
+    def describe(self) -> str:
+        """As it is shown in error messages: complex64 (N=64, S=256) [V]."""
+        dims = ", ".join(f"{d}={n}" for d, n in zip(self.dims, self.shape, strict=True))
+        return f"{self.dtype} ({dims})" + (f" [{self.unit}]" if self.unit != "1" else "")
+
+
+class Layout(msgspec.Struct, frozen=True, dict=True):
+    """A record with every dimension known: what a link carries, and the descriptor exchanged when it opens."""
+
+    record: str
+    version: int
+    fields: tuple[LayoutField, ...]
+
+    @cached_property
+    def descriptor(self) -> bytes:
+        """JSON, the same bytes for the same layout."""
+        return msgspec.json.encode(self)
+
+    @cached_property
+    def stream_id(self) -> int:
+        """64 bits of the descriptor's digest: stamped on every message, so that a wrong stream is seen at once."""
+        return int.from_bytes(hashlib.sha256(self.descriptor).digest()[:8], "little")
+
+    @cached_property
+    def by_name(self) -> dict[str, LayoutField]:
+        """Fields by their names."""
+        return {f.name: f for f in self.fields}
+
+    @cached_property
+    def item_sizes(self) -> tuple[int, ...]:
+        """Bytes of one item, field by field."""
+        return tuple(np.dtype(f.dtype).itemsize * math.prod(f.shape) for f in self.fields)
+
+    @cached_property
+    def item_bytes(self) -> int:
+        """Bytes of one item."""
+        return sum(self.item_sizes)
+
+    def empty(self, count: int) -> dict[str, NDArray[Any]]:
+        """Uninitialised arrays for `count` items, items on the leading axis."""
+        return {f.name: np.empty((count, *f.shape), f.dtype) for f in self.fields}
+
+
+def resolve(record: Record, sizes: Mapping[str, int], owner: str) -> Layout:
+    """The layout of `record` with the dimensions of the block `owner`. Raises WiringError for an unknown dimension."""
+    fields = []
+    for field in record.fields:
+        if field.dtype not in DTYPES:
+            raise WiringError(f"{owner}: field {field.name} has the dtype {field.dtype!r}, expected one of {sorted(DTYPES)}")
+        if field.name in Items.__slots__:
+            raise WiringError(f"{owner}: a field cannot be named {field.name!r}, every message has that; choose another name")
+        missing = [d for d in field.dims if d not in sizes]
+        if missing:
+            raise WiringError(
+                f"{owner}: field {field.name} has the dimension {missing[0]}, but the block's dimensions() names only "
+                f"{', '.join(sizes) or 'none'}"
+            )
+        shape = tuple(int(sizes[d]) for d in field.dims)
+        fields.append(LayoutField(field.name, field.dtype, field.dims, shape, field.unit))
+    return Layout(record.name, record.version, tuple(fields))
+
+
+def mismatch(sent: Layout, wanted: Layout) -> str | None:
+    """Why a port that wants `wanted` cannot take `sent`, or None where it can.
+
+    The receiver's fields must all be there with the same dtype, shape and unit; further fields of the sender do not hurt.
+    """
+    for field in wanted.fields:
+        have = sent.by_name.get(field.name)
+        if have is None:
+            return (
+                f"field {field.name}: expected {field.describe()}, got no such field "
+                f"(record {sent.record} has {', '.join(sent.by_name)})"
+            )
+        if (have.dtype, have.shape, have.unit) != (field.dtype, field.shape, field.unit):
+            return f"field {field.name}: expected {field.describe()}, got {have.describe()}"
+    return None
+
+
+class Items:
+    """A message's items as a block sees them: one array per field, items on the leading axis, read-only when received.
+
+    ``items.theta`` is the field theta. ``first`` is the sequence number of the first item, ``message`` the number of the
+    message, ``sent`` when its first ancestor left its source (seconds since the epoch).
+    """
+
+    __slots__ = ("count", "fields", "final", "first", "layout", "message", "port", "sent", "spoiled")
+
+    def __init__(
+        self,
+        layout: Layout,
+        fields: dict[str, NDArray[Any]],
+        count: int,
+        *,
+        port: str = "",
+        first: int = 0,
+        message: int = 0,
+        sent: float = 0.0,
+        final: bool = False,
+    ) -> None:
+        self.layout = layout
+        self.fields = fields
+        self.count = count
+        self.port = port
+        self.first = first
+        self.message = message
+        self.sent = sent
+        self.final = final
+        self.spoiled = 0  # items that came with this message but could not be read
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise AttributeError(f"record {self.layout.record} has no field {name}") from None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def slice(self, start: int, stop: int) -> Items:
+        """The items start .. stop - 1 as views."""
+        fields = {name: array[start:stop] for name, array in self.fields.items()}
+        return Items(
+            self.layout,
+            fields,
+            max(0, min(stop, self.count) - start),
+            port=self.port,
+            first=self.first + start,
+            message=self.message,
+            sent=self.sent,
+        )

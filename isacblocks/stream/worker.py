@@ -1,0 +1,390 @@
+"""A worker runs one block: receive, join, process, send, acknowledge, checkpoint. The same in a thread and in a process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from isacblocks.stream import checkpoint, codec, control
+from isacblocks.stream.block import Block, Source
+from isacblocks.stream.errors import WiringError
+from isacblocks.stream.link import Inlet, Outlet
+from isacblocks.stream.spec import Items
+
+STATUS_INTERVAL = 0.1  # seconds between reports
+_POLL = 50  # ms: how long an idle worker sleeps at most
+
+
+class _Stopped(Exception):
+    """The runner wants an end."""
+
+
+class Worker:
+    """One block at work. `context` is shared by the threads of a process, so that inproc links find each other."""
+
+    def __init__(self, block: Block, spec: control.WorkerSpec, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self.block = block
+        self.spec = spec
+        self.context = context
+        self.inlets: dict[str, Inlet] = {}
+        self.outlets: dict[str, Outlet] = {}
+        self._log = logging.getLogger(f"isacblocks.{spec.name}")
+        self._control = context.socket(zmq.DEALER)
+        self._control.linger = 200
+        self._control.routing_id = spec.name.encode()
+        self._control.connect(spec.control)
+        self._poller = zmq.Poller()
+        self._poller.register(self._control, zmq.POLLIN)
+        self._phase = "starting"
+        self._connect: dict[str, str] | None = None
+        self._go = False
+        self._where = "in start()"
+        self._message = 0  # number of the next message: the clock
+        self._position = 0  # source: number of the next item
+        self._items_in = self._items_out = self._messages = 0
+        self._work = 0.0
+        self._began = time.perf_counter()
+        self._reported = 0.0
+        self._ended = False  # end of stream has been sent on
+        self._finished = False
+
+    # Life
+
+    def run(self) -> bool:
+        """Work until told to stop or failed; True where the block came to its end."""
+        try:
+            self._open()
+            self._where = "while running"
+            while True:
+                if not self._round():
+                    self._rest()
+        except _Stopped:
+            self._stopped()
+            return self._finished
+        except Exception as error:
+            self._phase = "failed"
+            self._report(control.Failed(self._where, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            self._await_stop()
+            return False
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        for out in self.spec.outlets:
+            outlet = Outlet(self.context, out.bind, out.layout, out.edges, self.spec.epoch)
+            self.outlets[out.port] = outlet
+            self.block.ports[out.port].connected = True
+            self._poller.register(outlet.socket, zmq.POLLIN)
+        self._report(control.Bound({port: outlet.endpoint for port, outlet in self.outlets.items()}))
+        while self._connect is None:
+            self._orders(wait=True)
+        for into in self.spec.inlets:
+            port = self.block.ports[into.port]
+            port.adopt(into.layout)
+            port.connected = True
+            inlet = Inlet(self.context, self._connect[into.port], into.layout, into.edge, self.spec.epoch)
+            self.inlets[into.port] = inlet
+            self._poller.register(inlet.socket, zmq.POLLIN)
+        self.block.start()
+        if self.spec.resume is not None and self.spec.checkpoint is not None:
+            self._resume(checkpoint.load_block(Path(self.spec.checkpoint), self.spec.name, self.spec.resume))
+        self._report(control.Ready())
+        while not self._go:
+            self._orders(wait=True)
+        self._phase = "running"
+        self._began = time.perf_counter()
+
+    def _stopped(self) -> None:
+        """Told to stop: leave files whole and tell what the block has learned so far."""
+        if self._phase == "starting" or self._finished:
+            return
+        try:
+            if not self._ended:
+                self.block.finish()
+            self._phase = "stopped"
+            self._report(control.Finished(codec.encode(self.block.save()), self._status()))
+        except Exception:
+            self._log.exception("finish() failed while the flowgraph was being stopped")
+
+    def _close(self) -> None:
+        for end in (*self.inlets.values(), *self.outlets.values()):
+            end.close()
+        self._control.close(200)
+
+    def _await_stop(self) -> None:
+        """After a failure: let the runner have the report before the sockets go, and the block its files whole."""
+        if self._where not in ("in start()", "in finish()"):
+            with contextlib.suppress(Exception):
+                self.block.finish()
+        try:
+            while True:
+                self._orders(wait=True)
+        except _Stopped:
+            pass
+
+    # Talking to the runner
+
+    def _report(self, report: control.Report) -> None:
+        self._control.send(control.encode(report))
+
+    def _orders(self, wait: bool = False) -> None:
+        if wait:
+            self._control.poll()
+        while self._control.get(zmq.EVENTS) & zmq.POLLIN:
+            order = control.decode_order(self._control.recv(zmq.NOBLOCK))
+            if isinstance(order, control.Stop):
+                raise _Stopped
+            if isinstance(order, control.Connect):
+                self._connect = order.endpoints
+            elif isinstance(order, control.Go):
+                self._go = True
+            else:
+                self._change(order)
+
+    def _change(self, change: control.Change) -> None:
+        setting = self.block.settings()[change.setting]
+        try:
+            self.block.setting_values[change.setting] = setting.check(self.block, codec.decode(change.value))
+        except ValueError as error:  # checked where it was set; a second opinion does not hurt
+            self._log.error("%s", error)
+
+    def _status(self) -> control.BlockStatus:
+        return control.BlockStatus(
+            phase=self._phase,
+            items_in=self._items_in,
+            items_out=self._items_out,
+            messages=self._messages,
+            work_seconds=self._work,
+            wall_seconds=time.perf_counter() - self._began,
+            bad_messages=sum(inlet.bad for inlet in self.inlets.values()),
+            strangers=sum(outlet.strangers for outlet in self.outlets.values()),
+            readings=dict(self.block.reading_values),
+            edges=[count for outlet in self.outlets.values() for count in outlet.counts()],
+        )
+
+    # One round: take in what has come, then at most one message
+
+    def _round(self) -> bool:
+        self._orders()
+        busy = False
+        for inlet in self.inlets.values():
+            busy |= inlet.pump()
+            inlet.acknowledge(urgent=False)
+        for outlet in self.outlets.values():
+            busy |= outlet.pump()
+        busy |= self._step()
+        now = time.monotonic()
+        if now - self._reported > STATUS_INTERVAL:
+            self._reported = now
+            self._report(self._status())
+        return busy
+
+    def _rest(self) -> None:
+        """Nothing to do: say how far we are, see whether that was all, sleep until something comes."""
+        for inlet in self.inlets.values():
+            inlet.acknowledge(urgent=True)
+        self._finish()
+        self._poller.poll(_POLL)
+
+    def _finish(self) -> None:
+        done = self._ended and all(i.ended for i in self.inlets.values()) and all(o.drained() for o in self.outlets.values())
+        if done and not self._finished:
+            self._finished = True
+            self._phase = "finished"
+            self._report(control.Finished(codec.encode(self.block.save()), self._status()))
+
+    def _step(self) -> bool:
+        if self._ended:
+            return self._drain()
+        if not all(outlet.room() for outlet in self.outlets.values()):
+            return False
+        if isinstance(self.block, Source):
+            return self._produce(self.block)
+        return self._process()
+
+    def _produce(self, block: Source) -> bool:
+        count = block.batch
+        if self.spec.limit is not None:
+            count = min(count, self.spec.limit - self._position)
+        if count <= 0:
+            return self._end()
+        self._where = f"at item {self._position} (message {self._message})"
+        began = time.perf_counter()
+        result = block.produce(self._position, count)
+        self._work += time.perf_counter() - began
+        if result is None:
+            return self._end()
+        outputs = self._by_port(result)
+        made = max((items.count for items in outputs.values()), default=0)
+        if made == 0:
+            return False  # nothing there yet
+        self._send(outputs, self._position, time.time(), None)
+        self._position += made
+        self._advance(self._message + 1)
+        return True
+
+    def _process(self) -> bool:
+        data = {name: inlet for name, inlet in self.inlets.items() if not inlet.edge.feedback}
+        heads = [inlet.head() for inlet in data.values()]
+        if any(head is None for head in heads):
+            return False
+        joined = [head for head in heads if head is not None]
+        if all(head.final for head in joined):
+            for inlet in data.values():
+                inlet.commit()
+            return self._end()
+        if self._skip_unmatched(list(data.values()), joined):
+            return True
+        number = joined[0].message
+        self._before(number)
+        back = self._feedback(number)
+        if back is None:
+            return False
+        inputs: dict[str, Items | None] = dict.fromkeys(self.block.inputs())
+        inputs.update(zip(data, joined, strict=True))
+        inputs.update(back)
+        outputs = self._call(inputs, joined)
+        self._send(outputs, joined[0].first, min(head.sent for head in joined), joined)
+        for name, inlet in self.inlets.items():
+            if name in data or back.get(name) is not None:
+                inlet.commit()
+        self._items_in += sum(head.count for head in joined)
+        self._advance(number + 1)
+        return True
+
+    def _skip_unmatched(self, inlets: list[Inlet], heads: list[Items]) -> bool:
+        """Inputs are joined by message number; what has no partner on the other inputs is dropped and counted."""
+        ended = any(head.final for head in heads)
+        latest = max(head.message for head in heads)
+        skipped = False
+        for inlet, head in zip(inlets, heads, strict=True):
+            if (ended and not head.final) or (not ended and head.message < latest):
+                inlet.discard("unmatched")
+                skipped = True
+        return skipped
+
+    def _feedback(self, number: int) -> dict[str, Items | None] | None:
+        """What is in force at message `number` on the feedback inputs; None where it has not come yet."""
+        found: dict[str, Items | None] = {}
+        for name, inlet in self.inlets.items():
+            if not inlet.edge.feedback:
+                continue
+            lag = inlet.edge.lag
+            if lag is None:  # the latest: earlier ones are taken and overridden
+                while len(inlet.queue) > 1 and not inlet.queue[1].final:
+                    inlet.commit()
+                head = inlet.head()
+                found[name] = None if head is None or head.final else head
+            elif number >= lag:
+                head = inlet.head()
+                if head is None:
+                    return None
+                found[name] = None if head.final else head
+        return found
+
+    def _call(self, inputs: dict[str, Items | None], joined: list[Items]) -> dict[str, Items]:
+        if all(head.count == 0 for head in joined):
+            return {}
+        first, count = joined[0].first, joined[0].count
+        self._where = f"at items {first} to {first + count - 1} (message {joined[0].message})"
+        began = time.perf_counter()
+        result = self.block.process(**inputs)
+        self._work += time.perf_counter() - began
+        outputs = self._by_port(result)
+        self._where = "while running"
+        return outputs
+
+    def _by_port(self, result: Any) -> dict[str, Items]:
+        if result is None:
+            return {}
+        outputs = {}
+        for items in result if isinstance(result, tuple) else (result,):
+            if not isinstance(items, Items) or items.port not in self.block.outputs():
+                raise WiringError(f"{self.spec.name} returned {items!r}: expected what one of its output ports' items() made")
+            outputs[items.port] = items
+        return outputs
+
+    def _send(self, outputs: dict[str, Items], first: int, when: float, joined: list[Items] | None) -> None:
+        """One message on every connected port; its numbers come from what went in, or from the port's own count."""
+        ports = self.block.outputs()
+        for name, outlet in self.outlets.items():
+            made = outputs.get(name)
+            items = made if made is not None else Items(outlet.layout, outlet.layout.empty(0), 0)
+            if ports[name].aligned:
+                if joined is not None and items.count not in (0, joined[0].count):
+                    raise WiringError(
+                        f"{self.spec.name}.{name} made {items.count} items of {joined[0].count}: an aligned port makes one "
+                        "for each; declare it with aligned=False"
+                    )
+                items.first = first
+            else:
+                items.first = outlet.produced
+            items.message = self._message if joined is None else joined[0].message
+            items.sent = when
+            self._items_out += items.count
+            outlet.send(items)
+
+    def _advance(self, message: int) -> None:
+        self._message = message
+        self._messages += 1
+        every = self.spec.checkpoint_every
+        if every and message % every == 0:
+            self._save(message - 1)
+
+    def _before(self, number: int) -> None:
+        """Messages were skipped by a lossy link: a cut that falls between them is made now."""
+        every = self.spec.checkpoint_every
+        if every and number > self._message and number // every > self._message // every:
+            self._save(number // every * every - 1)
+        self._message = number
+
+    def _end(self) -> bool:
+        """The stream has ended: finish the block and send that on."""
+        self._where = "in finish()"
+        self.block.finish()
+        for outlet in self.outlets.values():
+            final = Items(outlet.layout, outlet.layout.empty(0), 0, message=self._message, sent=time.time(), final=True)
+            outlet.send(final)
+        self._ended = True
+        self._where = "after its end"
+        return True
+
+    def _drain(self) -> bool:
+        """After the end: what still comes back by feedback has arrived and is taken."""
+        taken = False
+        for inlet in self.inlets.values():
+            while inlet.queue:
+                inlet.commit()
+                taken = True
+        return taken
+
+    # Checkpoints
+
+    def _save(self, message: int) -> None:
+        if self.spec.checkpoint is None:
+            return
+        self._where = f"while saving the checkpoint after message {message}"
+        values = {
+            "state": self.block.save(),
+            "position": self._position,
+            "inlets": {name: inlet.save() for name, inlet in self.inlets.items()},
+            "outlets": {name: outlet.save() for name, outlet in self.outlets.items()},
+        }
+        checkpoint.save_block(Path(self.spec.checkpoint), self.spec.name, message, values)
+        self._report(control.Saved(message))
+
+    def _resume(self, values: dict[str, Any]) -> None:
+        assert self.spec.resume is not None
+        self._message = self.spec.resume + 1
+        self._position = values["position"]
+        self.block.restore(values["state"])
+        for name, inlet in self.inlets.items():
+            inlet.restore(values["inlets"][name])
+        for name, outlet in self.outlets.items():
+            outlet.restore(values["outlets"][name])
