@@ -1,0 +1,55 @@
+"""The blocks: kernels and streams meet here, one block a file. Loaded when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isacblocks.blocks.angle_delay_map import AngleDelayMap
+    from isacblocks.blocks.impaired_channel import ImpairedChannel, PhaseStep
+    from isacblocks.blocks.kappa_calibrator import KappaCalibrator
+    from isacblocks.blocks.maprt_detector import MaprtDetector
+    from isacblocks.blocks.ofdm_source import OfdmSource
+    from isacblocks.blocks.probe import Log, Probe
+    from isacblocks.blocks.recorder import Recorder
+    from isacblocks.blocks.replay import Replay
+
+_HOMES = {
+    "AngleDelayMap": "angle_delay_map",
+    "ImpairedChannel": "impaired_channel",
+    "KappaCalibrator": "kappa_calibrator",
+    "Log": "probe",
+    "MaprtDetector": "maprt_detector",
+    "OfdmSource": "ofdm_source",
+    "PhaseStep": "impaired_channel",
+    "Probe": "probe",
+    "Recorder": "recorder",
+    "Replay": "replay",
+}
+
+__all__ = [
+    "AngleDelayMap",
+    "ImpairedChannel",
+    "KappaCalibrator",
+    "Log",
+    "MaprtDetector",
+    "OfdmSource",
+    "PhaseStep",
+    "Probe",
+    "Recorder",
+    "Replay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,96 @@
+"""The angle-delay map of eq. (11) and its maximum, eqs. (9)-(10), over every frame's own prior sector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.blocks.records import FRAME, KAPPA, PEAK, radar_sizes
+from isacblocks.kernels.arrays import Float
+from isacblocks.kernels.impairments import retract
+from isacblocks.kernels.peak import search
+from isacblocks.radar import OfdmRadar
+from isacblocks.stream.block import Block, In, Out, Setting, State
+from isacblocks.stream.spec import Field, Items, Record
+
+MAP = Record("map", (Field("map", "float32", ("angles", "delays"), doc="M of eq. (11), not normalised"),))
+
+
+def sector_grid(low: NDArray[Any], high: NDArray[Any], points: int) -> Float:
+    """`points` values from low to high for every frame, shape (F, points), or (1, points) where all frames agree."""
+    if (low == low[0]).all() and (high == high[0]).all():
+        low, high = low[:1], high[:1]
+    return np.asarray(low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, points))
+
+
+class AngleDelayMap(Block):
+    """The peak of every frame's map, and the snapshot u there; the map itself only while somebody is connected to it.
+
+    radar: its parameters; n_theta, n_tau: points of the search grid (Table I: 100 each); kappa: what is assumed until the
+    calibrator's first word, complex (N,), 1 by default.
+    Frames marked invalid, or with samples that are not finite, pass with no peak and ``valid`` 0.
+    """
+
+    frame = In(FRAME)
+    kappa = In(KAPPA, optional=True)
+    peak = Out(PEAK)
+    map = Out(MAP)
+    refine = Setting(bool, initial=False, doc="move peaks off the grid by parabolas")
+    assumed = State("complex128", "N")
+
+    def __init__(
+        self, radar: OfdmRadar, n_theta: int = 100, n_tau: int = 100, kappa: NDArray[Any] | None = None, refine: bool = False
+    ) -> None:
+        self.radar = radar
+        for name, points in (("n_theta", n_theta), ("n_tau", n_tau)):
+            if isinstance(points, bool) or not isinstance(points, int) or points < 1:
+                raise ValueError(f"{name}: expected a number of grid points of at least 1, got {points!r}")
+        self.n_theta, self.n_tau = n_theta, n_tau
+        start = np.ones(radar.antennas) if kappa is None else np.asarray(kappa)
+        if start.shape != (radar.antennas,):
+            raise ValueError(f"kappa: expected shape ({radar.antennas},), got {start.shape}")
+        self.initial = retract(start.astype(np.complex128))
+        self.refine = refine
+
+    def dimensions(self) -> Mapping[str, int]:
+        """N, S, K and the grid."""
+        return radar_sizes(self.radar) | {"angles": self.n_theta, "delays": self.n_tau}
+
+    def start(self) -> None:
+        """Begin with the initial kappa."""
+        super().start()
+        self.assumed = self.initial
+
+    def process(self, frame: Items, kappa: Items | None) -> Items | tuple[Items, ...]:
+        """One peak per frame."""
+        if kappa is not None and len(kappa):
+            self.assumed = kappa.kappa[-1]
+        theta = sector_grid(frame.theta_min, frame.theta_max, self.n_theta)
+        tau = sector_grid(frame.tau_min, frame.tau_max, self.n_tau)
+        maps = np.empty((len(frame), self.n_theta, self.n_tau), np.float32) if self.map.connected else None
+        found = search(frame.y, frame.x, self.assumed, theta, tau, self.radar, self.refine, maps)
+        usable = (frame.valid != 0) & np.isfinite(found.energy) & (found.symbol_energy > 0)
+        cells = self.radar.antennas * self.radar.subcarriers
+        with np.errstate(all="ignore"):
+            rest = found.energy - found.statistic / (self.radar.antennas * found.symbol_energy)
+        peak = self.peak.items(
+            peaks=usable,
+            statistic=np.where(usable, found.statistic, 0.0)[:, None],
+            correlation=np.where(usable, found.correlation, 0.0)[:, None],
+            theta=found.theta[:, None],
+            tau=found.tau[:, None],
+            snapshot=np.where(usable[:, None], found.snapshot, 0.0)[:, None, :],
+            energy=np.where(usable, found.energy, 0.0),
+            symbol_energy=np.where(usable, found.symbol_energy, 0.0),
+            noise_power=np.where(usable, rest / (cells - 1), 0.0),
+            theta_min=frame.theta_min,
+            theta_max=frame.theta_max,
+            tau_min=frame.tau_min,
+            tau_max=frame.tau_max,
+            time=frame.time,
+            valid=usable,
+        )
+        return peak if maps is None else (peak, self.map.items(map=maps))

@@ -1,0 +1,129 @@
+"""The channel of eq. (8): Y = t gamma (kappa . a(theta)) (b(tau) . x)^T + W, with kappa that may drift and jump.
+
+t, gamma, theta, tau and the prior sector follow Table I (:class:`~isacblocks.radar.Scene`), kappa one of the laws of
+:mod:`isacblocks.kernels.impairments`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.blocks.records import FRAME, SYMBOL, TRUTH, radar_sizes
+from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
+from isacblocks.kernels.random import check_seed
+from isacblocks.kernels.simulation import draw_scene, simulate_frames
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream.block import Block, In, Out, State
+from isacblocks.stream.spec import Items
+
+
+@dataclass(frozen=True)
+class PhaseStep:
+    """At frame `frame` the phase of the named antennas jumps by `degrees`, and stays there."""
+
+    frame: int
+    antennas: tuple[int, ...]
+    degrees: float
+
+
+class ImpairedChannel(Block):
+    """From symbols to what an impaired array receives, with the truth on a port of its own.
+
+    radar, scene: parameters; impairments: the name of a law, or kappa itself as complex (N,); seed: of everything random;
+    drift: standard deviation of each antenna's phase walk in degrees per square root of 1000 frames; steps: jumps of chosen
+    antennas; noise_power: N0.
+    """
+
+    symbols = In(SYMBOL)
+    frame = Out(FRAME)
+    truth = Out(TRUTH)
+    walk = State("float64", "N")  # rad, the drift so far
+
+    def __init__(
+        self,
+        radar: OfdmRadar,
+        scene: Scene | None = None,
+        impairments: str | NDArray[Any] = "table1",
+        seed: int = 0,
+        drift: float = 0.0,
+        steps: Sequence[PhaseStep] = (),
+        noise_power: float = 1.0,
+    ) -> None:
+        self.radar = radar
+        self.scene = scene or Scene()
+        self.seed = check_seed(seed)
+        self.window = self.scene.delay_window(radar)
+        if isinstance(impairments, str):
+            self.kappa = draw_impairments(impairments, radar.antennas, seed)
+        else:
+            self.kappa = np.asarray(impairments, np.complex128)
+            if self.kappa.shape != (radar.antennas,):
+                raise ValueError(
+                    f"impairments: expected a law ({', '.join(LAWS)}) or kappa of shape ({radar.antennas},), "
+                    f"got shape {self.kappa.shape}"
+                )
+            self.kappa = retract(self.kappa)
+        if not (math.isfinite(drift) and drift >= 0):
+            raise ValueError(f"drift: expected at least 0 degrees per sqrt(1000 frames), got {drift!r}")
+        if not (math.isfinite(noise_power) and noise_power > 0):
+            raise ValueError(f"noise_power: expected a positive number, got {noise_power!r}")
+        self.drift = drift
+        self.noise_power = noise_power
+        self.steps = tuple(steps)
+        for step in self.steps:
+            if step.frame < 0 or any(not 0 <= n < radar.antennas for n in step.antennas):
+                raise ValueError(f"steps: expected frames from 0 and antennas 0 to {radar.antennas - 1}, got {step}")
+
+    def dimensions(self) -> Mapping[str, int]:
+        """N, S, K."""
+        return radar_sizes(self.radar)
+
+    def impairments_at(self, first: int, count: int) -> NDArray[np.complex128]:
+        """kappa of frames first .. first + count - 1, shape (count, N); moves the walk on."""
+        phases = np.zeros((count, self.radar.antennas))
+        if self.drift > 0:
+            deviation = math.radians(self.drift) / math.sqrt(1000)
+            phases += drift_phases(self.seed, first, count, self.radar.antennas, self.walk, deviation)
+            self.walk = phases[-1]
+        frames = np.arange(first, first + count)
+        for step in self.steps:
+            phases[np.ix_(frames >= step.frame, step.antennas)] += math.radians(step.degrees)
+        return np.asarray(self.kappa * np.exp(1j * phases))
+
+    def process(self, symbols: Items) -> tuple[Items, Items]:
+        """One frame, and one truth, per symbol vector."""
+        first, count = symbols.first, len(symbols)
+        scene = draw_scene(self.seed, first, count, self.radar, self.scene)
+        kappa = self.impairments_at(first, count)
+        gamma = scene.gamma * math.sqrt(self.noise_power)
+        y = simulate_frames(
+            symbols.x,
+            gamma,
+            kappa,
+            scene.theta,
+            scene.tau,
+            self.radar,
+            noise_power=self.noise_power,
+            seed=self.seed,
+            first=first,
+        )
+        frame = self.frame.items(
+            y=y,
+            x=symbols.x,
+            theta_min=scene.theta_min,
+            theta_max=scene.theta_max,
+            tau_min=np.full(count, self.window[0]),
+            tau_max=np.full(count, self.window[1]),
+            time=np.arange(first, first + count) * self.radar.frame_duration,
+            valid=np.ones(count, np.uint8),
+        )
+        truth = self.truth.items(
+            present=scene.present, gamma=gamma, theta=scene.theta, tau=scene.tau, kappa=kappa.astype(np.complex64)
+        )
+        return frame, truth

@@ -1,0 +1,92 @@
+"""The MAP ratio test of eqs. (9) and (20)-(25): is there a target, where, how strong, with which probability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from isacblocks.blocks.records import DETECTION, PEAK, fields_of, radar_sizes
+from isacblocks.kernels.arrays import frozen
+from isacblocks.kernels.detection import (
+    angle_extent,
+    delay_extent,
+    gain_estimate,
+    target_probabilities,
+    window_thresholds,
+)
+from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
+from isacblocks.stream.block import Block, In, Out, Reading, Setting
+from isacblocks.stream.spec import Items
+
+
+class MaprtDetector(Block):
+    """Compares T = |s|^2 / (N ||x||^2 N0) with the closed-form threshold of every frame's own search window.
+
+    radar, scene: parameters, of which the SNR and P(t = 1) enter gamma_hat and the probability only, not the decision;
+    p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: it was searched off the grid.
+    """
+
+    peak = In(PEAK)
+    detection = Out(DETECTION)
+    p_fa = Setting(float, initial=1e-2, minimum=1e-12, maximum=0.4, doc="false-alarm probability")
+    noise_power = Setting(float, initial=1.0, minimum=1e-300, doc="N0")
+    detected = Reading(doc="share of the last message's frames with a detection")
+
+    def __init__(
+        self,
+        radar: OfdmRadar,
+        scene: Scene | None = None,
+        p_fa: float = 1e-2,
+        n_theta: int = 100,
+        n_tau: int = 100,
+        refine: bool = False,
+    ) -> None:
+        self.radar = radar
+        self.scene = scene or Scene()
+        self.p_fa = p_fa
+        self.n_theta, self.n_tau = (0, 0) if refine else (n_theta, n_tau)
+
+    def dimensions(self) -> Mapping[str, int]:
+        """N, S, K."""
+        return radar_sizes(self.radar)
+
+    def process(self, peak: Items) -> Items:
+        """One detection per peak record; a frame without a usable peak has none."""
+        elements = self.radar.antennas
+        extent_1 = angle_extent(peak.theta_min, peak.theta_max, self.radar)
+        extent_2 = delay_extent(peak.tau_min, peak.tau_max, self.radar)
+        threshold = window_thresholds(self.p_fa, extent_1, extent_2, self.n_theta, self.n_tau)
+        filled = np.arange(peak.statistic.shape[1]) < peak.peaks[:, None]
+        floor = elements * np.maximum(peak.symbol_energy, 1e-300) * self.noise_power
+        level = np.where(filled, peak.statistic / floor[:, None], 0.0)
+        probability = np.zeros_like(level)
+        for k in range(level.shape[1]):
+            column = np.empty(len(peak))
+            target_probabilities(
+                frozen(level[:, k]),
+                frozen(extent_1),
+                frozen(extent_2),
+                self.scene.snr,
+                self.scene.target_probability,
+                column,
+            )
+            probability[:, k] = column
+        noise_to_gain = 1.0 / self.scene.gain_variance(self.radar)  # the scene's gain is in units of N0
+        gain = np.stack(
+            [gain_estimate(s, peak.symbol_energy, elements, noise_to_gain) for s in peak.correlation.T], axis=1
+        )
+        distance = SPEED_OF_LIGHT * peak.tau / 2
+        position = np.stack([distance * np.cos(peak.theta), distance * np.sin(peak.theta)], axis=-1)
+        present = filled & (level >= threshold[:, None])
+        self.detected = float(present[:, 0].mean())
+        return self.detection.items(
+            **fields_of(PEAK, peak),
+            present=present,
+            level=level,
+            threshold=threshold,
+            probability=np.where(filled, probability, 0.0),
+            gain=gain,
+            range=distance,
+            position=position,
+        )

@@ -1,0 +1,154 @@
+"""A sink that holds detections and kappa against the truth of a simulation. It sits beside the receiver, never in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.blocks.records import DETECTION, KAPPA, TRUTH, radar_sizes
+from isacblocks.kernels.errors import kappa_error
+from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar
+from isacblocks.stream.block import Block, In, Reading, State
+from isacblocks.stream.spec import Items
+
+LEARNED = 1000  # frames after which the online method has arrived; figures from there on are kept apart
+_KEPT = 65536  # position errors kept for median and outlier rate, the latest ones
+_COUNTS = 4  # present, detected, absent, false alarms
+
+
+def is_round(frames: int) -> bool:
+    """Whether a number has at most two digits that are not zero at its end: the frame counts that a report lists."""
+    return frames > 0 and frames % 10 ** max(0, len(str(frames)) - 2) == 0
+
+
+class Evaluation(Block):
+    """P_d, P_fa, position errors, and kappa's three error figures over the frames.
+
+    radar: its parameters. Connect `detection` and `truth`, and `kappa` where something calibrates.
+    """
+
+    detection = In(DETECTION)
+    truth = In(TRUTH)
+    kappa = In(KAPPA, optional=True)
+    frames = State("int64")
+    counts = State("int64", 2, _COUNTS)  # [all frames, those after LEARNED]
+    errors = State("float64", _KEPT, 2)  # m, position; and whether it lies outside the main lobe
+    stored = State("int64", 2)  # detections with a position error, [all, after LEARNED]
+    squares = State("float64", 2)  # their sum of squares
+    history = State(list)  # rows {frames, phase_db, ramp_db, slope_deg, loss_db, sigma}
+    last = State(dict)  # the latest row, round or not
+    final_kappa = State("complex128", "N")
+    final_truth = State("complex128", "N")
+    loss_db = Reading("dB")
+    slope_deg = Reading("deg")
+    p_d = Reading()
+    p_fa = Reading()
+
+    def __init__(self, radar: OfdmRadar) -> None:
+        self.radar = radar
+
+    def dimensions(self) -> Mapping[str, int]:
+        """N, S, K."""
+        return radar_sizes(self.radar)
+
+    def process(self, detection: Items, truth: Items, kappa: Items | None) -> None:
+        """Compare one message of each."""
+        self._detections(detection, truth)
+        if kappa is not None and len(kappa):
+            self._impairments(detection, truth, kappa)
+        self.frames += len(detection)
+        self.final_truth = truth.kappa[-1]
+        everything = self.counts[0]
+        self.p_d = everything[1] / max(everything[0], 1)
+        self.p_fa = everything[3] / max(everything[2], 1)
+
+    def _detections(self, detection: Items, truth: Items) -> None:
+        valid = detection.valid != 0
+        there = (truth.present != 0) & valid
+        away = (truth.present == 0) & valid
+        said = detection.present[:, 0] != 0
+        late = detection.first + np.arange(len(detection)) >= LEARNED
+        for row, part in ((0, np.ones_like(late)), (1, late)):
+            masks = (there, there & said, away, away & said)
+            self.counts[row] += [int((mask & part).sum()) for mask in masks]
+        hit = there & said
+        distance = SPEED_OF_LIGHT * truth.tau / 2
+        target = np.stack([distance * np.cos(truth.theta), distance * np.sin(truth.theta)], axis=-1)
+        error = np.linalg.norm(detection.position[:, 0] - target, axis=-1)
+        outside = self._outside(detection, truth)
+        for row, part in ((0, hit), (1, hit & late)):
+            self.squares[row] += float(np.square(error[part]).sum())
+            if row == 0:
+                places = (self.stored[0] + np.arange(int(part.sum()))) % _KEPT
+                self.errors[places, 0] = error[part]
+                self.errors[places, 1] = outside[part]
+            self.stored[row] += int(part.sum())
+
+    def _outside(self, detection: Items, truth: Items) -> NDArray[np.bool_]:
+        """Whether the estimate lies beyond the first null of the main lobe, in angle or in range: an outlier."""
+        null = 1 / (self.radar.antennas * self.radar.element_spacing)
+        resolution = 1 / self.radar.bandwidth
+        angle = np.abs(np.sin(detection.theta[:, 0]) - np.sin(truth.theta)) > null
+        return np.asarray(angle | (np.abs(detection.tau[:, 0] - truth.tau) > resolution))
+
+    def _impairments(self, detection: Items, truth: Items, kappa: Items) -> None:
+        for k in range(len(kappa)):
+            frames = int(kappa.frames[k])
+            newest = k == len(kappa) - 1
+            if not newest and not is_round(frames):
+                continue
+            row = min(max(frames - 1 - detection.first, 0), len(truth) - 1)  # the frame that completed the update
+            error = kappa_error(kappa.kappa[k], truth.kappa[row], self.radar)
+            entry = {
+                "frames": frames,
+                "phase_db": error.phase_db,
+                "ramp_db": error.ramp_db,
+                "slope_deg": error.slope_deg,
+                "loss_db": error.loss_db,
+                "sigma": float(np.mean(kappa.sigma[k])),
+            }
+            if is_round(frames):
+                self.history.append(entry)
+            if newest:
+                self.last = entry
+                self.final_kappa = kappa.kappa[k]
+                self.loss_db, self.slope_deg = error.loss_db, error.slope_deg
+
+    # What came out
+
+    def kappa_errors(self) -> list[dict[str, float]]:
+        """The error figures at round numbers of frames, and the last one."""
+        rows = list(self.history)
+        if self.last and (not rows or rows[-1]["frames"] != self.last["frames"]):
+            rows.append(self.last)
+        return rows
+
+    def detection_figures(self, p_fa: float) -> dict[str, Any]:
+        """P_d, P_fa and position errors over all frames, and over those after the first 1000 as "after_1000".
+
+        p_fa: the nominal false-alarm probability. A figure without a single event is None.
+        """
+        kept = self.errors[: min(int(self.stored[0]), _KEPT)]
+        inliers = kept[kept[:, 1] == 0, 0]
+        figures = {"p_fa_nominal": p_fa} | self._rates(0)
+        figures["position_median_m"] = _number(np.median(kept[:, 0])) if len(kept) else None
+        figures["position_inlier_rmse_m"] = _number(np.sqrt(np.mean(np.square(inliers)))) if len(inliers) else None
+        figures["outlier_rate"] = _number(np.mean(kept[:, 1])) if len(kept) else None
+        return figures | {"after_1000": self._rates(1)}
+
+    def _rates(self, row: int) -> dict[str, Any]:
+        present, detected, absent, false = (int(n) for n in self.counts[row])
+        return {
+            "targets": present,
+            "p_fa": false / absent if absent else None,
+            "p_d": detected / present if present else None,
+            "position_rmse_m": math.sqrt(self.squares[row] / self.stored[row]) if self.stored[row] else None,
+        }
+
+
+def _number(value: Any) -> float:
+    return float(value)
