@@ -12,6 +12,7 @@ from isacblocks.blocks.records import FRAME, KAPPA, PEAK, radar_sizes
 from isacblocks.kernels.arrays import Float
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.peak import search
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream.block import Block, In, Out, Setting, State
 from isacblocks.stream.spec import Field, Items, Record
@@ -58,6 +59,11 @@ class AngleDelayMap(Block):
     def dimensions(self) -> Mapping[str, int]:
         """N, S, K and the grid."""
         return radar_sizes(self.radar) | {"angles": self.n_theta, "delays": self.n_tau}
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("peak search")
 
     def start(self) -> None:
         """Begin with the initial kappa."""

@@ -18,6 +18,7 @@ from isacblocks.blocks.records import FRAME, SYMBOL, TRUTH, radar_sizes
 from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
 from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.simulation import draw_scene, simulate_frames
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.block import Block, In, Out, State
 from isacblocks.stream.spec import Items
@@ -84,6 +85,11 @@ class ImpairedChannel(Block):
         """N, S, K."""
         return radar_sizes(self.radar)
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("simulation")
+
     def impairments_at(self, first: int, count: int) -> NDArray[np.complex128]:
         """kappa of frames first .. first + count - 1, shape (count, N); moves the walk on."""
         phases = np.zeros((count, self.radar.antennas))
@@ -93,7 +99,7 @@ class ImpairedChannel(Block):
             self.walk = phases[-1]
         frames = np.arange(first, first + count)
         for step in self.steps:
-            phases[np.ix_(frames >= step.frame, step.antennas)] += math.radians(step.degrees)
+            phases[np.ix_(frames >= step.frame, np.array(step.antennas, int))] += math.radians(step.degrees)
         return np.asarray(self.kappa * np.exp(1j * phases))
 
     def process(self, symbols: Items) -> tuple[Items, Items]:

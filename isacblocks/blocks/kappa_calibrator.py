@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isacblocks.blocks.calibration_file import Calibration, calibration_of
 from isacblocks.blocks.records import GAUGE_START, KAPPA, PEAK, radar_sizes
 from isacblocks.kernels.adam import SECOND_MOMENTS, adam_step
 from isacblocks.kernels.arrays import frozen
@@ -32,6 +33,7 @@ from isacblocks.kernels.detection import angle_extent, delay_extent
 from isacblocks.kernels.errors import best_ramp
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.block import Block, In, Out, Reading, Setting, State
 from isacblocks.stream.spec import Items
@@ -117,6 +119,12 @@ class KappaCalibrator(Block):
         """N, S, K and the points of the slope's posterior."""
         return radar_sizes(self.radar) | {"slopes": _SLOPES}
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("online calibration")
+        load("gradient descent")
+
     @property
     def snr(self) -> float:
         """The linear SNR that was set."""
@@ -168,9 +176,7 @@ class KappaCalibrator(Block):
         extent_2 = frozen(delay_extent(peak["tau_min"], peak["tau_max"], self.radar))
         energy = frozen(peak["symbol_energy"])
         probability = np.empty(u.shape[0])
-        online_sums(
-            u, energy, extent_1, extent_2, kappa, self.snr, prior, self.noise_power, self.pending, probability
-        )
+        online_sums(u, energy, extent_1, extent_2, kappa, self.snr, prior, self.noise_power, self.pending, probability)
         self.targets += float(probability.sum())
         if self.with_slope:
             slope_likelihood_ula(
@@ -233,6 +239,23 @@ class KappaCalibrator(Block):
             rotate(self.total, turn)
             self.slope = target
         self.estimate = after
+
+    def calibration(self, provenance: str = "") -> Calibration:
+        """What has been learned so far, for a calibration file."""
+        sigma, slope_sigma = self._phase_deviation(), self._slope_deviation()
+        return calibration_of(
+            self.radar,
+            self.estimate,
+            sigma_rad=None if math.isnan(sigma) else [sigma] * self.radar.antennas,
+            health=[0] * self.radar.antennas,
+            slope_rad=self.slope,
+            slope_sigma_rad=None if math.isnan(slope_sigma) else slope_sigma,
+            frames=self.frames,
+            targets=self.targets,
+            method=self.method,
+            snr_db=self.snr_db,
+            provenance=provenance,
+        )
 
     def _phase_deviation(self) -> float:
         """Standard deviation of one antenna's phase, from the information gathered: half of the bound's NMSE per antenna."""

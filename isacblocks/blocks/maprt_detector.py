@@ -15,6 +15,7 @@ from isacblocks.kernels.detection import (
     target_probabilities,
     window_thresholds,
 )
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
 from isacblocks.stream.block import Block, In, Out, Reading, Setting
 from isacblocks.stream.spec import Items
@@ -24,7 +25,7 @@ class MaprtDetector(Block):
     """Compares T = |s|^2 / (N ||x||^2 N0) with the closed-form threshold of every frame's own search window.
 
     radar, scene: parameters, of which the SNR and P(t = 1) enter gamma_hat and the probability only, not the decision;
-    p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: it was searched off the grid.
+    p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: searched off the grid.
     """
 
     peak = In(PEAK)
@@ -51,6 +52,11 @@ class MaprtDetector(Block):
         """N, S, K."""
         return radar_sizes(self.radar)
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("detection")
+
     def process(self, peak: Items) -> Items:
         """One detection per peak record; a frame without a usable peak has none."""
         elements = self.radar.antennas
@@ -73,9 +79,7 @@ class MaprtDetector(Block):
             )
             probability[:, k] = column
         noise_to_gain = 1.0 / self.scene.gain_variance(self.radar)  # the scene's gain is in units of N0
-        gain = np.stack(
-            [gain_estimate(s, peak.symbol_energy, elements, noise_to_gain) for s in peak.correlation.T], axis=1
-        )
+        gain = np.stack([gain_estimate(s, peak.symbol_energy, elements, noise_to_gain) for s in peak.correlation.T], axis=1)
         distance = SPEED_OF_LIGHT * peak.tau / 2
         position = np.stack([distance * np.cos(peak.theta), distance * np.sin(peak.theta)], axis=-1)
         present = filled & (level >= threshold[:, None])

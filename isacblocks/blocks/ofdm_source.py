@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from isacblocks.blocks.records import SYMBOL, radar_sizes
 from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.simulation import draw_symbols, qam_constellation
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream.block import Out, Source
 from isacblocks.stream.spec import Items
@@ -29,6 +30,11 @@ class OfdmSource(Source):
     def dimensions(self) -> Mapping[str, int]:
         """N, S, K."""
         return radar_sizes(self.radar)
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("simulation")
 
     def produce(self, first: int, count: int) -> Items:
         """Items first .. first + count - 1."""

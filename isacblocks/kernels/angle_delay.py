@@ -25,6 +25,7 @@ from isacblocks.radar import OfdmRadar
 
 Real = NDArray[Any]  # float32 or float64, as the frames are
 
+
 @jit
 def delay_table(spacing: float, tau: Float, out_r: Real, out_i: Real) -> None:
     """b(tau_j) as columns: `out` (S padded, n_tau), rows beyond S are zero."""

@@ -17,7 +17,7 @@ Float = NDArray[np.float64]
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned)."""
-    view = np.require(array, requirements=("C", "A")).view()
+    view: NDArray[Any] = np.require(array, requirements=("C", "A")).view()
     view.flags.writeable = False
     return view
 
@@ -68,9 +68,7 @@ def grid(name: str, value: ArrayLike, frames: int) -> Float:
     """A grid of angles or delays: (n,) shared by all frames or (F, n), returned as float64 (1, n) or (F, n)."""
     array = np.asarray(value)
     if array.ndim == 2 and array.shape[0] not in (1, frames):
-        raise ValueError(
-            f"{name}: expected shape (n,) for all frames or ({frames}, n) for each of them, got {array.shape}"
-        )
+        raise ValueError(f"{name}: expected shape (n,) for all frames or ({frames}, n) for each of them, got {array.shape}")
     if array.ndim not in (1, 2):
         raise ValueError(f"{name}: expected shape (n,) or ({frames}, n), got {array.shape}")
     checked = real_array(name, array, ("n",) if array.ndim == 1 else ("F", "n"))

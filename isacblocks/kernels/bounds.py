@@ -30,12 +30,12 @@ def loss_bound_db(frames: ArrayLike, antennas: int, snr: float, target_probabili
 
 
 def angle_bound(rho: ArrayLike, theta: ArrayLike, radar: OfdmRadar) -> Float:
-    """Least standard deviation of the angle of one target, radians: var psi >= 6 / (rho (N^2 - 1)), psi = 2 pi d sin theta."""
+    """Least standard deviation of one target's angle, radians: var psi >= 6 / (rho (N^2 - 1)), psi = 2 pi d sin theta."""
     psi = np.sqrt(6 / (np.asarray(rho) * (radar.antennas**2 - 1)))
     return np.asarray(psi / (2 * math.pi * radar.element_spacing * np.abs(np.cos(theta))))
 
 
 def delay_bound(rho: ArrayLike, radar: OfdmRadar) -> Float:
-    """Least standard deviation of the delay of one target, seconds: var omega >= 6 / (rho (S^2 - 1)), omega = 2 pi Delta_f tau."""
+    """Least standard deviation of one target's delay, s: var omega >= 6 / (rho (S^2 - 1)), omega = 2 pi Delta_f tau."""
     omega = np.sqrt(6 / (np.asarray(rho) * (radar.subcarriers**2 - 1)))
     return np.asarray(omega / (2 * math.pi * radar.subcarrier_spacing))

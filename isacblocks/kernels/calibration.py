@@ -45,7 +45,7 @@ def online_sums(
 ) -> None:
     """Add p (u conj(s) - N0 ||x||^2 kappa) of every frame to `total` (N,) and write p to `probability` (F,).
 
-    snapshot (F, N); symbol_energy ||x||^2 (F,); extents L1, L2 of the frame's search window (F,); kappa (N,), ||kappa||^2 = N.
+    snapshot (F, N); symbol_energy ||x||^2 (F,); extents L1, L2 of the frame's window (F,); kappa (N,), ||kappa||^2 = N.
     """
     offset = math.log(prior) - math.log1p(-prior)
     for f in range(snapshot.shape[0]):
@@ -120,7 +120,7 @@ def slope_likelihood_ula(
             continue
         low = unit * math.sin(theta_min[f]) - reach - step
         width = unit * (math.sin(theta_max[f]) - math.sin(theta_min[f]))
-        count = int(math.ceil((width + 2.0 * (reach + step)) / step)) + 1
+        count = math.ceil((width + 2.0 * (reach + step)) / step) + 1
         level = np.empty(count)
         for n in range(elements):
             weighted[n] = kappa[n].conjugate() * snapshot[f, n]

@@ -91,9 +91,7 @@ def delay_extent(tau_min: Float, tau_max: Float, radar: OfdmRadar) -> Float:
     return np.asarray(spread * 2 * math.pi * radar.subcarrier_spacing * np.abs(tau_max - tau_min))
 
 
-def window_thresholds(
-    p_fa: float, extent_1: Float, extent_2: Float, n_theta: int, n_tau: int
-) -> Float:
+def window_thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_theta: int, n_tau: int) -> Float:
     """Thresholds on T for windows of the given extents (F,); n = 0 for a search off the grid."""
     out = np.empty(extent_1.shape[0])
     thresholds(p_fa, frozen(extent_1), frozen(extent_2), n_theta, n_tau, out)
@@ -192,9 +190,7 @@ def logistic(log_odds: float) -> float:
 
 
 @jit
-def target_probabilities(
-    level: Float, extent_1: Float, extent_2: Float, snr: float, prior: float, out: Float
-) -> None:
+def target_probabilities(level: Float, extent_1: Float, extent_2: Float, snr: float, prior: float, out: Float) -> None:
     """P(t = 1 | frame) = pi A / (pi A + 1 - pi) from the peaks' normalised levels T, all shapes (F,)."""
     offset = math.log(prior) - math.log1p(-prior)
     for f in range(level.shape[0]):

@@ -36,7 +36,7 @@ def best_ramp(product: Complex) -> tuple[float, float]:
 
     A zero-padded Fourier transform finds the main lobe, Newton's method its top.
     """
-    length = 1 << int(math.ceil(math.log2(16 * product.shape[0])))
+    length = 1 << math.ceil(math.log2(16 * product.shape[0]))
     spectrum = np.abs(np.fft.fft(product, length))
     slope = 2 * math.pi * float(np.argmax(spectrum)) / length
     n = np.arange(product.shape[0])

@@ -61,6 +61,6 @@ def drift_phases(seed: int, first: int, count: int, antennas: int, start: Float,
     steps = np.empty((count, antennas), np.float32)
     for k in range(count):
         normals(np.uint64(check_seed(seed)), STREAM_DRIFT, np.uint64(first + k), deviation, steps[k])
-    # The start is the first term of the running sum, so that the walk has the same bits in whatever portions it is asked for.
+    # The start is the first term of the running sum: the walk has the same bits in whatever portions it is asked for.
     walk: NDArray[np.float64] = np.cumsum(np.vstack([start[None, :], steps]), axis=0, dtype=np.float64)
     return walk[1:]

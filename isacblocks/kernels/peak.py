@@ -173,8 +173,8 @@ def peak_frames(
     """Eqs. (9)-(10) for F frames: where the map is largest, and the snapshot u and s = kappa^H u there.
 
     Writes index (F, 2), place (F, 2) = (theta_hat, tau_hat), snapshot (F, N), correlation (F,), energy (F, 2) =
-    (||Y||^2, ||x||^2), and the maps themselves where `maps` is (F, n_theta, n_tau); of (1, n_theta, n_tau) only the last frame's
-    map is left, as scratch. Points of the map within `tie` of its peak are compared again in double precision.
+    (||Y||^2, ||x||^2), and the maps themselves where `maps` is (F, n_theta, n_tau); (1, n_theta, n_tau) is used as scratch.
+    Points of the map within `tie` of its peak are compared again in double precision.
     """
     elements, carriers = y.shape[1], x.shape[1] // 2
     n_theta, n_tau = theta.shape[1], tau.shape[1]

@@ -219,9 +219,7 @@ def _transmitted(x: Complex, spacing: float, duration: float, time: Float, out: 
         out[k] = total / math.sqrt(carriers)
 
 
-def time_domain_frame(
-    x: ArrayLike, gamma: complex, kappa: ArrayLike, theta: float, tau: float, radar: OfdmRadar
-) -> Complex:
+def time_domain_frame(x: ArrayLike, gamma: complex, kappa: ArrayLike, theta: float, tau: float, radar: OfdmRadar) -> Complex:
     """One noise-free frame the long way: the wave of eq. (1), its echo (2), sampling after the prefix (4), the DFT (5).
 
     x: symbols (S,) after the known prefix phase has been absorbed, as eq. (4) says; kappa (N,); theta rad; tau s.

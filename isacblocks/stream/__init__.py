@@ -1,6 +1,6 @@
 """The stream runtime: ports, wire, links, flowgraphs, checkpoints. It knows nothing of radar.
 
-    from isacblocks.stream import Block, Field, Flowgraph, In, Out, Record, Setting, Source, State
+from isacblocks.stream import Block, Field, Flowgraph, In, Out, Record, Setting, Source, State
 """
 
 from isacblocks.stream.block import Block, In, Out, Port, Reading, Setting, Source, State

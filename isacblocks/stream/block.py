@@ -22,7 +22,7 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 from isacblocks.stream import codec
 from isacblocks.stream.errors import CheckpointError, PlacementError, WiringError
 from isacblocks.stream.spec import Items, Layout, Record, resolve
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 MAIN = "__isacblocks_main__"  # the name under which another process imports the script that was run
@@ -49,7 +52,7 @@ def _converted(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
 class Port:
     """One block's port. ``layout`` is what it sends or takes; ``connected`` says whether anybody is at the other end."""
 
-    def __init__(self, block: Block, name: str, spec: In | Out) -> None:
+    def __init__(self, block: Block, name: str, spec: _PortSpec) -> None:
         self.block = block
         self.name = name
         self.spec = spec
@@ -103,10 +106,14 @@ class _PortSpec:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, block: Block | None, owner: type) -> Any:
-        if block is None:
-            return self
-        return block.ports[self.name]
+    @overload
+    def __get__(self, block: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, block: Block, owner: type) -> Port: ...
+
+    def __get__(self, block: Block | None, owner: type) -> Self | Port:
+        return self if block is None else block.ports[self.name]
 
 
 class In(_PortSpec):
@@ -239,10 +246,10 @@ class State:
             return value
         shape = self._shape(block)
         array = np.array(value)
-        if array.shape != shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            # numbers arrive as Python's own types, whose widest dtype numpy assumes
-            if not (shape == () and array.shape == () and array.dtype.kind in "iufcb"):
-                raise CheckpointError(f"{where}: expected {self.dtype} {shape}, got {array.dtype} {array.shape}")
+        # a number arrives as one of Python's own types, for which numpy assumes the widest dtype
+        number = shape == () == array.shape and array.dtype.kind in "iufcb"
+        if not number and (array.shape != shape or not np.can_cast(array.dtype, self.dtype, "same_kind")):
+            raise CheckpointError(f"{where}: expected {self.dtype} {shape}, got {array.dtype} {array.shape}")
         array = array.astype(self.dtype)
         return array if shape else array.item()
 
@@ -286,10 +293,10 @@ class Block:
     state_values: dict[str, Any]
     reading_values: dict[str, float]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         block = super().__new__(cls)
         block.arguments = (args, kwargs)
-        block.ports = {name: Port(block, name, spec) for name, spec in {**cls.inputs(), **cls.outputs()}.items()}
+        block.ports = {name: Port(block, name, spec) for name, spec in cls._declared(_PortSpec).items()}
         block.setting_values = {}
         block.state_values = {}
         block.reading_values = {}
@@ -335,6 +342,10 @@ class Block:
     def dimensions(self) -> Mapping[str, int]:
         """Sizes of the dimensions that the block's ports and state name."""
         return {}
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load what is slow to load, compiled kernels say; called once in a process before blocks of this class start."""
 
     def start(self) -> None:
         """Prepare tables and set the state to its beginning; calling it twice is the same as once. Extend with super()."""
@@ -388,17 +399,24 @@ class Source(Block):
     batch = Setting(int, initial=16, unit="items", minimum=1, doc="items per message")
 
     def produce(self, first: int, count: int) -> Any:
-        """At most `count` items from number `first` on; fewer at the end, none if none is there yet, None when all is over."""
+        """At most `count` items from number `first` on; no items where none is there yet, None when all is over."""
         raise TypeError(f"{self.label} has no produce()")
+
+
+def load_class(module: str, qualname: str) -> type[Block]:
+    """A block's class by its module and name."""
+    kind: Any = sys.modules[MAIN] if module == MAIN else importlib.import_module(module)
+    for part in qualname.split("."):
+        kind = getattr(kind, part)
+    if not (isinstance(kind, type) and issubclass(kind, Block)):
+        raise PlacementError(f"{module}:{qualname} is not a block")
+    return kind
 
 
 def create(description: bytes) -> Block:
     """The block that :meth:`Block.describe` described, not yet started."""
     module, qualname, args, kwargs, name, settings = codec.decode(description, trusted=True)
-    kind: Any = sys.modules[MAIN] if module == MAIN else importlib.import_module(module)
-    for part in qualname.split("."):
-        kind = getattr(kind, part)
-    block: Block = kind(*args, **kwargs)
+    block: Block = load_class(module, qualname)(*args, **kwargs)
     block.name = name
     block.setting_values.update(settings)
     return block

@@ -67,8 +67,8 @@ class BlockStatus(msgspec.Struct, frozen=True, tag=True):
     wall_seconds: float = 0.0
     bad_messages: int = 0
     strangers: int = 0
-    readings: dict[str, float] = {}  # noqa: RUF012 - msgspec copies defaults
-    edges: list[EdgeCount] = []  # noqa: RUF012 - those that leave this block
+    readings: dict[str, float] = {}
+    edges: list[EdgeCount] = []
 
 
 class Saved(msgspec.Struct, frozen=True, tag=True):

@@ -1,9 +1,9 @@
-"""A flowgraph: which port leads to which, and then run it, in threads, in processes or over tcp, without a change in any block.
+"""A flowgraph: which port leads to which; and its run, in threads, in processes or over tcp, without a change in any block.
 
-    fg = Flowgraph("online calibration")
-    fg.connect(source, channel, image, detector, calibrator)
-    fg.feedback(calibrator.kappa, image.kappa, lag=2)
-    fg.run(items=4096, placement="processes")
+fg = Flowgraph("online calibration")
+fg.connect(source, channel, image, detector, calibrator)
+fg.feedback(calibrator.kappa, image.kappa, lag=2)
+fg.run(items=4096, placement="processes")
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -41,9 +42,7 @@ class Flowgraph:
 
     # Drawing
 
-    def connect(
-        self, *chain: Block | Port, policy: str = "block", depth: int = 4, budget: int = 64 << 20
-    ) -> None:
+    def connect(self, *chain: Block | Port, policy: str = "block", depth: int = 4, budget: int = 64 << 20) -> None:
         """Connect blocks or ports, each to the next one; of a block, its first output and its first input are meant.
 
         policy: "block" (lossless: the sender waits), "drop-oldest" or "latest" (the receiver may miss items, which are
@@ -52,7 +51,7 @@ class Flowgraph:
         """
         if len(chain) < 2:
             raise WiringError("connect() takes at least two blocks or ports")
-        for left, right in zip(chain[:-1], chain[1:], strict=True):
+        for left, right in pairwise(chain):
             self._link(self._port(left, Out), self._port(right, In), policy, depth, budget, False, None)
 
     def feedback(self, sender: Port, receiver: Port, lag: int | None = 1, depth: int | None = None) -> None:
@@ -108,9 +107,7 @@ class Flowgraph:
             if reason:
                 raise WiringError(f"cannot connect {sender} to {receiver}: {reason}")
         receiver.adopt(sender.layout)
-        edge = EdgeSpec(
-            f"{sender}", f"{receiver}", secrets.token_bytes(16), policy, depth, budget, feedback, lag
-        )
+        edge = EdgeSpec(f"{sender}", f"{receiver}", secrets.token_bytes(16), policy, depth, budget, feedback, lag)
         self._edges.append(_Edge(sender, receiver, edge))
 
     def edges(self) -> list[EdgeSpec]:
@@ -150,6 +147,7 @@ class Flowgraph:
         items: int | None = None,
         *,
         placement: str = "threads",
+        port: int = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 256,
     ) -> None:
@@ -161,12 +159,10 @@ class Flowgraph:
         if items is not None and items < 1:
             raise WiringError(f"items: expected at least 1, got {items!r}")
         self.check()
-        edges = [
-            (e.sender.block.label, e.sender.name, e.receiver.block.label, e.receiver.name, e.spec) for e in self._edges
-        ]
+        edges = [(e.sender.block.label, e.sender.name, e.receiver.block.label, e.receiver.name, e.spec) for e in self._edges]
         where = None if checkpoint is None else Path(checkpoint)
         every = checkpoint_every if where is not None else 0
-        self._runner = Runner(Plan(self.name, dict(self.blocks), edges, placement, items, where, every))
+        self._runner = Runner(Plan(self.name, dict(self.blocks), edges, placement, port, items, where, every))
         self._runner.start()
 
     def run(
@@ -174,6 +170,7 @@ class Flowgraph:
         items: int | None = None,
         *,
         placement: str = "threads",
+        port: int = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 256,
         view: Callable[[Status], None] | None = None,
@@ -181,12 +178,13 @@ class Flowgraph:
         """Run to the end of the stream and return the final status; afterwards the blocks hold their final state.
 
         items: how many every source makes, None for as many as there are; placement: "threads" (inproc), "processes" (ipc)
-        or "tcp" (processes, tcp on loopback), all with the same result; checkpoint: a directory for checkpoints every
+        or "tcp" (processes, tcp on loopback), all with the same result; port: the first of the TCP ports, 0 for free ones
+        that the system chooses; checkpoint: a directory for checkpoints every
         `checkpoint_every` messages, from which a run that was cut off goes on; view: called with the status ten times a
         second. Raises BlockError where a block raises or its process dies. On Ctrl-C everything is ended and
         KeyboardInterrupt goes on.
         """
-        self.start(items, placement=placement, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+        self.start(items, placement=placement, port=port, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
         try:
             while not self.wait(_VIEW_INTERVAL):
                 if view is not None:
@@ -222,9 +220,7 @@ class Flowgraph:
     def __enter__(self) -> Flowgraph:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
         if error is None:
             self._raise()

@@ -1,4 +1,4 @@
-"""Links: an Outlet sends what an output port produces, an Inlet receives what an input port takes. Credit and acknowledgement.
+"""Links: an Outlet sends what an output port makes, an Inlet receives what an input port takes, by credit.
 
 One ROUTER socket per output port, one DEALER socket per input port. The receiver opens with HELLO (which message it
 wants next), the sender answers OPEN (its descriptor) and sends; the receiver acknowledges what has been processed, not
@@ -26,12 +26,21 @@ import msgspec
 import zmq
 
 from isacblocks.stream import wire
-from isacblocks.stream.errors import WireError, WiringError
+from isacblocks.stream.errors import PlacementError, WireError, WiringError
 from isacblocks.stream.spec import Items, Layout, mismatch
 
 POLICIES = ("block", "drop-oldest", "latest")
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
 _LARGEST_PART = 1 << 31  # bytes; libzmq closes a connection that claims more
+
+
+def has_arrived(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message can be received at once."""
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
+def _text(value: bytes | int) -> str:
+    return value.decode().rstrip("\0") if isinstance(value, bytes) else str(value)
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
@@ -55,7 +64,7 @@ class EdgeCount(msgspec.Struct):
     produced: int = 0
     committed: int = 0
     in_flight: int = 0
-    dropped: dict[str, int] = {}  # noqa: RUF012 - msgspec copies defaults
+    dropped: dict[str, int] = {}
     messages: int = 0
 
     @property
@@ -165,8 +174,14 @@ class Outlet:
         self.socket.maxmsgsize = _LARGEST_PART
         self.socket.router_mandatory = True
         self.socket.router_handover = True  # a receiver that comes back takes the place of its earlier self
-        self.socket.bind(bind)
-        self.endpoint = self.socket.last_endpoint.decode().rstrip("\0") if not bind.startswith("inproc:") else bind
+        try:
+            self.socket.bind(bind)
+        except zmq.ZMQError as error:
+            self.socket.close(0)
+            raise PlacementError(
+                f"{edges[0].sender} cannot be bound to {bind}: {error.strerror}; choose another port or directory"
+            ) from error
+        self.endpoint = bind if bind.startswith("inproc:") else _text(self.socket.getsockopt(zmq.LAST_ENDPOINT))
 
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
@@ -185,7 +200,7 @@ class Outlet:
     def pump(self) -> bool:
         """Take in acknowledgements and requests, send what has become sendable; True where something came."""
         came = False
-        while self.socket.get(zmq.EVENTS) & zmq.POLLIN:
+        while has_arrived(self.socket):
             token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
             came = True
             peer = self._peers.get(token)
@@ -318,7 +333,7 @@ class Inlet:
         if not self._open and time.monotonic() - self._said_hello > HELLO_INTERVAL:
             self.hello()
         came = False
-        while self.socket.get(zmq.EVENTS) & zmq.POLLIN:
+        while has_arrived(self.socket):
             frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             came = True
             try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import importlib.util
 import logging
 import os
@@ -28,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from isacblocks.stream.block import MAIN
+from isacblocks.stream.block import MAIN, load_class
 from isacblocks.stream.control import WorkerSpec
 from isacblocks.stream.errors import PlacementError
 
@@ -36,11 +35,15 @@ _LENGTH = struct.Struct("<I")
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+_MAIN = "import sys; from isacblocks.stream.nursery import main; main(int(sys.argv[1]))"
+
+
 class Setup(msgspec.Struct):
     """The first message to the nursery: what to import before it forks."""
 
-    modules: list[str]
+    classes: list[tuple[str, str]]  # module and name of every block's class
     main: str | None  # the script that was run, where blocks are defined in it
+    path: list[str]  # sys.path of the program
     directory: str  # removed when the program is gone
     log_level: int
 
@@ -85,11 +88,13 @@ class Nursery:
     def __init__(self, setup: Setup) -> None:
         ours, theirs = socket.socketpair()
         environment = dict(os.environ)
+        package = str(Path(__file__).resolve().parents[2])  # found even where it is not installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
         for name in _ONE_THREAD:  # parallelism is between blocks
             environment.setdefault(name, "1")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "isacblocks.stream.nursery", str(theirs.fileno())],
+                [sys.executable, "-c", _MAIN, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 start_new_session=True,  # a Ctrl-C in the terminal is the program's business
@@ -110,7 +115,7 @@ class Nursery:
 
     def deaths(self) -> list[Death]:
         """What has been reported since the last call; never waits."""
-        found = []
+        found: list[Death] = []
         while True:
             readable = selectors.DefaultSelector()
             readable.register(self.socket, selectors.EVENT_READ)
@@ -217,10 +222,11 @@ def _nurse(sock: socket.socket) -> None:
     me = os.getpid()
     try:
         try:
-            for module in setup.modules:
-                importlib.import_module(module)
+            sys.path[:] = setup.path
             if setup.main is not None:
                 _import_main(setup.main)
+            for module, name in setup.classes:
+                load_class(module, name).prepare()
         except Exception as error:
             _send(sock, msgspec.msgpack.encode(Death("", 1, f"blocks cannot be imported: {type(error).__name__}: {error}")))
         selector = selectors.DefaultSelector()
@@ -249,9 +255,7 @@ def _nurse(sock: socket.socket) -> None:
         shutil.rmtree(setup.directory, ignore_errors=True)
 
 
-if __name__ == "__main__":
+def main(descriptor: int) -> None:
+    """The nursery's program, with its end of the socket pair."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The script runs under the name __main__; the classes it receives live in the module of its own name.
-    from isacblocks.stream import nursery
-
-    nursery._nurse(socket.socket(fileno=int(sys.argv[1])))
+    _nurse(socket.socket(fileno=descriptor))

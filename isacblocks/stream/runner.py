@@ -1,4 +1,4 @@
-"""The runner starts the workers of a flowgraph, watches over them and ends them, within a second, in whatever state they are."""
+"""The runner starts the workers of a flowgraph, watches over them and ends them within a second, whatever they do."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     blocks: dict[str, Block]
     edges: list[tuple[str, str, str, str, EdgeSpec]]
     placement: str
+    port: int  # the first one for tcp, 0 for any
     limit: int | None
     checkpoint: Path | None
     checkpoint_every: int
@@ -146,10 +147,7 @@ class Runner:
     @property
     def status(self) -> Status:
         """What the workers last reported."""
-        if not self._began:
-            seconds = 0.0
-        else:
-            seconds = (self._ended or time.perf_counter()) - self._began
+        seconds = (self._ended or time.perf_counter()) - self._began if self._began else 0.0
         return Status(self.phase, seconds, dict(self._status))
 
     # Workers
@@ -157,6 +155,7 @@ class Runner:
     def _specs(self) -> dict[str, control.WorkerSpec]:
         epoch = secrets.randbits(63)
         specs = {}
+        port = self.plan.port
         for name, block in self.plan.blocks.items():
             inlets, outlets = [], []
             for sender, out, receiver, into, edge in self.plan.edges:
@@ -166,7 +165,10 @@ class Runner:
             for out in block.outputs():
                 edges = [e for s, o, _, _, e in self.plan.edges if (s, o) == (name, out)]
                 if edges:
-                    bind = "tcp://127.0.0.1:*" if self.plan.placement == "tcp" else self._endpoint(f"{name}.{out}")
+                    bind = self._endpoint(f"{name}.{out}")
+                    if self.plan.placement == "tcp":
+                        bind = f"tcp://127.0.0.1:{port or '*'}"
+                        port += bool(port)
                     outlets.append(control.OutletSpec(out, bind, block.ports[out].layout, edges))
             specs[name] = control.WorkerSpec(
                 name=name,
@@ -191,13 +193,16 @@ class Runner:
                 thread.start()
             return
         descriptions = {name: block.describe() for name, block in self.plan.blocks.items()}
-        modules = sorted({type(b).__module__ for b in self.plan.blocks.values()} - {"__main__", MAIN})
-        in_main = any(type(b).__module__ == "__main__" for b in self.plan.blocks.values())
+        kinds = sorted({(type(b).__module__, type(b).__qualname__) for b in self.plan.blocks.values()})
+        in_main = any(module == "__main__" for module, _ in kinds)
+        classes = [(MAIN if module == "__main__" else module, name) for module, name in kinds]
         main = getattr(sys.modules["__main__"], "__file__", None) if in_main else None
         if in_main and main is None:
-            raise PlacementError("blocks defined at a prompt cannot be made in another process; run with placement='threads'")
+            raise PlacementError(
+                "blocks defined at a prompt cannot be made in another process; run with placement='threads'"
+            )
         assert self._directory is not None
-        self._nursery = Nursery(Setup(modules, main, self._directory, logging.getLogger().getEffectiveLevel()))
+        self._nursery = Nursery(Setup(classes, main, sys.path, self._directory, logging.getLogger().getEffectiveLevel()))
         for name, spec in specs.items():
             self._nursery.bear(spec, descriptions[name])
 

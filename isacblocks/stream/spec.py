@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from isacblocks.stream.errors import WiringError
 
-DTYPES = frozenset(
-    ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
-    + ("float32", "float64", "complex64", "complex128")
-)
+_INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+DTYPES = frozenset((*_INTEGERS, "float32", "float64", "complex64", "complex128"))
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -101,7 +99,9 @@ def resolve(record: Record, sizes: Mapping[str, int], owner: str) -> Layout:
         if field.dtype not in DTYPES:
             raise WiringError(f"{owner}: field {field.name} has the dtype {field.dtype!r}, expected one of {sorted(DTYPES)}")
         if field.name in Items.__slots__:
-            raise WiringError(f"{owner}: a field cannot be named {field.name!r}, every message has that; choose another name")
+            raise WiringError(
+                f"{owner}: a field cannot be named {field.name!r}, every message has that; choose another name"
+            )
         missing = [d for d in field.dims if d not in sizes]
         if missing:
             raise WiringError(

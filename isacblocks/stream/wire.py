@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +31,7 @@ HEADER_BYTES = _HEAD.size + _CRC.size
 Buffer = bytes | bytearray | memoryview
 
 
-class Header(NamedTuple):
+class Header(msgspec.Struct, frozen=True):
     """The header's fields. What `first` and `count` mean depends on the kind, see docs/wire.md."""
 
     kind: int
@@ -46,8 +47,20 @@ class Header(NamedTuple):
 
 def pack(header: Header) -> bytes:
     """The header as it goes on the wire, with its checksum."""
-    kind, flags, stream, epoch, message, first, count, fields, time = header
-    head = _HEAD.pack(MAGIC, VERSION, kind, flags, stream, epoch, message, first, count, fields, time, 0)
+    head = _HEAD.pack(
+        MAGIC,
+        VERSION,
+        header.kind,
+        header.flags,
+        header.stream,
+        header.epoch,
+        header.message,
+        header.first,
+        header.count,
+        header.fields,
+        header.time,
+        0,
+    )
     return head + _CRC.pack(zlib.crc32(head))
 
 
@@ -101,19 +114,20 @@ def _array(field_dtype: str, shape: tuple[int, ...], data: Any) -> NDArray[Any]:
 def decode(header: Header, parts: Sequence[Any], layout: Layout) -> Items:
     """Items from a DATA header and the buffers that follow it. Raises WireError where they do not fit the layout."""
     if header.stream != layout.stream_id:
-        raise WireError("stream", f"expected a stream of {layout.record} ({layout.stream_id:016x}), got {header.stream:016x}")
+        wanted_id, got_id = f"{layout.stream_id:016x}", f"{header.stream:016x}"
+        raise WireError("stream", f"expected a stream of {layout.record} ({wanted_id}), got {got_id}")
     if header.count > MAX_COUNT:
         raise WireError("count", f"a message holds at most {MAX_COUNT} items, this one claims {header.count}")
     wanted = len(layout.fields) if header.count else 0
     if header.fields != wanted or len(parts) != wanted:
-        raise WireError("parts", f"{layout.record}: expected {wanted} buffers, got {len(parts)} and a claim of {header.fields}")
+        came = f"{len(parts)} and a claim of {header.fields}"
+        raise WireError("parts", f"{layout.record}: expected {wanted} buffers, got {came}")
     fields = {}
     for field, size, part in zip(layout.fields, layout.item_sizes, parts, strict=False):
         view = memoryview(part).cast("B") if header.count else memoryview(b"")
         if view.nbytes != size * header.count:
-            raise WireError(
-                "size", f"{layout.record}.{field.name}: expected {size * header.count} bytes for {header.count} items, got {view.nbytes}"
-            )
+            wanted_bytes = f"{size * header.count} bytes for {header.count} items"
+            raise WireError("size", f"{layout.record}.{field.name}: expected {wanted_bytes}, got {view.nbytes}")
         fields[field.name] = _array(field.dtype, (header.count, *field.shape), view)
     if not header.count:
         fields = layout.empty(0)

@@ -14,14 +14,14 @@ import zmq
 from isacblocks.stream import checkpoint, codec, control
 from isacblocks.stream.block import Block, Source
 from isacblocks.stream.errors import WiringError
-from isacblocks.stream.link import Inlet, Outlet
+from isacblocks.stream.link import Inlet, Outlet, has_arrived
 from isacblocks.stream.spec import Items
 
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
 
 
-class _Stopped(Exception):
+class _StopError(Exception):
     """The runner wants an end."""
 
 
@@ -64,7 +64,7 @@ class Worker:
             while True:
                 if not self._round():
                     self._rest()
-        except _Stopped:
+        except _StopError:
             self._stopped()
             return self._finished
         except Exception as error:
@@ -91,6 +91,7 @@ class Worker:
             inlet = Inlet(self.context, self._connect[into.port], into.layout, into.edge, self.spec.epoch)
             self.inlets[into.port] = inlet
             self._poller.register(inlet.socket, zmq.POLLIN)
+        self.block.prepare()
         self.block.start()
         if self.spec.resume is not None and self.spec.checkpoint is not None:
             self._resume(checkpoint.load_block(Path(self.spec.checkpoint), self.spec.name, self.spec.resume))
@@ -113,8 +114,10 @@ class Worker:
             self._log.exception("finish() failed while the flowgraph was being stopped")
 
     def _close(self) -> None:
-        for end in (*self.inlets.values(), *self.outlets.values()):
-            end.close()
+        for inlet in self.inlets.values():
+            inlet.close()
+        for outlet in self.outlets.values():
+            outlet.close()
         self._control.close(200)
 
     def _await_stop(self) -> None:
@@ -125,7 +128,7 @@ class Worker:
         try:
             while True:
                 self._orders(wait=True)
-        except _Stopped:
+        except _StopError:
             pass
 
     # Talking to the runner
@@ -136,10 +139,10 @@ class Worker:
     def _orders(self, wait: bool = False) -> None:
         if wait:
             self._control.poll()
-        while self._control.get(zmq.EVENTS) & zmq.POLLIN:
+        while has_arrived(self._control):
             order = control.decode_order(self._control.recv(zmq.NOBLOCK))
             if isinstance(order, control.Stop):
-                raise _Stopped
+                raise _StopError
             if isinstance(order, control.Connect):
                 self._connect = order.endpoints
             elif isinstance(order, control.Go):
@@ -254,7 +257,7 @@ class Worker:
         for name, inlet in self.inlets.items():
             if name in data or back.get(name) is not None:
                 inlet.commit()
-        self._items_in += sum(head.count for head in joined)
+        self._items_in += joined[0].count
         self._advance(number + 1)
         return True
 
@@ -306,7 +309,9 @@ class Worker:
         outputs = {}
         for items in result if isinstance(result, tuple) else (result,):
             if not isinstance(items, Items) or items.port not in self.block.outputs():
-                raise WiringError(f"{self.spec.name} returned {items!r}: expected what one of its output ports' items() made")
+                raise WiringError(
+                    f"{self.spec.name} returned {items!r}: expected what one of its output ports' items() made"
+                )
             outputs[items.port] = items
         return outputs
 

@@ -1,0 +1,134 @@
+"""An antenna array calibrates itself while it senses: no target, no labels, no downtime.
+
+    OfdmSource -> ImpairedChannel -> AngleDelayMap -> MaprtDetector -> KappaCalibrator
+                                          ^                                  |
+                                          +-------- kappa, lag 2 ------------+
+
+A simulated OFDM radar (Table I of the paper) senses with an array whose gains and phases nobody knows; the calibrator learns
+them from the echoes, and the map uses what has been learned two messages ago. Beside the receiver a judge, who knows the
+truth, keeps the score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+if (Path(__file__).resolve().parents[1] / "isacblocks").is_dir():  # run from a checkout, installed or not
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from isacblocks import OfdmRadar, Scene
+from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, Recorder
+from isacblocks.blocks.calibration_file import load_calibration, save_calibration
+from isacblocks.cli import options as shared
+from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
+from isacblocks.stream import Flowgraph
+from isacblocks.study.evaluation import Evaluation
+from isacblocks.study.pictures import NoPlotsError, draw_calibration
+from isacblocks.study.report import calibration_report, in_words
+from isacblocks.view.terminal import TerminalView
+
+NAME = "online_calibration"
+LAG = 2  # messages until a new kappa is in force
+
+
+def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[Flowgraph, dict[str, object]]:
+    """The flowgraph, and the blocks that are asked for their results afterwards."""
+    start, confidence = None, 1.0
+    if options.calibration is not None and Path(options.calibration).exists():
+        loaded = load_calibration(options.calibration, radar)
+        start, confidence = loaded.vector, min(1.0 + loaded.targets, 50.0)
+
+    # Blocks
+    source = OfdmSource(radar, seed=options.seed)
+    source.batch = options.batch
+    channel = ImpairedChannel(radar, scene, options.impairments, options.seed, options.drift, options.steps)
+    image = AngleDelayMap(radar, kappa=channel.kappa if options.method == "known" else start)
+    detector = MaprtDetector(radar, scene, p_fa=options.p_fa)
+    judge = Evaluation(radar)
+    blocks: dict[str, object] = {"channel": channel, "judge": judge}
+
+    # Connections
+    fg = Flowgraph(NAME)
+    fg.connect(source, channel, image, detector, judge.detection)
+    fg.connect(channel.truth, judge.truth)
+    if options.method not in ("known", "none"):
+        calibrator = KappaCalibrator(
+            radar, scene, options.method, kappa=start, confidence=confidence, second_moment=options.second_moment
+        )
+        calibrator.memory = options.memory
+        fg.connect(detector, calibrator, judge.kappa)
+        fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
+        blocks["calibrator"] = calibrator
+    if options.record is not None:
+        fg.connect(channel.frame, Recorder(options.record, "replace", radar, {"seed": options.seed}))
+    return fg, blocks
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; --help says what each option does."""
+    parser = argparse.ArgumentParser(NAME, description=__doc__.split("\n\n")[0])
+    shared.add_run(parser, frames=4000)
+    shared.add_scene(parser)
+    shared.add_calibration(parser)
+    return parser.parse_args(arguments)
+
+
+def work(options: argparse.Namespace) -> int:
+    """Run the flowgraph, then report."""
+    start_logging(options.log)
+    with usage():
+        radar = OfdmRadar()
+        scene = shared.scene_of(options)
+        options.steps = [shared.step_of(text) for text in options.step]
+        options.memory = shared.memory_of(options, radar, scene)
+        if options.plot is None and not options.no_view:
+            options.plot = f"{NAME}.png"
+        for path in (options.report, options.plot, options.calibration, options.record):
+            writable(path)
+        fg, blocks = build(options, radar, scene)
+    compile_kernels()
+    view = None if options.no_view else TerminalView(options.frames, "evaluation")
+    status = fg.run(options.frames, placement=options.placement, port=options.port, checkpoint=options.checkpoint, view=view)
+
+    judge, channel, calibrator = blocks["judge"], blocks["channel"], blocks.get("calibrator")
+    assert isinstance(judge, Evaluation)
+    assert isinstance(channel, ImpairedChannel)
+    known = {
+        "placement": options.placement,
+        "seed": options.seed,
+        "method": options.method,
+        "impairments": options.impairments,
+        "memory": options.memory if math.isfinite(options.memory) else None,
+    }
+    report = calibration_report(status, judge, radar, scene, options.p_fa, **known)
+    print(in_words(report))
+    if options.report is not None:
+        Path(options.report).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        print(f"report: {options.report}")
+    if isinstance(calibrator, KappaCalibrator):
+        if options.calibration is not None:
+            made = calibrator.calibration(provenance=f"{NAME}, simulated, seed {options.seed}")
+            save_calibration(options.calibration, made)
+            print(f"calibration: {options.calibration}")
+        if options.plot is not None:
+            try:
+                learned, truth = calibrator.estimate, judge.final_truth
+                draw_calibration(options.plot, radar, scene, truth, learned, judge.kappa_errors(), options.seed)
+                print(f"picture: {options.plot}")
+            except NoPlotsError as error:
+                print(error)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The script; returns the exit status."""
+    options = parse(arguments)
+    return execute(NAME, lambda: work(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Calibration from a recording: learn kappa on one half of the frames, measure on the other half what it is worth.
+
+    learn:  recording -> AngleDelayMap -> KappaCalibrator        judge:  recording -+-> AngleDelayMap, kappa = 1  -> Probe
+                              ^-- kappa ---+                                        +-> AngleDelayMap, learned    -> Probe
+
+A recording has no truth to compare with, so the honest check is generalisation: the coherent combining efficiency
+|kappa^H u|^2 / (||kappa||^2 ||u||^2) on frames that were not used for learning, before and after. RECORDING is a .npy file
+of raw FMCW samples (chirps, antennas, samples) or a recording of frames made by Recorder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if (Path(__file__).resolve().parents[1] / "isacblocks").is_dir():  # run from a checkout, installed or not
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from isacblocks import OfdmRadar, Scene, angle_delay_map
+from isacblocks.blocks import AngleDelayMap, KappaCalibrator, Probe, Replay
+from isacblocks.blocks.angle_delay_map import sector_grid
+from isacblocks.blocks.calibration_file import save_calibration
+from isacblocks.blocks.records import FRAME
+from isacblocks.cli import options as shared
+from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
+from isacblocks.frontends.fmcw import FmcwFile, load_chirps
+from isacblocks.stream import Flowgraph, Source
+from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
+from isacblocks.study.pictures import NoPlotsError, draw_efficiency
+
+NAME = "replay_recording"
+GRID = 100, 200  # points over angle and delay
+
+
+def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
+    """The radar, the number of frames, and a function (start, stop, step) -> source block."""
+    path = Path(options.recording)
+    if path.suffix != ".npy":
+        replay = Replay(path)
+        radar = replay.recording.radar()
+        if radar is None or replay.recording.layout.record != FRAME.name:
+            raise ValueError(f"{path}: expected a recording of frames with the radar's parameters, as --record makes it")
+        return radar, len(replay.recording), partial(Replay, path)
+    chirps, antennas, samples = load_chirps(path).shape
+    radar = OfdmRadar(antennas, samples, options.sample_step, options.carrier, options.element_spacing, 1 - 1 / samples)
+    low, high = options.window or (4.0, samples - 4.0)
+    sector = (-math.radians(options.sector), math.radians(options.sector))
+    still = halves(options, chirps)[0]  # what is still is learned where kappa is learned: the judge's frames stay unseen
+    make = partial(FmcwFile, path, radar, still=still, delay=(low, high), sector=sector, conjugate=not options.beat_falls)
+    return radar, chirps, make
+
+
+def halves(options: argparse.Namespace, frames: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """(start, stop, step) of the frames to learn from and of the frames to judge by."""
+    if frames < 2:
+        raise ValueError(f"{options.recording}: has {frames} frames, expected at least 2")
+    if options.split == "interleaved":
+        return (0, frames, 2), (1, frames, 2)
+    return (0, frames // 2, 1), (frames // 2, frames, 1)
+
+
+def look(source: Source, radar: OfdmRadar, placement: str, **kappas: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """The peaks of a source's frames under every kappa, as seen by a probe."""
+    fg = Flowgraph(NAME)
+    probes = {}
+    for name, kappa in kappas.items():
+        probes[name] = Probe()
+        fg.connect(source, AngleDelayMap(radar, *GRID, kappa=kappa, refine=True), probes[name])
+    fg.run(placement=placement)
+    return {name: probe.values for name, probe in probes.items()}
+
+
+def learn(source: Source, radar: OfdmRadar, levels: Levels, options: argparse.Namespace) -> KappaCalibrator:
+    """One pass of the calibrator over a source's frames."""
+    scene = Scene(snr_db=levels.snr_db, target_probability=levels.target_probability)
+
+    # Blocks
+    image = AngleDelayMap(radar, *GRID, refine=True)
+    calibrator = KappaCalibrator(radar, scene, batch=4)
+
+    # Connections
+    fg = Flowgraph(NAME)
+    fg.connect(source, image, calibrator)
+    fg.feedback(calibrator.kappa, image.kappa, lag=1)
+    fg.run(placement=options.placement)
+    return calibrator
+
+
+def work(options: argparse.Namespace) -> int:
+    """Learn, judge, report."""
+    start_logging(options.log)
+    with usage():
+        for path in (options.report, options.plot, options.calibration):
+            writable(path)
+        radar, frames, make = opener(options)
+        first, second = halves(options, frames)
+        seen, unseen = (
+            make(start=first[0], stop=first[1], step=first[2]),
+            make(start=second[0], stop=second[1], step=second[2]),
+        )
+        seen.batch = unseen.batch = 4
+    compile_kernels()
+    ones = np.ones(radar.antennas)
+    levels = levels_of(look(seen, radar, options.placement, ones=ones)["ones"], radar)
+    calibrator = learn(seen, radar, levels, options)
+    learned = calibrator.estimate
+    peaks = look(unseen, radar, options.placement, before=ones, after=learned)
+    shown = clear_peaks(peaks["before"], radar) | clear_peaks(peaks["after"], radar)  # frames without a target say nothing
+    if not shown.any():
+        raise ValueError(f"{options.recording}: no frame to judge by shows a target")
+    before, after = (efficiencies(peaks[name])[shown] for name in ("before", "after"))
+
+    report = {
+        "recording": str(options.recording),
+        "frames": frames,
+        "learned_from": len(range(*first)),
+        "judged_by": int(shown.sum()),
+        "split": options.split,
+        "snr_db": levels.snr_db,
+        "target_probability": levels.target_probability,
+        "efficiency_before": {"mean": float(before.mean()), "median": float(np.median(before))},
+        "efficiency_after": {"mean": float(after.mean()), "median": float(np.median(after))},
+        "gain_db": float(10 * np.log10(after.mean() / before.mean())),
+        "kappa": [[float(k.real), float(k.imag)] for k in learned],
+    }
+    print(
+        f"{frames} frames of {radar.antennas} antennas; learned kappa from {report['learned_from']}, "
+        f"at {levels.snr_db:.1f} dB SNR\n"
+        f"combining efficiency on {report['judged_by']} others that show a target: "
+        f"mean {before.mean():.4f} before, {after.mean():.4f} after; "
+        f"median {np.median(before):.4f} before, {np.median(after):.4f} after"
+    )
+    if options.report is not None:
+        Path(options.report).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        print(f"report: {options.report}")
+    if options.calibration is not None:
+        save_calibration(options.calibration, calibrator.calibration(provenance=f"{NAME} {options.recording}"))
+        print(f"calibration: {options.calibration}")
+    if options.plot is not None:
+        draw(options.plot, unseen, radar, learned, before, after)
+    return 0
+
+
+def draw(path: str, source: Source, radar: OfdmRadar, learned: Any, before: Any, after: Any) -> None:
+    """The picture; without matplotlib a line that says so."""
+    frame = source.produce(0, 1)
+    theta = sector_grid(frame.theta_min, frame.theta_max, GRID[0])
+    tau = sector_grid(frame.tau_min, frame.tau_max, GRID[1])
+    maps = {
+        name: angle_delay_map(frame.y, frame.x, kappa, theta, tau, radar)[0]
+        for name, kappa in (("kappa = 1", np.ones(radar.antennas)), ("learned kappa", learned))
+    }
+    bins = tau[0, [0, -1]] * radar.bandwidth
+    try:
+        draw_efficiency(path, before, after, learned, maps, (*bins, *np.degrees(theta[0, [0, -1]])))
+        print(f"picture: {path}")
+    except NoPlotsError as error:
+        print(error)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; --help says what each option does."""
+    parser = argparse.ArgumentParser(NAME, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recording", metavar="RECORDING", help=".npy of raw FMCW samples, or a recording of frames")
+    parser.add_argument(
+        "--split",
+        choices=("halves", "interleaved"),
+        default="halves",
+        help="which frames to learn from (default: the first half)",
+    )
+    shared.add_outputs(parser)
+    group = parser.add_argument_group("raw FMCW samples (.npy)")
+    group.add_argument("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="delays to search, in range bins")
+    group.add_argument("--sector", type=float, default=60.0, metavar="DEG", help="angles to search, +- (default: 60)")
+    group.add_argument("--carrier", type=float, default=77e9, metavar="HZ", help="carrier frequency (default: 77e9)")
+    group.add_argument(
+        "--sample-step", type=float, default=1e6, metavar="HZ", help="chirp slope times sampling interval (default: 1e6)"
+    )
+    group.add_argument("--element-spacing", type=float, default=0.5, help="in wavelengths (default: 0.5)")
+    group.add_argument("--beat-falls", action="store_true", help="the beat frequency falls with the delay")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The script; returns the exit status."""
+    options = parse(arguments)
+    return execute(NAME, lambda: work(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

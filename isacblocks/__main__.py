@@ -1,0 +1,8 @@
+"""python -m isacblocks."""
+
+import sys
+
+from isacblocks.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

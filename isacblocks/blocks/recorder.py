@@ -1,0 +1,90 @@
+"""Writes whatever it is connected to into a recording, or for small ones into an .npz."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from isacblocks.blocks.recording import RecordingError, Writer, export_npz
+from isacblocks.radar import OfdmRadar
+from isacblocks.stream.block import Block, In, Reading, State
+from isacblocks.stream.spec import ANY, Items
+
+MODES = ("create", "append", "replace")
+
+
+class Recorder(Block):
+    """A sink for any record; see :mod:`isacblocks.blocks.recording` for the format.
+
+    path: of the file; a name that ends in .npz becomes a compressed .npz when the stream ends; mode: "create" (refuses a
+    file that exists), "append" or "replace"; radar, metadata: kept in the header, metadata as a dictionary of JSON values.
+    A run that is resumed from a checkpoint continues the file at the item where the checkpoint was made.
+    """
+
+    items = In(ANY)
+    count = State("int64")
+    recorded = Reading("items")
+
+    def __init__(
+        self,
+        path: str | Path,
+        mode: str = "create",
+        radar: OfdmRadar | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+        self.arguments = ((str(path), mode, radar, metadata), {})  # a Path would not go to another process
+        self.path = Path(path).absolute()
+        self.mode = mode
+        self.radar = radar
+        self.metadata = metadata
+        self._npz = self.path.suffix == ".npz"
+        self._raw = self.path.with_name(self.path.name + ".part.isac") if self._npz else self.path
+        self._writer: Writer | None = None
+
+    def start(self) -> None:
+        """See whether the file can be written at all, before anything runs."""
+        super().start()
+        self._close()
+        parent = self.path.parent
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise RecordingError(f"{self.path}: the directory {parent} does not exist or cannot be written to")
+
+    def restore(self, saved: Any) -> None:
+        """Continue the file behind the items that it had at the checkpoint."""
+        super().restore(saved)
+        if self.count:
+            self._writer = Writer(self._raw, self.ports["items"].layout, "append", keep=self.count)
+
+    def process(self, items: Items) -> None:
+        """Append the items."""
+        if self._writer is None:
+            self._writer = self._open()
+        self._writer.write(items)
+        self._writer.flush()
+        self.count += len(items)
+        self.recorded = float(self.count)
+
+    def _open(self) -> Writer:
+        if self._npz and self.mode != "replace" and self.path.exists():
+            raise RecordingError(
+                f"{self.path}: exists, and an .npz cannot be continued; choose another name or mode 'replace'"
+            )
+        mode = "replace" if self._npz else self.mode
+        return Writer(self._raw, self.ports["items"].layout, mode, self.radar, self.metadata)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def finish(self) -> None:
+        """Close the file; a stream without a single item leaves a recording of none."""
+        if self._writer is None:
+            self._writer = self._open()
+        self._close()
+        if self._npz:
+            export_npz(self._raw, self.path)
+            self._raw.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Plays a recording as a stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from isacblocks.blocks.recording import Recording
+from isacblocks.stream.block import Out, Source
+from isacblocks.stream.spec import ANY, Items
+
+
+class Replay(Source):
+    """The items of a recording, in order, read as they are needed.
+
+    path: of the recording; start, stop, step: which items, as in a slice. Raises RecordingError for a file that is not a
+    recording, FileNotFoundError where there is none.
+    """
+
+    out = Out(ANY)
+
+    def __init__(self, path: str | Path, start: int = 0, stop: int | None = None, step: int = 1) -> None:
+        self.arguments = ((str(Path(path).absolute()), start, stop, step), {})
+        if step < 1:
+            raise ValueError(f"step: expected at least 1, got {step!r}")
+        self.recording = Recording(path)
+        self.selection = range(*slice(start, stop, step).indices(len(self.recording)))
+        self.ports["out"].adopt(self.recording.layout)
+
+    def produce(self, first: int, count: int) -> Items | None:
+        """The next items; None behind the last one."""
+        chosen = self.selection[first : first + count]
+        if not len(chosen):
+            return None
+        part = slice(chosen.start, chosen.stop, chosen.step)
+        fields = {f.name: self.recording.items[f.name][part].copy(order="C") for f in self.recording.layout.fields}
+        return self.out.items(**fields)

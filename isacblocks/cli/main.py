@@ -1,0 +1,149 @@
+"""isacblocks run | demo | info | warmup."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import runpy
+import sys
+import sysconfig
+from pathlib import Path
+
+from isacblocks._version import __version__
+from isacblocks.cli.script import UsageError, compile_kernels, execute
+
+_DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
+_EPILOG = """exit statuses: 0 done, 1 failed while running, 2 called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM
+
+  isacblocks demo                                   online calibration with a live line and a picture at the end
+  isacblocks run online_calibration --frames 20000 --placement processes --report report.json
+  isacblocks run my_flowgraph.py                    a script of your own"""
+_DEMO_FRAMES = "10000"
+
+
+def flowgraph_directories() -> list[Path]:
+    """Where scripts are looked for by name: beside the package in a checkout, else where they were installed."""
+    checkout = Path(__file__).resolve().parents[2] / "flowgraphs"
+    return [checkout, Path(sysconfig.get_path("data")) / "share" / "isacblocks" / "flowgraphs"]
+
+
+def available() -> dict[str, Path]:
+    """The scripts that can be run by name."""
+    found: dict[str, Path] = {}
+    for directory in reversed(flowgraph_directories()):
+        found.update({path.stem: path for path in sorted(directory.glob("*.py"))})
+    return found
+
+
+def find_script(name: str) -> Path:
+    """The path of a script given by path or by name. Raises UsageError where there is none."""
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"{name}: there is no such file; by name there are {', '.join(available()) or 'none'}")
+        return path
+    known = available()
+    if name not in known:
+        raise UsageError(f"{name}: expected the path of a script, or one of {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def run_script(path: Path, arguments: list[str]) -> int:
+    """Run a script as python would; returns its exit status."""
+    before = sys.argv
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as ending:
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr)
+            return 1
+        return ending.code or 0
+    finally:
+        sys.argv = before
+    return 0
+
+
+def info() -> int:
+    """What is installed, where the kernels are, which blocks there are."""
+    import llvmlite
+    import msgspec
+    import numba
+    import numpy as np
+    import scipy
+    import zmq
+
+    from isacblocks import blocks
+    from isacblocks.kernels import jit
+
+    print(f"isacblocks {__version__}, Python {platform.python_version()}, {platform.machine()}")
+    print(f"numpy {np.__version__}, scipy {scipy.__version__}, numba {numba.__version__}, llvmlite {llvmlite.__version__}")
+    print(f"pyzmq {zmq.__version__} (libzmq {zmq.zmq_version()}), msgspec {msgspec.__version__}")
+    state = "compiled" if jit.is_warm() else "not compiled yet; 'isacblocks warmup' does it"
+    print(f"kernels: {jit.cache_directory()} ({state})")
+    print(f"flowgraphs: {', '.join(available()) or 'none'}")
+    print("blocks:")
+    for name in blocks.__all__:
+        kind = getattr(blocks, name)
+        if not hasattr(kind, "inputs"):
+            continue
+        ins = ", ".join(f"{n}: {p.record.name}" for n, p in kind.inputs().items()) or "-"
+        outs = ", ".join(f"{n}: {p.record.name}" for n, p in kind.outputs().items()) or "-"
+        print(f"  {name:16s} {ins}  ->  {outs}")
+    return 0
+
+
+def warmup() -> int:
+    """Compile and cache the kernels."""
+    from isacblocks.kernels import jit
+
+    if jit.is_warm():
+        print(f"the kernels are compiled: {jit.cache_directory()}")
+    else:
+        compile_kernels()
+        print(f"the kernels are in {jit.cache_directory()}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "isacblocks", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"isacblocks {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run a flowgraph script",
+        description="Run a flowgraph script by its path, or one that comes with isacblocks by its name.",
+        epilog="What follows the script goes to it: isacblocks run online_calibration --help",
+    )
+    run.add_argument("script", metavar="SCRIPT", help=f"a path, or {', '.join(available()) or 'a name'}")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own options")
+    demo = commands.add_parser(
+        "demo",
+        help="calibrate a simulated array online, with a live line and a picture at the end",
+        description=f"Run online_calibration with {_DEMO_FRAMES} frames; its other options may follow.",
+        add_help=False,
+    )
+    demo.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
+    commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console script; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options, rest = _parser().parse_known_args(given)
+    if rest and options.command in ("info", "warmup"):
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    if options.command == "run":
+        after = given[given.index("run") + 2 :]
+        return execute("isacblocks", lambda: run_script(find_script(options.script), after))
+    if options.command == "demo":
+        after = given[given.index("demo") + 1 :]
+        return execute(
+            "isacblocks", lambda: run_script(find_script("online_calibration"), ["--frames", _DEMO_FRAMES, *after])
+        )
+    return execute("isacblocks", info if options.command == "info" else warmup)

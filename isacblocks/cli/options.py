@@ -1,0 +1,144 @@
+"""Options that several scripts share, and what they turn into."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+
+from isacblocks.blocks.impaired_channel import PhaseStep
+from isacblocks.cli.script import add_common
+from isacblocks.kernels.adam import SECOND_MOMENTS
+from isacblocks.kernels.impairments import LAWS
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream.runner import PLACEMENTS
+
+METHODS = ("online", "adam-max", "adam-reconstruction", "known", "none")
+STEP_MEMORY = 1000.0  # frames: after a jump the old phases must fade
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 2^64 - 1, got {text}")
+    return value
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Where to run, and what to leave behind."""
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--placement",
+        choices=PLACEMENTS,
+        default="threads",
+        help="threads, processes (ipc) or processes over tcp on loopback; the result is the same (default: threads)",
+    )
+    group.add_argument("--report", metavar="FILE", help="write a report as JSON")
+    group.add_argument("--plot", metavar="FILE", help="draw a picture as PNG")
+    group.add_argument(
+        "--calibration", metavar="FILE", help="start from the kappa in FILE if it exists, save what was learned to it"
+    )
+    add_common(parser)
+
+
+def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
+    """How much, and how to watch it."""
+    add_outputs(parser)
+    group = parser.add_argument_group("stream")
+    group.add_argument("--frames", type=_count, default=frames, help=f"how many frames (default: {frames})")
+    group.add_argument("--seed", type=_seed, default=1, help="of everything random (default: 1)")
+    group.add_argument("--port", type=int, default=0, help="first TCP port with --placement tcp (default: free ones)")
+    group.add_argument("--batch", type=_count, default=16, help="frames per message (default: 16)")
+    group.add_argument(
+        "--checkpoint", metavar="DIR", help="save checkpoints there, and go on from the last one if there is one"
+    )
+    group.add_argument("--no-view", action="store_true", help="no live line, and no picture unless --plot asks for it")
+    group.add_argument("--record", metavar="FILE", help="record all frames (FILE is replaced)")
+
+
+def add_scene(parser: argparse.ArgumentParser) -> None:
+    """What is simulated."""
+    group = parser.add_argument_group("simulation (Table I by default)")
+    group.add_argument("--snr", type=float, default=15.0, metavar="DB", help="mean SNR sigma^2 N S / N0 (default: 15)")
+    group.add_argument("--range-min", type=float, default=10.0, metavar="M", help="nearest target (default: 10)")
+    group.add_argument("--range-max", type=float, metavar="M", help="farthest target (default: the cyclic prefix)")
+    group.add_argument(
+        "--impairments", choices=LAWS, default="table1", help="law of the array's gains and phases (default: table1)"
+    )
+    group.add_argument(
+        "--drift",
+        type=float,
+        default=0.0,
+        metavar="DEG",
+        help="random walk of every antenna's phase, degrees per sqrt(1000 frames) (default: 0)",
+    )
+    group.add_argument(
+        "--step",
+        action="append",
+        default=[],
+        metavar="FRAME:ANTENNAS:DEG",
+        help="phase jump of antennas, say 2000:3,17,40:90; may be given several times",
+    )
+
+
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """How it is calibrated."""
+    group = parser.add_argument_group("calibration and detection")
+    group.add_argument(
+        "--method",
+        choices=METHODS,
+        default="online",
+        help="online: one pass at the bound; adam-max, adam-reconstruction: the paper's losses (14), (15); "
+        "known: the true kappa, none: kappa = 1, for comparison (default: online)",
+    )
+    group.add_argument(
+        "--second-moment", choices=SECOND_MOMENTS, default="modulus", help="of Adam, per antenna or per component"
+    )
+    group.add_argument(
+        "--memory", type=float, metavar="FRAMES", help="memory of online (default: from --drift and --step, else infinite)"
+    )
+    group.add_argument("--p-fa", type=float, default=1e-2, help="false-alarm probability (default: 0.01)")
+
+
+def scene_of(options: argparse.Namespace) -> Scene:
+    """The scene that the options describe. Raises ValueError for what cannot be."""
+    scene = Scene(snr_db=options.snr, range_min=options.range_min, range_max=options.range_max)
+    scene.delay_window(OfdmRadar())
+    if not math.isfinite(options.drift) or options.drift < 0:
+        raise ValueError(f"--drift: expected at least 0 degrees, got {options.drift:g}")
+    if not 1 <= options.port <= 65535 and options.port != 0:
+        raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
+    return scene
+
+
+def step_of(text: str) -> PhaseStep:
+    """FRAME:ANTENNAS:DEG. Raises ValueError for anything else."""
+    match = re.fullmatch(r"(\d+):(\d+(?:,\d+)*):([-+]?\d+(?:\.\d*)?)", text)
+    if match is None:
+        raise ValueError(f"--step: expected FRAME:ANTENNAS:DEG, say 2000:3,17,40:90, got {text!r}")
+    antennas = tuple(int(n) for n in match[2].split(","))
+    return PhaseStep(int(match[1]), antennas, float(match[3]))
+
+
+def memory_of(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> float:
+    """The memory in frames: what was asked for, else what suits the drift and the steps that were asked for.
+
+    A memory M leaves the variance v / (2 M) of noise and q M / 2 of drift, least at M = sqrt(v / q), with
+    v = N (1 + SNR) / (2 SNR^2 P(t = 1)) rad^2 frames and q rad^2 per frame.
+    """
+    if options.memory is not None:
+        if not options.memory >= 1:
+            raise ValueError(f"--memory: expected at least 1 frame, got {options.memory:g}")
+        return float(options.memory)
+    memory = STEP_MEMORY if options.step else math.inf
+    if options.drift > 0:
+        noise = radar.antennas * (1 + scene.snr) / (2 * scene.snr**2 * scene.target_probability)
+        memory = min(memory, math.sqrt(noise / (math.radians(options.drift) ** 2 / 1000)))
+    return memory

@@ -1,0 +1,82 @@
+"""Loading the compiled kernels, or compiling them where this version has never run on this machine.
+
+A kernel is compiled for the types it is first called with; the small calls below use the types of the blocks. `load` is
+called by every block before it starts, so that no kernel is compiled in the middle of a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from isacblocks.kernels import adam, calibration, detection, jit, losses, peak, random, simulation
+from isacblocks.kernels.arrays import frozen
+from isacblocks.radar import OfdmRadar, Scene
+
+_RADAR = OfdmRadar(antennas=4, subcarriers=8)
+_LOW, _HIGH = np.full(2, -0.1), np.full(2, 0.1)
+
+
+def _simulation() -> None:
+    scene = simulation.draw_scene(0, 0, 2, _RADAR, Scene())
+    symbols = simulation.draw_symbols(0, 0, 2, _RADAR)
+    simulation.simulate_frames(symbols, scene.gamma, np.ones(4), scene.theta, scene.tau, _RADAR)
+    random.normals(np.uint64(0), random.STREAM_DRIFT, np.uint64(0), 0.1, np.empty(4, np.float32))
+    random.uniforms(np.uint64(0), random.STREAM_IMPAIRMENTS, np.uint64(0), np.empty(4))
+
+
+def _peaks() -> None:
+    symbols = np.ones((2, 8), np.complex64)
+    frames = np.ones((2, 4, 8), np.complex64)
+    grids = np.stack([_LOW, _HIGH], axis=1), np.array([[1e-7, 2e-7]])
+    peak.search(frames, symbols, np.ones(4, np.complex128), *grids, _RADAR, False)
+
+
+def _detection() -> None:
+    extents = detection.angle_extent(_LOW, _HIGH, _RADAR), np.full(2, 20.0)
+    detection.window_thresholds(1e-2, *extents, 100, 100)
+    detection.target_probabilities(frozen(np.ones(2)), frozen(extents[0]), frozen(extents[1]), 30.0, 0.5, np.empty(2))
+
+
+def _online() -> None:
+    u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
+    sums, probability, slopes = np.zeros(4, np.complex128), np.empty(2), np.linspace(-0.1, 0.1, 5)
+    calibration.online_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, sums, probability)
+    sector = frozen(_LOW), frozen(_HIGH)
+    calibration.slope_likelihood_ula(
+        u, ones, ones, *sector, ones, frozen(probability), kappa, 0.5, 30.0, 0.5, 1.0, frozen(slopes), np.zeros(5)
+    )
+    calibration.rotate(sums, 0.1)
+
+
+def _descent() -> None:
+    u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
+    gradient = np.zeros(4, np.complex128)
+    losses.max_gradient(u, kappa, gradient)
+    losses.reconstruction_gradient(u, ones, ones, kappa, 30.0, gradient)
+    adam.adam_step(np.ones(4, np.complex128), frozen(gradient), np.zeros(4, complex), np.zeros((4, 2)), 1, 0.01, False)
+
+
+GROUPS: dict[str, Callable[[], None]] = {
+    "simulation": _simulation,
+    "peak search": _peaks,
+    "detection": _detection,
+    "online calibration": _online,
+    "gradient descent": _descent,
+}
+
+
+@cache
+def load(group: str) -> None:
+    """Have the kernels of one group ready in this process."""
+    GROUPS[group]()
+
+
+def compile_all(say: Callable[[str], None]) -> None:
+    """Compile every group that is not on disk yet, saying which; afterwards this version counts as warm."""
+    for number, group in enumerate(GROUPS, 1):
+        say(f"{number}/{len(GROUPS)} {group}")
+        load(group)
+    jit.mark_warm()

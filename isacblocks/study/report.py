@@ -1,0 +1,104 @@
+"""The JSON report of a run and its short form in words."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from isacblocks._version import __version__
+from isacblocks.kernels.bounds import loss_bound_db
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream import Status
+from isacblocks.study.evaluation import Evaluation
+
+
+def edge_report(status: Status) -> list[dict[str, Any]]:
+    """The books of every edge, in items: produced = committed + in_flight + dropped."""
+    return [
+        {
+            "from": edge.sender,
+            "to": edge.receiver,
+            "produced": edge.produced,
+            "committed": edge.committed,
+            "in_flight": edge.in_flight,
+            "dropped": edge.lost,
+            "dropped_by_reason": edge.dropped,
+        }
+        for edge in status.edges
+    ]
+
+
+def block_report(status: Status) -> dict[str, Any]:
+    """Items, messages and the time spent inside process(), per block."""
+    return {
+        name: {
+            "items": max(block.items_in, block.items_out if not block.items_in else 0),
+            "messages": block.messages,
+            "work_seconds": block.work_seconds,
+        }
+        for name, block in status.blocks.items()
+    }
+
+
+def calibration_report(
+    status: Status, judge: Evaluation, radar: OfdmRadar, scene: Scene, p_fa: float, **known: Any
+) -> dict[str, Any]:
+    """The report of an online calibration; `known`: what the caller adds (seed, placement, method and so on)."""
+    frames = judge.frames
+    rows = judge.kappa_errors()
+    for row in rows:
+        row["bound_db"] = float(loss_bound_db(row["frames"], radar.antennas, scene.snr, scene.target_probability))
+    return {
+        "frames": frames,
+        "seconds": status.seconds,
+        "frames_per_second": frames / status.seconds if status.seconds else 0.0,
+        **known,
+        "phase": status.phase,
+        "kappa_error": rows,
+        "detection": judge.detection_figures(p_fa),
+        "edges": edge_report(status),
+        "blocks": block_report(status),
+        "radar": msgspec.to_builtins(radar),
+        "scene": msgspec.to_builtins(scene),
+        "versions": {"isacblocks": __version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+
+
+def _figure(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else form.format(value) + unit
+
+
+def in_words(report: dict[str, Any]) -> str:
+    """The report for a person at a terminal."""
+    lines = [
+        f"{report['frames']} frames in {report['seconds']:.2f} s ({report['frames_per_second']:.0f} frames/s, "
+        f"{report['placement']})"
+    ]
+    if report["kappa_error"]:
+        last = report["kappa_error"][-1]
+        lines.append(
+            f"kappa after {last['frames']} frames: loss {last['loss_db']:.4f} dB (bound {last['bound_db']:.4f} dB), "
+            f"error {last['ramp_db']:.1f} dB without the ramp, {last['phase_db']:.1f} dB with it, "
+            f"boresight bias {last['slope_deg']:+.3f} deg"
+        )
+    figures = report["detection"]
+    for name, part in (("all frames", figures), ("after the first 1000", figures["after_1000"])):
+        if part["p_d"] is not None:
+            lines.append(
+                f"detection, {name}: P_d {part['p_d']:.3f}, P_fa {_figure(part['p_fa'], '{:.4f}')} "
+                f"(nominal {figures['p_fa_nominal']:g}), position RMSE {_figure(part['position_rmse_m'], '{:.3f}', ' m')}"
+            )
+    lines.append(
+        f"position: median {_figure(figures['position_median_m'], '{:.3f}', ' m')}, RMSE without outliers "
+        f"{_figure(figures['position_inlier_rmse_m'], '{:.3f}', ' m')}, outliers "
+        f"{_figure(figures['outlier_rate'], '{:.2%}')}"
+    )
+    lost = sum(edge["dropped"] for edge in report["edges"])
+    balanced = all(e["produced"] == e["committed"] + e["in_flight"] + e["dropped"] for e in report["edges"])
+    lines.append(
+        f"streams: {len(report['edges'])} edges, {'balanced' if balanced else 'NOT BALANCED'}, {lost} items dropped"
+    )
+    return "\n".join(lines)

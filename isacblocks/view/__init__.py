@@ -1,0 +1,1 @@
+"""Ways to watch a flowgraph while it runs."""
