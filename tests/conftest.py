@@ -1,0 +1,34 @@
+"""What tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACEMENTS = ("threads", "processes", "tcp")
+
+
+@pytest.fixture(params=PLACEMENTS)
+def placement(request: pytest.FixtureRequest) -> str:
+    """Every flowgraph test runs over every placement."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def chirps() -> Path:
+    """The recorded radar data, where it is at hand."""
+    path = ROOT.parent / "shared" / "data" / "doppler_example_1.npy"
+    if not path.exists():
+        pytest.skip("the radar recording ../shared/data/doppler_example_1.npy is not here; it is not part of the project")
+    return path
+
+
+@pytest.fixture(params=["smallest", "small", "odd", "table1"])
+def golden(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Inputs and the reference's results; see reference/make_golden.py."""
+    with np.load(ROOT / "tests" / "golden" / f"{request.param}.npz", allow_pickle=False) as file:
+        return {"name": request.param, **{key: file[key] for key in file.files}}

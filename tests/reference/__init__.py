@@ -1,0 +1,1 @@
+"""The slow, literal double-precision reference. It imports nothing of the project."""

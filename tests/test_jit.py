@@ -1,0 +1,142 @@
+"""The compiler's cache is never stale, kernels are pure, and they mean the same as plain Python."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+KERNELS = ROOT / "isacblocks" / "kernels"
+
+
+def jitted() -> list[tuple[Path, ast.FunctionDef]]:
+    return [
+        (path, node)
+        for path in sorted(KERNELS.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and "jit" in {ast.unparse(d) for d in node.decorator_list}
+    ]
+
+
+def test_there_are_kernels_to_look_at() -> None:
+    assert len(jitted()) > 25
+
+
+@pytest.mark.parametrize(("path", "node"), jitted(), ids=lambda v: v.name if isinstance(v, ast.FunctionDef) else v.stem)
+def test_kernels_are_pure_and_typed(path: Path, node: ast.FunctionDef) -> None:
+    """No output, no globals, no hidden random state; every argument and the result typed; public ones documented."""
+    assert all(a.annotation is not None for a in node.args.args), "every argument has a type"
+    assert node.returns is not None
+    if not node.name.startswith("_"):
+        assert ast.get_docstring(node)
+    for inner in ast.walk(node):
+        assert not isinstance(inner, ast.Global | ast.Nonlocal)
+        if isinstance(inner, ast.Call):
+            called = ast.unparse(inner.func)
+            assert called != "print"
+            assert not called.startswith("np.random.")
+
+
+def run(code: str, cache: Path, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ISACBLOCKS_CACHE": str(cache), **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_an_edited_source_gets_a_cache_of_its_own(tmp_path: Path) -> None:
+    """Also where the edit is in a kernel that another file's kernel calls, which numba's own key does not see."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "isacblocks", copy / "isacblocks", ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        f"import sys; sys.path.insert(0, {str(copy)!r})\n"
+        "from isacblocks.kernels import jit, detection\n"
+        "assert jit.__file__.startswith(sys.path[0])\n"
+        "print(jit.cache_directory(), detection.evidence(10.0, 3.0, 3.0, 30.0), detection.logistic(0.3))"
+    )
+    first = run(code, tmp_path / "cache").split()
+    assert run(code, tmp_path / "cache").split() == first
+    source = copy / "isacblocks" / "kernels" / "detection.py"
+    source.write_text(source.read_text().replace("math.log1p(snr)", "math.log1p(2.0 * snr)"))
+    second = run(code, tmp_path / "cache").split()
+    assert second[0] != first[0]
+    assert float(second[1]) < float(first[1]) - 0.5
+    assert second[2] == first[2]
+
+
+def test_the_cache_is_private_and_can_be_moved(tmp_path: Path) -> None:
+    where = Path(run("from isacblocks.kernels import jit; print(jit.cache_directory())", tmp_path / "mine").strip())
+    assert where.parent == tmp_path / "mine"
+    assert stat.S_IMODE(where.stat().st_mode) == 0o700
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_by_another(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    out = run(
+        "from isacblocks.kernels import jit; print(jit.cache_directory())", blocked, XDG_CACHE_HOME=str(tmp_path / "home")
+    )
+    assert out.strip().startswith(str(tmp_path / "home"))
+
+
+@pytest.mark.slow
+def test_warming_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
+    """After `isacblocks warmup` in an empty cache, every method of the main flowgraph runs without a new compilation."""
+    cache = tmp_path / "cache"
+
+    def isacblocks(*arguments: str) -> str:
+        result = subprocess.run(
+            [sys.executable, "-m", "isacblocks", *arguments],
+            env={**os.environ, "ISACBLOCKS_CACHE": str(cache)},
+            capture_output=True,
+            check=False,
+            text=True,
+            cwd=ROOT,
+            timeout=300,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout + result.stderr
+
+    assert "compiling" in isacblocks("warmup")
+    before = sorted(p.name for p in cache.rglob("*.nb[ic]"))
+    assert len(before) > 20
+    assert "are compiled" in isacblocks("warmup")
+    for method in ("online", "adam-max", "adam-reconstruction"):
+        out = isacblocks("run", "online_calibration", "--frames", "300", "--method", method, "--no-view", "--drift", "1")
+        assert "compiling" not in out
+    assert sorted(p.name for p in cache.rglob("*.nb[ic]")) == before
+
+
+def test_kernels_mean_the_same_without_the_compiler(tmp_path: Path) -> None:
+    """The kernel tests that are quick enough, in plain Python."""
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore"),
+            "tests/test_contract.py",
+            "tests/test_random.py",
+            "-k",
+            "(smallest or small or known or lanes or tie) and not law and not moments",
+        ],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "ISACBLOCKS_CACHE": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert " passed" in result.stdout
