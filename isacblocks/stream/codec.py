@@ -57,6 +57,8 @@ def _prepare(value: Any) -> Any:
         )
     if isinstance(value, dict):
         return {key: _prepare(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return _enc_hook(value)  # which refuses it: its order would be lost
     if isinstance(value, list | tuple):
         return [_prepare(item) for item in value]
     return value

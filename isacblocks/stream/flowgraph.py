@@ -127,6 +127,33 @@ class Flowgraph:
             if not isinstance(block, Source) and not any(id(block.ports[name]) in data for name in block.inputs()):
                 raise WiringError(f"{block.label}: nothing leads to it but feedback; one input must be connected forward")
         self._check_loops()
+        for edge in self._edges:
+            if edge.spec.lag is not None:
+                self._check_feedback(edge)
+
+    def _check_feedback(self, edge: _Edge) -> None:
+        """A lossy link inside a loop with a lag would let the loop wait for what never comes."""
+        inside = self._reach(edge.receiver.block, forward=True) & self._reach(edge.sender.block, forward=False)
+        for other in self._edges:
+            ends = {other.sender.block.label, other.receiver.block.label}
+            if other.spec.policy != "block" and not other.spec.feedback and ends <= inside:
+                raise WiringError(
+                    f"{other.spec.sender} to {other.spec.receiver} is {other.spec.policy!r} and lies inside the loop that "
+                    f"{edge.spec.sender} closes with a lag; make it 'block', or the feedback lag=None"
+                )
+
+    def _reach(self, start: Block, forward: bool) -> set[str]:
+        """The blocks that can be reached from one, itself included, along or against the edges, feedback left out."""
+        found = {start.label}
+        while True:
+            more = set()
+            for edge in self._edges:
+                a, b = edge.sender.block.label, edge.receiver.block.label
+                if not edge.spec.feedback and (a if forward else b) in found:
+                    more.add(b if forward else a)
+            if more <= found:
+                return found
+            found |= more
 
     def _check_loops(self) -> None:
         ahead = {

@@ -81,7 +81,7 @@ class EdgeCount(msgspec.Struct):
 class Parcel(msgspec.Struct):
     """A message ready to send, kept until it is acknowledged."""
 
-    number: int
+    serial: int
     count: int
     size: int
     parts: list[Any]
@@ -117,7 +117,7 @@ class _Peer:
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
                 old = self.pending.popleft()
                 self.bytes -= old.size
-                self.dropped["superseded" if limit == 1 else "overflow"] += old.count
+                self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
         self.pending.append(parcel)
         self.recent.append(parcel)
         self.bytes += parcel.size
@@ -126,19 +126,19 @@ class _Peer:
         """Messages that may be sent and not yet acknowledged."""
         return 1 if self.edge.policy == "latest" else self.edge.depth
 
-    def acknowledge(self, number: int, committed: int, dropped: dict[str, int]) -> None:
-        """Everything before message `number` has been committed or dropped by the receiver; totals over all runs."""
+    def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs."""
         for queue in (self.unacknowledged, self.pending):  # pending ones too: sent by an earlier run
-            while queue and queue[0].number < number:
+            while queue and queue[0].serial < serial:
                 self.bytes -= queue.popleft().size
         self.committed = committed
         for reason, count in dropped.items():
             self.dropped[reason] = count
 
-    def greet(self, number: int, committed: int, dropped: dict[str, int]) -> None:
-        """The receiver is there and wants message `number` next: settle the books and send again from there on."""
+    def greet(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """The receiver is there and wants message `serial` next: settle the books and send again from there on."""
         self.open = True
-        self.acknowledge(number, committed, dropped)
+        self.acknowledge(serial, committed, dropped)
         while self.unacknowledged:
             self.pending.appendleft(self.unacknowledged.pop())
         if self.owed:
@@ -165,6 +165,7 @@ class Outlet:
         self.epoch = epoch
         self.strangers = 0  # messages from peers that are not on the list
         self.produced = 0  # items
+        self.serial = 0  # of the next message
         self._log = logging.getLogger("isacblocks.stream.link")
         self._peers = {edge.token: _Peer(edge) for edge in edges}
         self.socket = context.socket(zmq.ROUTER)
@@ -189,9 +190,10 @@ class Outlet:
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""
-        parts = wire.encode(items, self.epoch)
+        parts = wire.encode(items, self.epoch, self.serial)
         size = self.layout.item_bytes * items.count + wire.HEADER_BYTES
-        parcel = Parcel(items.message, items.count, size, parts, items.final)
+        parcel = Parcel(self.serial, items.count, size, parts, items.final)
+        self.serial += 1
         self.produced += items.count
         for peer in self._peers.values():
             peer.push(parcel)
@@ -222,11 +224,11 @@ class Outlet:
             raise WireError("stream", f"the receiver expects another stream than {self.layout.record}")
         dropped = msgspec.msgpack.decode(parts[1], type=dict[str, int])
         if header.kind == wire.HELLO:
-            peer.greet(header.message, header.first, dropped)
-            answer = wire.pack(wire.Header(wire.OPEN, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 1, time.time()))
+            peer.greet(header.serial, header.first, dropped)
+            answer = wire.pack(wire.Header(wire.OPEN, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 1, time.time()))
             self._deliver(peer, [answer, self.layout.descriptor])
         elif header.kind == wire.ACK:
-            peer.acknowledge(header.message, header.first, dropped)
+            peer.acknowledge(header.serial, header.first, dropped)
         else:
             raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
         self._flush(peer)
@@ -260,6 +262,7 @@ class Outlet:
         kept = {}
         for peer in self._peers.values():
             kept[peer.edge.receiver] = {
+                "serial": self.serial,
                 "produced": peer.produced,
                 "messages": peer.messages,
                 "dropped": dict(peer.dropped),
@@ -271,12 +274,13 @@ class Outlet:
         """Continue the books of :meth:`save`, with the kept messages waiting to be sent again."""
         for peer in self._peers.values():
             kept = saved[peer.edge.receiver]
+            self.serial = kept["serial"]
             self.produced = peer.produced = kept["produced"]
             peer.messages = kept["messages"]
             peer.dropped = Counter(kept["dropped"])
             for parts in kept["recent"]:
                 header = wire.unpack(parts[0])
-                parcel = Parcel(header.message, header.count, sum(len(p) for p in parts), list(parts), False)
+                parcel = Parcel(header.serial, header.count, sum(len(p) for p in parts), list(parts), False)
                 peer.pending.append(parcel)
                 peer.recent.append(parcel)
                 peer.bytes += parcel.size
@@ -297,8 +301,8 @@ class Inlet:
         self.edge = edge
         self.epoch = epoch
         self.queue: deque[Items] = deque()
-        self.expected = 0  # number of the next message to receive
-        self.next = 0  # number of the next message to commit
+        self.expected = 0  # serial of the next message to receive
+        self.next = 0  # serial of the next message to commit
         self.committed = 0
         self.dropped: Counter[str] = Counter()
         self.bad = 0  # messages that could not be read
@@ -318,7 +322,7 @@ class Inlet:
         self.socket.connect(connect)
 
     def _say(self, kind: int) -> None:
-        header = wire.Header(kind, 0, self.layout.stream_id, self.epoch, self.next, self.committed, 0, 1, time.time())
+        header = wire.Header(kind, 0, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 1, time.time())
         self.socket.send_multipart([wire.pack(header), msgspec.msgpack.encode(dict(self.dropped))])
 
     def hello(self) -> None:
@@ -360,23 +364,26 @@ class Inlet:
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
-        if header.message < self.expected:
+        if header.serial < self.expected:
             self._owing += 1  # sent again although committed: say once more how far we are
             return
-        if header.message > self.expected and self.edge.policy == "block":
+        if header.serial > self.expected and self.edge.policy == "block":
             if time.monotonic() - self._said_hello > HELLO_INTERVAL:
                 self.hello()
             return
-        self.expected = header.message + 1
+        self.expected = header.serial + 1
         try:
-            self.queue.append(wire.decode(header, parts[1:], self.layout))
+            items = wire.decode(header, parts[1:], self.layout)
         except WireError:
             # Its place in the stream stays, empty, so that the clock goes on; its items are counted as lost.
             final = bool(header.flags & wire.FINAL)
             empty = Items(self.layout, self.layout.empty(0), 0, message=header.message, sent=header.time, final=final)
             empty.spoiled = header.count
+            empty.serial = header.serial
             self.queue.append(empty)
             raise
+        items.serial = header.serial
+        self.queue.append(items)
 
     def head(self) -> Items | None:
         """The oldest message not yet processed."""
@@ -397,7 +404,7 @@ class Inlet:
     def _pass(self, items: Items) -> None:
         if items.spoiled:
             self.dropped["bad"] += items.spoiled
-        self.next = items.message + 1
+        self.next = items.serial + 1
         self.ended = items.final
         self._owing += 1
 

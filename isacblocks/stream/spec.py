@@ -137,7 +137,7 @@ class Items:
     message, ``sent`` when its first ancestor left its source (seconds since the epoch).
     """
 
-    __slots__ = ("count", "fields", "final", "first", "layout", "message", "port", "sent", "spoiled")
+    __slots__ = ("count", "fields", "final", "first", "layout", "message", "port", "sent", "serial", "spoiled")
 
     def __init__(
         self,
@@ -159,6 +159,7 @@ class Items:
         self.message = message
         self.sent = sent
         self.final = final
+        self.serial = 0  # its place on the link it came by
         self.spoiled = 0  # items that came with this message but could not be read
 
     def __getattr__(self, name: str) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What a message looks like on a link: a fixed header of 64 bytes, then one buffer per field. Documented in docs/wire.md.
+"""What a message looks like on a link: a fixed header of 72 bytes, then one buffer per field. Documented in docs/wire.md.
 
 Everything is little-endian. Nothing is allocated before the sizes that a message claims have been compared with the
 descriptor and with the buffers that came. No pickle, no eval.
@@ -24,7 +24,7 @@ DATA, HELLO, OPEN, ACK = 1, 2, 3, 4  # kinds
 FINAL = 1  # flag: end of stream, the last message of a link
 MAX_COUNT = 1 << 24  # items per message
 
-_HEAD = struct.Struct("<4sBBHQQQQIIdI")
+_HEAD = struct.Struct("<4sBBHQQQQQIIdI")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEAD.size + _CRC.size
 
@@ -38,7 +38,8 @@ class Header(msgspec.Struct, frozen=True):
     flags: int
     stream: int
     epoch: int
-    message: int
+    serial: int  # counts the messages of a port without gaps
+    message: int  # the flowgraph's clock, with gaps behind a lossy link
     first: int
     count: int
     fields: int
@@ -54,6 +55,7 @@ def pack(header: Header) -> bytes:
         header.flags,
         header.stream,
         header.epoch,
+        header.serial,
         header.message,
         header.first,
         header.count,
@@ -68,7 +70,7 @@ def unpack(data: Buffer) -> Header:
     """Read a header. Raises WireError for a wrong length, magic, version, kind or checksum."""
     if len(data) != HEADER_BYTES:
         raise WireError("length", f"a header has {HEADER_BYTES} bytes, got {len(data)}")
-    magic, version, kind, flags, stream, epoch, message, first, count, fields, time, _ = _HEAD.unpack_from(data)
+    magic, version, kind, flags, *rest, _ = _HEAD.unpack_from(data)
     if magic != MAGIC:
         raise WireError("magic", f"a message begins with {MAGIC!r}, got {magic!r}: is the sender an isacblocks flowgraph?")
     if version != VERSION:
@@ -77,10 +79,10 @@ def unpack(data: Buffer) -> Header:
         raise WireError("checksum", "the header's checksum does not fit its bytes")
     if kind not in (DATA, HELLO, OPEN, ACK):
         raise WireError("kind", f"unknown kind of message {kind}")
-    return Header(kind, flags, stream, epoch, message, first, count, fields, time)
+    return Header(kind, flags, *rest)
 
 
-def encode(items: Items, epoch: int) -> list[Any]:
+def encode(items: Items, epoch: int, serial: int) -> list[Any]:
     """The parts of a DATA message: header and, unless it is empty, one C-contiguous array per field, by reference."""
     layout = items.layout
     parts: list[Any] = [b""]
@@ -92,6 +94,7 @@ def encode(items: Items, epoch: int) -> list[Any]:
             FINAL if items.final else 0,
             layout.stream_id,
             epoch,
+            serial,
             items.message,
             items.first,
             items.count,

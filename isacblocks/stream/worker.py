@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 import traceback
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Worker:
         self._where = "in start()"
         self._message = 0  # number of the next message: the clock
         self._position = 0  # source: number of the next item
+        self._history: dict[str, deque[int]] = {}  # messages whose feedback is still to come, by feedback port
         self._items_in = self._items_out = self._messages = 0
         self._work = 0.0
         self._began = time.perf_counter()
@@ -257,6 +259,10 @@ class Worker:
         for name, inlet in self.inlets.items():
             if name in data or back.get(name) is not None:
                 inlet.commit()
+            if name in self._history:
+                if back.get(name) is not None:
+                    self._history[name].popleft()
+                self._history[name].append(number)
         self._items_in += joined[0].count
         self._advance(number + 1)
         return True
@@ -284,11 +290,17 @@ class Worker:
                     inlet.commit()
                 head = inlet.head()
                 found[name] = None if head is None or head.final else head
-            elif number >= lag:
-                head = inlet.head()
-                if head is None:
-                    return None
-                found[name] = None if head.final else head
+                continue
+            # Every message that was processed leads to one that comes back, in the same order: those of messages up to
+            # `number - lag` are due, and the last one of them is in force. Behind a lossy link several can be due at once.
+            history = self._history.setdefault(name, deque())
+            due = sum(1 for message in history if message <= number - lag)
+            if len(inlet.queue) < due:
+                return None
+            for _ in range(due - 1):
+                inlet.commit()
+                history.popleft()
+            found[name] = inlet.head() if due else None
         return found
 
     def _call(self, inputs: dict[str, Items | None], joined: list[Items]) -> dict[str, Items]:
@@ -378,6 +390,7 @@ class Worker:
         values = {
             "state": self.block.save(),
             "position": self._position,
+            "history": {name: list(history) for name, history in self._history.items()},
             "inlets": {name: inlet.save() for name, inlet in self.inlets.items()},
             "outlets": {name: outlet.save() for name, outlet in self.outlets.items()},
         }
@@ -388,6 +401,7 @@ class Worker:
         assert self.spec.resume is not None
         self._message = self.spec.resume + 1
         self._position = values["position"]
+        self._history = {name: deque(history) for name, history in values["history"].items()}
         self.block.restore(values["state"])
         for name, inlet in self.inlets.items():
             inlet.restore(values["inlets"][name])

@@ -1,0 +1,191 @@
+"""Blocks for the tests of the runtime: they know nothing of radar either."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from isacblocks.stream import Block, Field, In, Items, Out, Reading, Record, Setting, Source, State
+
+NUMBER = Record("number", (Field("value", "float64", ("N",), "V"),))
+PAIR = Record("pair", (*NUMBER.fields, Field("extra", "uint8")))
+
+
+class Sized(Block):
+    """A block of dimension N."""
+
+    def __init__(self, size: int = 3) -> None:
+        self.size = size
+
+    def dimensions(self) -> Mapping[str, int]:
+        return {"N": self.size}
+
+
+class Counter(Source):
+    """Item k holds k."""
+
+    number = Out(NUMBER)
+
+    def __init__(self, size: int = 3, end: int | None = None, pause: float = 0.0) -> None:
+        self.size, self.end, self.pause = size, end, pause
+
+    def dimensions(self) -> Mapping[str, int]:
+        return {"N": self.size}
+
+    def produce(self, first: int, count: int) -> Items | None:
+        if self.pause:
+            time.sleep(self.pause)
+        if self.end is not None:
+            count = min(count, self.end - first)
+        if count <= 0:
+            return None
+        return self.number.items(value=np.arange(first, first + count)[:, None] * np.ones(self.size))
+
+
+class Scale(Sized):
+    """value times factor."""
+
+    number = In(NUMBER)
+    scaled = Out(NUMBER)
+    factor = Setting(float, initial=2.0, minimum=-100.0, maximum=100.0)
+    last = Reading("V")
+
+    def process(self, number: Items) -> Items:
+        self.last = float(number.value[-1, 0])
+        return self.scaled.items(value=self.factor * number.value)
+
+
+class Mixer(Sized):
+    """value plus whatever came back last: order and lag of the feedback show in every bit."""
+
+    number = In(NUMBER)
+    back = In(NUMBER, optional=True)
+    mixed = Out(NUMBER)
+    held = State("float64", "N")
+    heard = State(list)  # (message, message that the feedback came from)
+
+    def process(self, number: Items, back: Items | None) -> Items:
+        if back is not None:
+            self.heard.append([number.message, back.message])
+            if len(back):
+                self.held = back.value[-1]
+        return self.mixed.items(value=number.value + 0.5 * self.held)
+
+
+class Leaky(Sized):
+    """A running sum that forgets; one item per message, so its output is not aligned with its input."""
+
+    number = In(NUMBER)
+    total = Out(NUMBER, aligned=False)
+    memory = State("float64", "N")
+    seen = State("int64")
+
+    def process(self, number: Items) -> Items:
+        for row in number.value:
+            self.memory = 0.9 * self.memory + np.sin(row)
+        self.seen += len(number)
+        return self.total.items(value=self.memory[None].copy())
+
+
+class Collect(Sized):
+    """Keeps what came, with its sequence numbers."""
+
+    number = In(NUMBER)
+    values = State(list)
+    numbers = State(list)
+    finished = State("int64")
+
+    def __init__(self, size: int = 3, pause: float = 0.0) -> None:
+        super().__init__(size)
+        self.pause = pause
+
+    def process(self, number: Items) -> None:
+        if self.pause:
+            time.sleep(self.pause)
+        self.values += [float(v) for v in number.value[:, 0]]
+        self.numbers += list(range(number.first, number.first + len(number)))
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+class Join(Sized):
+    """The difference of two streams that belong together."""
+
+    left = In(NUMBER)
+    right = In(NUMBER)
+    gap = Out(NUMBER)
+    worst = State("float64")
+    joined = State("int64")
+
+    def process(self, left: Items, right: Items) -> Items:
+        assert left.message == right.message
+        self.joined += len(left)
+        self.worst = max(self.worst, float(np.abs(left.value - right.value).max()))
+        return self.gap.items(value=left.value - right.value)
+
+
+class EveryThird(Sized):
+    """Says something for every third message only."""
+
+    number = In(NUMBER)
+    some = Out(NUMBER, aligned=False)
+
+    def process(self, number: Items) -> Items | None:
+        return self.some.items(value=number.value[:1]) if number.message % 3 == 0 else None
+
+
+class Pairs(Sized):
+    """Sends a record with more fields than others want."""
+
+    number = In(NUMBER)
+    pair = Out(PAIR)
+
+    def process(self, number: Items) -> Items:
+        return self.pair.items(value=number.value, extra=(number.first + np.arange(len(number))) % 2)
+
+
+class Trouble(Sized):
+    """Does something bad when item `at` comes, or in a phase of its life."""
+
+    number = In(NUMBER)
+    out = Out(NUMBER)
+
+    def __init__(self, kind: str, at: int = 100, size: int = 3) -> None:
+        super().__init__(size)
+        self.kind, self.at = kind, at
+
+    def start(self) -> None:
+        super().start()
+        if self.kind == "raise in start":
+            raise RuntimeError("no start today")
+        if self.kind == "sleep in start":
+            time.sleep(5)
+
+    def process(self, number: Items) -> Any:
+        if number.first <= self.at < number.first + len(number):
+            if self.kind == "raise":
+                raise ValueError(f"item {self.at} is unlucky")
+            if self.kind == "die":
+                os.kill(os.getpid(), 9)
+            if self.kind == "exit":
+                os._exit(3)
+            if self.kind == "sleep":
+                time.sleep(5)
+            if self.kind == "wrong count":
+                return self.out.items(value=number.value[:1])
+            if self.kind == "wrong shape":
+                return self.out.items(value=number.value[:, :1])
+            if self.kind == "nonsense":
+                return 42
+            if self.kind == "write to input":
+                number.value[0] = 1
+        return self.out.items(value=number.value)
+
+    def finish(self) -> None:
+        if self.kind == "raise in finish":
+            raise RuntimeError("no end today")

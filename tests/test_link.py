@@ -1,0 +1,320 @@
+"""One link by itself: credit, policies, replay, strangers, and the law of its books after every single step."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from isacblocks.stream import Field, Items, PlacementError, Record, WiringError, wire
+from isacblocks.stream.link import EdgeCount, EdgeSpec, Inlet, Outlet
+from isacblocks.stream.spec import resolve
+
+LAYOUT = resolve(Record("number", (Field("value", "float64", ("N",)),)), {"N": 4}, "test")
+ENDPOINTS = ("inproc://link", "ipc", "tcp://127.0.0.1:*")
+
+
+def items(message: int, count: int = 3, final: bool = False) -> Items:
+    value = np.full((count, 4), float(message))
+    return Items(LAYOUT, {"value": value}, count, first=3 * message, message=message, final=final)
+
+
+class Link:
+    """Both ends in one thread, pumped by hand."""
+
+    def __init__(self, endpoint: str, policy: str = "block", depth: int = 4, budget: int = 1 << 20, lag: int | None = None):
+        self.context: Any = zmq.Context()
+        self.edge = EdgeSpec("a.out", "b.in", b"t" * 16, policy, depth, budget, lag is not None, lag)
+        self.outlet = Outlet(self.context, endpoint, LAYOUT, [self.edge], epoch=1)
+        self.inlet = self.connect()
+
+    def connect(self) -> Inlet:
+        return Inlet(self.context, self.outlet.endpoint, LAYOUT, self.edge, epoch=1)
+
+    def law(self) -> EdgeCount:
+        """The books, checked."""
+        book = self.outlet.counts()[0]
+        assert book.balanced, book
+        return book
+
+    def settle(self, until: Any = None, seconds: float = 3.0) -> None:
+        """Pump both ends until `until` holds or nothing has come for a while."""
+        end, quiet = time.monotonic() + seconds, 0
+        while time.monotonic() < end and (quiet < 30 if until is None else not until()):
+            came = self.outlet.pump() | self.inlet.pump()
+            quiet = 0 if came else quiet + 1
+            self.law()
+            time.sleep(0 if came else 0.001)
+
+    def close(self) -> None:
+        self.inlet.close()
+        self.outlet.close()
+        self.context.term()
+
+
+@pytest.fixture(params=ENDPOINTS)
+def endpoint(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    return f"ipc://{tmp_path}/link" if request.param == "ipc" else str(request.param)
+
+
+@pytest.fixture
+def make(endpoint: str) -> Iterator[Any]:
+    links: list[Link] = []
+
+    def build(**arguments: Any) -> Link:
+        links.append(Link(endpoint, **arguments))
+        return links[-1]
+
+    yield build
+    for link in links:
+        link.close()
+
+
+def test_messages_arrive_whole_and_in_order(make: Any) -> None:
+    link = make()
+    for k in range(20):
+        link.settle(link.outlet.room)
+        assert link.outlet.room()
+        link.outlet.send(items(k, count=k % 3))
+        link.settle(lambda: link.inlet.head() is not None)
+        head = link.inlet.head()
+        assert (head.message, head.first, len(head)) == (k, 3 * k, k % 3)
+        assert (head.value == k).all()
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+    link.settle(link.outlet.drained)
+    book = link.law()
+    assert (book.produced, book.committed, book.in_flight, book.lost) == (19, 19, 0, 0)
+
+
+def test_block_waits_for_credit_and_counts_only_what_was_committed(make: Any) -> None:
+    link = make(depth=3)
+    for k in range(3):
+        assert link.outlet.room()
+        link.outlet.send(items(k))
+    link.settle()
+    assert not link.outlet.room()
+    assert len(link.inlet.queue) == 3  # received, but not processed: still in flight
+    book = link.law()
+    assert (book.produced, book.committed, book.in_flight) == (9, 0, 9)
+    link.inlet.commit()
+    link.inlet.acknowledge(urgent=True)
+    link.settle(link.outlet.room)
+    assert link.law().committed == 3
+
+
+def test_a_byte_budget_bounds_what_is_on_its_way_but_lets_one_message_through(make: Any) -> None:
+    link = make(depth=100, budget=250)  # a message of 3 items has 96 + 64 bytes
+    sent = 0
+    while link.outlet.room():
+        link.outlet.send(items(sent))
+        sent += 1
+    assert sent == 2
+    tight = make(depth=100, budget=1)
+    assert tight.outlet.room()
+    tight.outlet.send(items(0))
+    assert not tight.outlet.room()
+
+
+def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
+    link = make(policy="drop-oldest", depth=2)
+    link.settle(lambda: link.inlet._open)
+    for k in range(20):
+        assert link.outlet.room()
+        link.outlet.send(items(k))
+        link.law()
+    got = []
+    for _ in range(10):
+        link.settle()
+        while link.inlet.head() is not None:
+            got.append(link.inlet.head().message)
+            link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+    assert got == [0, 1, 18, 19]  # two were sent at once, two were waiting
+    book = link.law()
+    assert (book.produced, book.committed, book.dropped) == (60, 12, {"overflow": 48})
+
+
+def test_latest_keeps_one(make: Any) -> None:
+    link = make(policy="latest")
+    link.settle(lambda: link.inlet._open)
+    for k in range(20):
+        link.outlet.send(items(k))
+    got = []
+    for _ in range(10):
+        link.settle()
+        while link.inlet.head() is not None:
+            got.append(link.inlet.head().message)
+            link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+    assert got == [0, 19]
+    assert link.law().dropped == {"superseded": 54}
+
+
+@pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])
+def test_the_end_is_never_dropped(make: Any, policy: str) -> None:
+    link = make(policy=policy, depth=1)
+    sent = 0
+    while link.outlet.room() and sent < 5:
+        link.outlet.send(items(sent))
+        sent += 1
+    link.outlet.send(items(sent, count=0, final=True))
+    for _ in range(10):
+        link.settle()
+        while link.inlet.head() is not None:
+            link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+    assert link.inlet.ended
+    assert link.outlet.drained()
+
+
+def test_a_receiver_that_comes_back_gets_what_it_had_not_committed(make: Any) -> None:
+    link = make(depth=6)
+    for k in range(6):
+        link.outlet.send(items(k))
+    link.settle(lambda: len(link.inlet.queue) == 6)
+    for _ in range(2):
+        link.inlet.commit()
+    saved = link.inlet.save()  # as a checkpoint would; the acknowledgement never gets out
+    link.inlet.close()
+    link.inlet = link.connect()
+    link.inlet.restore(saved)
+    link.settle(lambda: len(link.inlet.queue) == 4)
+    assert [m.message for m in link.inlet.queue] == [2, 3, 4, 5]
+    assert link.law().committed == 6
+
+
+def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) -> None:
+    link = make(depth=2)
+    link.outlet.send(items(0))
+    link.settle(lambda: link.inlet.head() is not None)
+    stranger = link.context.socket(zmq.DEALER)
+    stranger.linger = 0
+    stranger.routing_id = b"who knows"
+    stranger.connect(link.outlet.endpoint)
+    hello = wire.pack(wire.Header(wire.HELLO, 0, LAYOUT.stream_id, 1, 0, 0, 0, 0, 1, 0.0))
+    for parts in (
+        [b""],
+        [b"x" * 64, b"y"],
+        [hello, b"\x80"],
+        [b"a", b"b", b"c", b"d"],
+        [wire.pack(wire.Header(2, 0, 5, 0, 0, 0, 0, 0, 1, 0.0)), b"\x80"],
+    ):
+        stranger.send_multipart(parts)
+    link.settle(lambda: link.outlet.strangers == 5)
+    assert link.outlet.strangers == 5
+    # and nonsense from the rightful peer
+    for parts in ([b"x" * 64, b"y"], [hello[:-1], b"\x80"], [hello], [hello, b"\xc1"], [items_header(), b"\x80"]):
+        link.inlet.socket.send_multipart(parts)
+    link.settle(lambda: link.outlet.strangers == 10)
+    assert link.outlet.strangers == 10
+    link.inlet.commit()
+    link.inlet.acknowledge(urgent=True)
+    link.settle(link.outlet.drained)
+    assert link.law().committed == 3
+    stranger.close(0)
+
+
+def items_header() -> bytes:
+    return wire.pack(wire.Header(wire.DATA, 0, LAYOUT.stream_id, 1, 0, 0, 0, 0, 0, 0.0))
+
+
+def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    link = make()
+    link.outlet.send(items(0))
+    link.settle(lambda: link.inlet.head() is not None)
+    good = link.outlet._peers[link.edge.token]
+    for k in (1, 2):  # message 1 loses bytes on the way
+        link.outlet.send(items(k))
+    parcel = next(p for p in (*good.pending, *good.unacknowledged) if p.serial == 1)
+    broken = [parcel.parts[0], np.asarray(parcel.parts[1])[:1]]
+    link.settle(lambda: len(link.inlet.queue) == 3)
+    # the original has arrived; replay it broken, as a fresh link would meet it
+    link.inlet.close()
+    parcel.parts = broken
+    link.inlet = link.connect()
+    link.settle(lambda: len(link.inlet.queue) == 3)
+    assert [len(m) for m in link.inlet.queue] == [3, 0, 3]
+    assert link.inlet.bad == 1
+    assert "skipped a bad message" in caplog.text
+    while link.inlet.head() is not None:
+        link.inlet.commit()
+    link.inlet.acknowledge(urgent=True)
+    link.settle(link.outlet.drained)
+    assert link.law().dropped == {"bad": 3}
+
+
+def test_ends_that_do_not_fit_say_so(make: Any) -> None:
+    link = make()
+    other = resolve(Record("number", (Field("value", "float64", ("N",)),)), {"N": 5}, "test")
+    link.inlet.layout = other
+    with pytest.raises(WiringError, match=r"a\.out does not send what b\.in takes"):
+        link.inlet._take([wire.pack(wire.Header(wire.OPEN, 0, 0, 1, 0, 0, 0, 0, 1, 0.0)), LAYOUT.descriptor])
+
+
+def test_a_port_in_use_is_named() -> None:
+    link = Link("tcp://127.0.0.1:*")
+    try:
+        with pytest.raises(
+            PlacementError, match=r"a\.out cannot be bound to tcp://127\.0\.0\.1:\d+: Address already in use"
+        ):
+            Outlet(link.context, link.outlet.endpoint, LAYOUT, [link.edge], epoch=1)
+    finally:
+        link.close()
+
+
+@pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_law_holds_through_anything(policy: str, seed: int, tmp_path: Any) -> None:
+    """Random sends, receptions, commits, acknowledgements and reconnections; at the end everything is accounted for."""
+    chance = random.Random(f"{policy} {seed}")
+    link = Link(f"ipc://{tmp_path}/law", policy=policy, depth=chance.randint(1, 5))
+    taken: list[int] = []
+    sent = 0
+    try:
+        for _ in range(600):
+            what = chance.random()
+            if what < 0.35 and link.outlet.room():
+                link.outlet.send(items(sent, count=chance.randint(0, 4)))
+                sent += 1
+            elif what < 0.55:
+                link.outlet.pump()
+            elif what < 0.75:
+                link.inlet.pump()
+            elif what < 0.9 and link.inlet.head() is not None:
+                head = link.inlet.head()
+                assert head is not None
+                taken.append(head.message)
+                link.inlet.commit()
+            elif what < 0.97:
+                link.inlet.acknowledge(urgent=chance.random() < 0.5)
+            else:  # the receiver is killed and comes back from what it had saved
+                saved = link.inlet.save()
+                link.inlet.close()
+                link.inlet = link.connect()
+                link.inlet.restore(saved)
+            link.law()
+        link.outlet.send(items(sent, count=0, final=True))
+        end = time.monotonic() + 10
+        while not link.outlet.drained() and time.monotonic() < end:
+            link.settle()
+            while link.inlet.head() is not None:
+                head = link.inlet.head()
+                assert head is not None
+                taken.append(head.message)
+                link.inlet.commit()
+            link.inlet.acknowledge(urgent=True)
+        book = link.law()
+        assert book.in_flight == 0
+        assert book.produced == book.committed + book.lost
+        assert taken == sorted(set(taken)), "nothing twice, nothing out of order"
+        if policy == "block":
+            assert taken == list(range(sent + 1))
+            assert book.lost == 0
+    finally:
+        link.close()
