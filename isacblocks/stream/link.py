@@ -93,7 +93,8 @@ class _Peer:
 
     def __init__(self, edge: EdgeSpec) -> None:
         self.edge = edge
-        self.pending: deque[Parcel] = deque()  # not sent
+        self.pending: deque[Parcel] = deque()  # never sent: only these may be dropped
+        self.again: deque[Parcel] = deque()  # sent to an earlier self of the receiver, to be sent once more
         self.unacknowledged: deque[Parcel] = deque()  # sent
         self.bytes = 0
         self.produced = 0
@@ -101,12 +102,13 @@ class _Peer:
         self.messages = 0
         self.dropped: Counter[str] = Counter()
         self.open = False
+        self.acknowledged = 0  # serial up to which the receiver has everything
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
         self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
 
     def room(self) -> bool:
         """Whether a lossless edge may take one more message."""
-        waiting = len(self.pending) + len(self.unacknowledged)
+        waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
         return self.edge.policy != "block" or not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
 
     def push(self, parcel: Parcel) -> None:
@@ -127,8 +129,14 @@ class _Peer:
         return 1 if self.edge.policy == "latest" else self.edge.depth
 
     def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
-        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs."""
-        for queue in (self.unacknowledged, self.pending):  # pending ones too: sent by an earlier run
+        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
+
+        Of a receiver that came back, words of its earlier self may still arrive late; they say less and are ignored.
+        """
+        if serial < self.acknowledged:
+            return
+        self.acknowledged = serial
+        for queue in (self.unacknowledged, self.again, self.pending):  # pending ones: sent before a checkpoint
             while queue and queue[0].serial < serial:
                 self.bytes -= queue.popleft().size
         self.committed = committed
@@ -139,8 +147,8 @@ class _Peer:
         """The receiver is there and wants message `serial` next: settle the books and send again from there on."""
         self.open = True
         self.acknowledge(serial, committed, dropped)
-        while self.unacknowledged:
-            self.pending.appendleft(self.unacknowledged.pop())
+        self.again.extendleft(reversed(self.unacknowledged))
+        self.unacknowledged.clear()
         if self.owed:
             self.owed = 0
             book = self.count()
@@ -149,7 +157,8 @@ class _Peer:
                 self.dropped["restart"] += gone
 
     def count(self) -> EdgeCount:
-        in_flight = sum(p.count for p in self.pending) + sum(p.count for p in self.unacknowledged) + self.owed
+        held = (*self.pending, *self.again, *self.unacknowledged)
+        in_flight = sum(parcel.count for parcel in held) + self.owed
         return EdgeCount(
             self.edge.sender, self.edge.receiver, self.produced, self.committed, in_flight, dict(self.dropped), self.messages
         )
@@ -244,14 +253,15 @@ class Outlet:
         return True
 
     def _flush(self, peer: _Peer) -> None:
-        while peer.open and peer.pending and len(peer.unacknowledged) < peer.window():
-            if not self._deliver(peer, peer.pending[0].parts):
+        while peer.open and len(peer.unacknowledged) < peer.window():
+            queue = peer.again or peer.pending
+            if not queue or not self._deliver(peer, queue[0].parts):
                 return
-            peer.unacknowledged.append(peer.pending.popleft())
+            peer.unacknowledged.append(queue.popleft())
 
     def drained(self) -> bool:
         """Whether everything that was sent has been acknowledged."""
-        return not any(peer.pending or peer.unacknowledged for peer in self._peers.values())
+        return not any(peer.pending or peer.again or peer.unacknowledged for peer in self._peers.values())
 
     def counts(self) -> list[EdgeCount]:
         """The books of all edges of this port."""
@@ -281,10 +291,10 @@ class Outlet:
             for parts in kept["recent"]:
                 header = wire.unpack(parts[0])
                 parcel = Parcel(header.serial, header.count, sum(len(p) for p in parts), list(parts), False)
-                peer.pending.append(parcel)
+                peer.again.append(parcel)
                 peer.recent.append(parcel)
                 peer.bytes += parcel.size
-            peer.owed = peer.produced - sum(peer.dropped.values()) - sum(p.count for p in peer.pending)
+            peer.owed = peer.produced - sum(peer.dropped.values()) - sum(p.count for p in peer.again)
 
     def close(self) -> None:
         """Close the socket; unsent messages are gone."""
