@@ -339,6 +339,7 @@ class Inlet:
         """Ask for everything from the first uncommitted message on."""
         self.queue.clear()
         self.expected = self.next
+        self._open = False
         self._said_hello = time.monotonic()
         self._say(wire.HELLO)
 
@@ -374,6 +375,8 @@ class Inlet:
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
+        if not self._open:
+            return  # meant for an earlier self of ours; after the answer to HELLO it comes again
         if header.serial < self.expected:
             self._owing += 1  # sent again although committed: say once more how far we are
             return
