@@ -264,6 +264,7 @@ class Worker:
                     self._history[name].popleft()
                 self._history[name].append(number)
         self._items_in += joined[0].count
+        self._where = "while running"
         self._advance(number + 1)
         return True
 
@@ -311,9 +312,7 @@ class Worker:
         began = time.perf_counter()
         result = self.block.process(**inputs)
         self._work += time.perf_counter() - began
-        outputs = self._by_port(result)
-        self._where = "while running"
-        return outputs
+        return self._by_port(result)
 
     def _by_port(self, result: Any) -> dict[str, Items]:
         if result is None:

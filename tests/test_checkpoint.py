@@ -1,0 +1,188 @@
+"""Checkpoints: a consistent cut, written atomically, from which a run that was cut off goes on to the same end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from stream_blocks import Collect, Counter, Leaky, Mixer, Scale
+
+from isacblocks.stream import CheckpointError, Flowgraph, checkpoint
+
+
+def graph(pause: float = 0.0) -> tuple[Flowgraph, Collect, Leaky, Mixer]:
+    source, mixer, leaky, sink = Counter(pause=pause), Mixer(), Leaky(), Collect()
+    source.batch = 4
+    fg = Flowgraph("kept")
+    fg.connect(source, mixer, leaky)
+    fg.connect(mixer, sink)
+    fg.feedback(leaky.total, mixer.back, lag=3)
+    return fg, sink, leaky, mixer
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_end(placement: str, tmp_path: Path) -> None:
+    whole, sink, leaky, mixer = graph()
+    whole.run(800, placement=placement)
+    expected = sink.values, leaky.memory.tobytes(), mixer.heard
+
+    first, sink, _, _ = graph(pause=0.002)
+    first.start(800, placement=placement, checkpoint=tmp_path, checkpoint_every=8)
+    while not list(tmp_path.glob("manifest.json")) or first.status.blocks["collect"].items_in < 200:
+        assert not first.wait(0.005)
+    first.stop()
+    assert 0 < len(sink.values) < 800
+
+    second, sink, leaky, mixer = graph()
+    status = second.run(800, placement=placement, checkpoint=tmp_path, checkpoint_every=8)
+    assert (sink.values, leaky.memory.tobytes(), mixer.heard) == expected
+    assert sink.numbers == list(range(800))
+    for edge in status.edges:
+        assert edge.balanced
+        assert edge.in_flight == edge.lost == 0
+        assert edge.produced == (200 if edge.sender == "leaky.total" else 800)
+
+
+def test_a_run_resumed_at_its_end_has_nothing_to_do(placement: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        fg, sink, _, _ = graph()
+        fg.run(320, placement=placement, checkpoint=tmp_path, checkpoint_every=8)
+        assert sink.numbers == list(range(320))
+
+
+KILLED = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+from test_checkpoint import graph
+if __name__ == "__main__":
+    fg, *_ = graph(pause=0.0005)
+    print("go", flush=True)
+    fg.run(100_000, placement={placement!r}, checkpoint={where!r}, checkpoint_every=1)
+"""
+
+
+def test_a_program_killed_at_any_moment_leaves_a_whole_checkpoint(placement: str, tmp_path: Path) -> None:
+    """kill -9 while a checkpoint follows every message; what is on disk always resumes to the exact continuation."""
+    reference, sink, _, _ = graph()
+    reference.run(40_000, placement="threads")
+    expected = sink.values
+    script = tmp_path / "killed.py"
+    where = tmp_path / "cut"
+    script.write_text(KILLED.format(tests=str(ROOT / "tests"), root=str(ROOT), placement=placement, where=str(where)))
+    for round_ in range(3):
+        process: Any = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "go\n"
+        before = manifest_time(where)
+        while manifest_time(where) == before:
+            assert process.poll() is None
+            time.sleep(0.005)
+        time.sleep(0.05 + 0.137 * round_)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        time.sleep(0.2)  # the nursery ends the blocks
+        manifest = checkpoint.load_manifest(where, "kept", ["counter", "mixer", "leaky", "collect"])
+        assert manifest is not None
+        frames = 4 * (manifest.message + 1)
+        fg, sink, _, _ = graph()
+        copy = tmp_path / f"copy{round_}"
+        copy.mkdir()
+        for file in where.glob("*"):
+            if file.suffix != ".part":
+                (copy / file.name).write_bytes(file.read_bytes())
+        fg.run(frames + 40, placement="threads", checkpoint=copy, checkpoint_every=1000)
+        assert sink.values == expected[: frames + 40]
+        assert sink.numbers == list(range(frames + 40))
+
+
+def manifest_time(where: Path) -> int:
+    path = where / "manifest.json"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_another_flowgraph_is_refused(tmp_path: Path) -> None:
+    fg, *_ = graph()
+    fg.run(80, checkpoint=tmp_path, checkpoint_every=4)
+    other = Flowgraph("other")
+    other.connect(Counter(), Collect())
+    with pytest.raises(CheckpointError, match=r"belongs to the flowgraph 'kept'.*take another directory"):
+        other.run(80, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "missing", "noise", "manifest"])
+def test_damage_is_found_and_named(tmp_path: Path, damage: str) -> None:
+    fg, *_ = graph()
+    fg.run(80, checkpoint=tmp_path, checkpoint_every=4)
+    victim = next(tmp_path.glob("leaky.*.ckpt"))
+    data = bytearray(victim.read_bytes())
+    if damage == "cut":
+        victim.write_bytes(data[:-3])
+    elif damage == "flip":
+        data[len(data) // 2] ^= 4
+        victim.write_bytes(data)
+    elif damage == "empty":
+        victim.write_bytes(b"")
+    elif damage == "missing":
+        victim.unlink()
+    elif damage == "noise":
+        victim.write_bytes(os.urandom(200))
+    else:
+        victim = tmp_path / "manifest.json"
+        victim.write_bytes(b'{"flowgraph": 3}')
+    again, *_ = graph()
+    with pytest.raises(Exception, match=victim.name.replace(".", r"\.")):
+        again.run(80, checkpoint=tmp_path)
+
+
+def test_old_cuts_are_removed(tmp_path: Path) -> None:
+    fg, *_ = graph()
+    fg.run(400, checkpoint=tmp_path, checkpoint_every=5)
+    assert len(list(tmp_path.glob("*.ckpt"))) <= 2 * 4
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_writing_is_atomic_and_leaves_nothing_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file"
+    checkpoint.write_atomically(target, b"old")
+
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_lossy_edge_is_settled_after_a_resume(tmp_path: Path) -> None:
+    """What was on its way over a lossy edge when the run was cut is neither lost from the books nor counted twice."""
+
+    def lossy(pause: float) -> tuple[Flowgraph, Collect, Collect]:
+        source, scale, quick, slow = Counter(pause=pause), Scale(), Collect(), Collect(pause=0.002)
+        source.batch = 4
+        fg = Flowgraph("lossy")
+        fg.connect(source, scale, quick)
+        fg.connect(scale, slow, policy="drop-oldest", depth=2)
+        return fg, quick, slow
+
+    first, quick, slow = lossy(0.0005)
+    first.start(4000, checkpoint=tmp_path, checkpoint_every=16)
+    while not (tmp_path / "manifest.json").exists() or len(slow.state_values.get("values", [])) < 40:
+        assert not first.wait(0.01)
+    first.stop()
+    second, quick, slow = lossy(0.0)
+    status = second.run(4000, checkpoint=tmp_path, checkpoint_every=16)
+    assert quick.numbers == list(range(4000))
+    assert slow.numbers == sorted(set(slow.numbers))
+    for edge in status.edges:
+        assert edge.balanced, edge
+        assert edge.in_flight == 0
+        assert edge.produced == 4000
+    edge = next(e for e in status.edges if e.receiver == "collect_2.number")
+    assert edge.committed == len(slow.numbers)
