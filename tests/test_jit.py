@@ -21,7 +21,7 @@ def jitted() -> list[tuple[Path, ast.FunctionDef]]:
         (path, node)
         for path in sorted(KERNELS.glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and "jit" in {ast.unparse(d) for d in node.decorator_list}
+        if isinstance(node, ast.FunctionDef) and {"jit", "jit_exact"} & {ast.unparse(d) for d in node.decorator_list}
     ]
 
 

@@ -82,7 +82,7 @@ def load_calibration(path: str | Path, radar: OfdmRadar) -> Calibration:
     try:
         found = msgspec.json.decode(data, type=Calibration)
         made_for = msgspec.convert(found.radar, OfdmRadar)
-    except (msgspec.DecodeError, ValueError) as error:
+    except ValueError as error:
         raise CalibrationError(f"{path}: not a calibration file: {error}") from error
     if found.format != FORMAT or found.version != VERSION:
         what = f"{found.format!r} version {found.version}"

@@ -66,7 +66,7 @@ class KappaCalibrator(Block):
     filled = State("int64")  # frames in the update that is being filled
     pending = State("complex128", "N")  # its sum
     pending_slope = State("float64", "slopes")
-    pending_loss = State("float64")
+    pending_loss = State("float64", 1)
     total = State("complex128", "N")
     likelihood = State("float64", "slopes")
     slope = State("float64")  # of the estimate, on the scale of `likelihood`
@@ -160,11 +160,11 @@ class KappaCalibrator(Block):
         u = frozen(peak["snapshot"][:, 0, :].astype(np.complex128))
         kappa = frozen(self.estimate)
         if self.method == "adam-max":
-            self.pending_loss += max_gradient(u, kappa, self.pending)
+            max_gradient(u, kappa, self.pending_loss, self.pending)
         elif self.method == "adam-reconstruction":
             noise_to_gain = self.radar.antennas * self.radar.subcarriers / self.snr
             energies = frozen(peak["energy"]), frozen(peak["symbol_energy"])
-            self.pending_loss += reconstruction_gradient(u, *energies, kappa, noise_to_gain, self.pending)
+            reconstruction_gradient(u, *energies, kappa, noise_to_gain, self.pending_loss, self.pending)
         else:
             self._add_online(u, kappa, peak)
 
@@ -177,7 +177,8 @@ class KappaCalibrator(Block):
         energy = frozen(peak["symbol_energy"])
         probability = np.empty(u.shape[0])
         online_sums(u, energy, extent_1, extent_2, kappa, self.snr, prior, self.noise_power, self.pending, probability)
-        self.targets += float(probability.sum())
+        for p in probability:  # one after the other: the same bits however the frames came
+            self.targets += float(p)
         if self.with_slope:
             slope_likelihood_ula(
                 u,
@@ -203,7 +204,7 @@ class KappaCalibrator(Block):
             loss = math.nan
         else:
             self.steps += 1
-            loss = self.pending_loss / self.batch
+            loss = float(self.pending_loss[0]) / self.batch
             gradient = frozen(self.pending / self.batch)
             kappa = self.estimate.copy()
             components = self.second_moment == "components"
@@ -211,7 +212,7 @@ class KappaCalibrator(Block):
             self.estimate = retract(kappa)
         self.pending[:] = 0
         self.pending_slope[:] = 0
-        self.pending_loss = 0.0
+        self.pending_loss[:] = 0
         self.filled = 0
         return {
             "kappa": self.estimate.copy(),

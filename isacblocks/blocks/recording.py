@@ -60,7 +60,7 @@ def item_dtype(layout: Layout) -> np.dtype[Any]:
 def _meta_of(data: bytes, path: Path) -> Meta:
     try:
         meta = msgspec.json.decode(data, type=Meta)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise RecordingError(f"{path}: its header is damaged: {error}") from error
     if meta.version != VERSION:
         raise RecordingError(f"{path}: a recording of version {meta.version}; this program reads version {VERSION}")
@@ -117,7 +117,7 @@ class Recording:
             return None
         try:
             return msgspec.convert(self.meta.radar, OfdmRadar)
-        except (msgspec.ValidationError, ValueError) as error:
+        except ValueError as error:
             raise RecordingError(f"{self.path}: the radar's parameters are damaged: {error}") from error
 
     def field(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:

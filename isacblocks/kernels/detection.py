@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isacblocks.kernels.arrays import Float, frozen, grid, real_array
-from isacblocks.kernels.jit import jit
+from isacblocks.kernels.jit import jit_exact
 from isacblocks.radar import OfdmRadar
 
 _LOWEST = 0.5  # below this h the count of excursions means nothing any more
 _HIGHEST = 700.0  # exp(-700) is the smallest double
 
 
-@jit
+@jit_exact
 def excursions(h: float, extent_1: float, extent_2: float) -> float:
     """P: the expected Euler characteristic of {field >= h} over a window of the given extents."""
     edges = (extent_1 + extent_2) * math.sqrt(h / math.pi)
@@ -35,7 +35,7 @@ def excursions(h: float, extent_1: float, extent_2: float) -> float:
     return math.exp(-h) * (1.0 + edges + inside)
 
 
-@jit
+@jit_exact
 def straddle(extent_1: float, extent_2: float, n_1: int, n_2: int) -> float:
     """1 + the mean relative loss of the maximum seen on a grid of n_1 x n_2 points; 1 where n = 0 says continuous."""
     total = 1.0
@@ -46,7 +46,7 @@ def straddle(extent_1: float, extent_2: float, n_1: int, n_2: int) -> float:
     return total
 
 
-@jit
+@jit_exact
 def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int, out: Float) -> None:
     """The threshold on T for every window, by bisection; extents (F,), `out` (F,); nan where p_fa is out of reach."""
     wanted = -math.log1p(-p_fa)
@@ -166,7 +166,7 @@ def maprt_statistic(
     return np.asarray(statistic / (noise_power * (antennas * symbol_energy + noise_to_gain)))
 
 
-@jit
+@jit_exact
 def evidence(level: float, extent_1: float, extent_2: float, snr: float) -> float:
     """log A: the log likelihood ratio of target against none, mean over the prior window around one peak of level T.
 
@@ -180,7 +180,7 @@ def evidence(level: float, extent_1: float, extent_2: float, snr: float) -> floa
     return rho * level + math.log(first * second) - math.log1p(snr)
 
 
-@jit
+@jit_exact
 def logistic(log_odds: float) -> float:
     """1 / (1 + exp(-x)) without overflow."""
     if log_odds >= 0.0:
@@ -189,7 +189,7 @@ def logistic(log_odds: float) -> float:
     return odds / (1.0 + odds)
 
 
-@jit
+@jit_exact
 def target_probabilities(level: Float, extent_1: Float, extent_2: Float, snr: float, prior: float, out: Float) -> None:
     """P(t = 1 | frame) = pi A / (pi A + 1 - pi) from the peaks' normalised levels T, all shapes (F,)."""
     offset = math.log(prior) - math.log1p(-prior)

@@ -1,11 +1,13 @@
-"""One compiler decorator for every kernel, and the cache that keeps its results.
+"""The compiler's decorator for every kernel, and the cache that keeps its results.
 
 Flags, explained once:
 
 - ``nogil``: kernels run beside each other in threads; none touches a Python object.
 - ``error_model="numpy"``: a division by zero gives inf or nan as in numpy, without a branch in every loop.
 - ``fastmath``: sums may be reassociated (that is what lets LLVM use vector registers), products and sums fused, signed
-  zeros ignored. NaN and infinity keep their meaning: kernels must be able to recognise a broken sample.
+  zeros ignored. NaN and infinity keep their meaning: kernels must be able to recognise a broken sample. ``jit_exact`` does
+  without: a loop over items then gives every item the same bits, wherever in the loop it stands, so that a stream does not
+  depend on how it is divided into messages. Loops over antennas, subcarriers and grid points have the same length always.
 - ``cache``: on disk, in a directory whose name is a digest of the sources of all kernels and of the compiler's versions.
   Numba's own key knows only the file of the function itself, so that an edit in a kernel called from another file would
   leave a stale, wrong result behind; the digest makes that impossible.
@@ -94,17 +96,26 @@ def cache_directory() -> Path:
     )
 
 
-def jit(function: F) -> F:
-    """Compile a pure function on arrays; see the module's docstring for what the flags mean."""
+def _compiled(function: F, fastmath: set[str] | bool) -> F:
     if config.DISABLE_JIT:
         return function
     elsewhere = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())  # read by numba while it decorates, and only then
     try:
-        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)(function)
+        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fastmath)(function)
     finally:
         config.CACHE_DIR = elsewhere
     return cast(F, compiled)
+
+
+def jit(function: F) -> F:
+    """Compile a pure function on arrays; see the module's docstring for what the flags mean."""
+    return _compiled(function, _FASTMATH)
+
+
+def jit_exact(function: F) -> F:
+    """Compile a pure function whose loops run over items; see the module's docstring."""
+    return _compiled(function, False)
 
 
 def _stamp() -> Path:

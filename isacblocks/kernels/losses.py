@@ -25,31 +25,34 @@ from isacblocks.radar import OfdmRadar
 
 
 @jit
-def max_gradient(snapshot: Complex, kappa: Complex, gradient: Complex) -> float:
-    """Add the gradients of (14) of F snapshots (F, N) to `gradient` (N,); returns the sum of the losses."""
-    loss = 0.0
+def max_gradient(snapshot: Complex, kappa: Complex, loss: Float, gradient: Complex) -> None:
+    """Add (14) of F snapshots (F, N) to `loss` (1,) and its gradients to `gradient` (N,), one frame after the other."""
     for f in range(snapshot.shape[0]):
         s = 0.0 + 0.0j
         for n in range(kappa.shape[0]):
             s += kappa[n].conjugate() * snapshot[f, n]
-        loss -= abs(s) ** 2
+        loss[0] -= abs(s) ** 2
         for n in range(kappa.shape[0]):
             gradient[n] -= 2.0 * snapshot[f, n] * s.conjugate()
-    return loss
 
 
 @jit
 def reconstruction_gradient(
-    snapshot: Complex, energy: Float, symbol_energy: Float, kappa: Complex, noise_to_gain: float, gradient: Complex
-) -> float:
-    """Add the gradients of (15) of F snapshots (F, N) to `gradient` (N,); returns the sum of the losses.
+    snapshot: Complex,
+    energy: Float,
+    symbol_energy: Float,
+    kappa: Complex,
+    noise_to_gain: float,
+    loss: Float,
+    gradient: Complex,
+) -> None:
+    """Add (15) of F snapshots (F, N) to `loss` (1,) and its gradients to `gradient` (N,), one frame after the other.
 
     energy: ||Y||_F^2 (F,); symbol_energy: ||x||^2 (F,).
     """
     size = 0.0
     for n in range(kappa.shape[0]):
         size += abs(kappa[n]) ** 2
-    loss = 0.0
     for f in range(snapshot.shape[0]):
         s = 0.0 + 0.0j
         for n in range(kappa.shape[0]):
@@ -59,12 +62,11 @@ def reconstruction_gradient(
         along = size * symbol_energy[f] / (c * c) - 2.0 / c
         square = energy[f] + power * along
         error = math.sqrt(max(square, 0.0))
-        loss += error
+        loss[0] += error
         if error > 0.0:  # a perfect reconstruction is the minimum: no slope
             radial = power * symbol_energy[f] / (c * c)
             for n in range(kappa.shape[0]):
                 gradient[n] += (along * snapshot[f, n] * s.conjugate() + radial * kappa[n]) / error
-    return loss
 
 
 def max_loss(
@@ -78,9 +80,10 @@ def max_loss(
     peaks = find_peak(y, x, kappa, theta, tau, radar)
     response = complex_array("kappa", kappa, (radar.antennas,)).astype(np.complex128)
     gradient = np.zeros(radar.antennas, np.complex128)
-    loss = max_gradient(frozen(peaks.snapshot), frozen(response), gradient)
+    loss = np.zeros(1)
+    max_gradient(frozen(peaks.snapshot), frozen(response), loss, gradient)
     count = peaks.statistic.shape[0]
-    return loss / count, gradient / count
+    return float(loss[0]) / count, gradient / count
 
 
 def reconstruction_loss(
@@ -101,13 +104,15 @@ def reconstruction_loss(
     peaks = find_peak(y, x, kappa, theta, tau, radar)
     response = complex_array("kappa", kappa, (radar.antennas,)).astype(np.complex128)
     gradient = np.zeros(radar.antennas, np.complex128)
-    loss = reconstruction_gradient(
+    loss = np.zeros(1)
+    reconstruction_gradient(
         frozen(peaks.snapshot),
         frozen(peaks.energy),
         frozen(peaks.symbol_energy),
         frozen(response),
         float(noise_to_gain),
+        loss,
         gradient,
     )
     count = peaks.statistic.shape[0]
-    return loss / count, gradient / count
+    return float(loss[0]) / count, gradient / count

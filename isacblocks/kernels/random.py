@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Float
-from isacblocks.kernels.jit import jit
+from isacblocks.kernels.jit import jit, jit_exact
 
 Words = NDArray[np.uint32]
 Floats = NDArray[np.float32]
@@ -61,7 +61,7 @@ def philox(seed: int, stream: int, item: int, block: int, words: Words) -> None:
         words[3, lane] = np.uint32(d)
 
 
-@jit
+@jit_exact
 def uniforms(seed: int, stream: int, item: int, out: Float) -> None:
     """Fill `out` (n,) with doubles uniform on [0, 1), 53 bits each; n at most 2^33."""
     words = np.empty((4, 1), np.uint32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, real_array
-from isacblocks.kernels.jit import jit
+from isacblocks.kernels.jit import jit, jit_exact
 from isacblocks.kernels.random import (
     STREAM_NOISE,
     STREAM_SCENE,
@@ -72,7 +72,7 @@ class Truth:
     theta_max: Float
 
 
-@jit
+@jit_exact
 def _scene(seed: int, first: int, law: Float, out: Float) -> None:
     """`law` = (P(t=1), centre_max, width_min, width_max, tau_min, tau_max, sigma_gamma^2); `out` (F, 7)."""
     u = np.empty(7)

@@ -54,8 +54,8 @@ def _online() -> None:
 def _descent() -> None:
     u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
     gradient = np.zeros(4, np.complex128)
-    losses.max_gradient(u, kappa, gradient)
-    losses.reconstruction_gradient(u, ones, ones, kappa, 30.0, gradient)
+    losses.max_gradient(u, kappa, np.zeros(1), gradient)
+    losses.reconstruction_gradient(u, ones, ones, kappa, 30.0, np.zeros(1), gradient)
     adam.adam_step(np.ones(4, np.complex128), frozen(gradient), np.zeros(4, complex), np.zeros((4, 2)), 1, 0.01, False)
 
 

@@ -103,7 +103,7 @@ def load_manifest(directory: Path, flowgraph: str, blocks: list[str]) -> Manifes
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path}: not a manifest: {error}") from error
     if (manifest.flowgraph, sorted(manifest.blocks)) != (flowgraph, sorted(blocks)):
         raise CheckpointError(

@@ -105,5 +105,5 @@ def decode(data: bytes | memoryview, *, trusted: bool = False) -> Any:
     """
     try:
         return msgspec.msgpack.decode(data, ext_hook=_decoder(trusted))
-    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise StreamError(f"not a stored value: {error}") from error

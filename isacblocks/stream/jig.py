@@ -82,6 +82,7 @@ def run(
         if number == restore_at:
             assert remake is not None
             saved = codec.encode(block.save())
+            block.finish()  # as the runtime does when it is stopped
             block = remake()
             for port in block.ports.values():
                 port.connected = True

@@ -220,7 +220,7 @@ class Outlet:
                 continue
             try:
                 self._take(peer, token, parts)
-            except (WireError, msgspec.DecodeError, msgspec.ValidationError) as error:
+            except (WireError, ValueError) as error:
                 self.strangers += 1
                 self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
         return came
@@ -366,7 +366,7 @@ class Inlet:
                 raise WireError("parts", f"an answer has 2 parts, got {len(parts)}")
             try:
                 sent = msgspec.json.decode(parts[1], type=Layout)
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 raise WireError("descriptor", f"not a descriptor: {error}") from error
             reason = mismatch(sent, self.layout)
             if reason:

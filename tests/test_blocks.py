@@ -1,0 +1,293 @@
+"""Every block in the jig: whole, item by item, restored midway, all the same bits; and what each of them promises."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isacblocks import OfdmRadar, Scene, detection_threshold, find_peak, kappa_error
+from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, PhaseStep, Probe
+from isacblocks.blocks.kappa_calibrator import METHODS
+from isacblocks.blocks.records import DETECTION, FRAME, KAPPA, PEAK, SYMBOL, TRUTH
+from isacblocks.kernels.adam import Adam
+from isacblocks.kernels.losses import max_gradient
+from isacblocks.stream import Flowgraph, jig
+from isacblocks.stream.spec import ANY
+from isacblocks.study.evaluation import Evaluation, is_round
+
+RADAR, SCENE = OfdmRadar(antennas=8, subcarriers=32), Scene()
+GRID: dict[str, Any] = {"n_theta": 20, "n_tau": 20}
+Fields = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def streams() -> dict[str, Fields]:
+    """One run through the chain, port by port: symbols, frames, truth, peaks, detections, kappas."""
+    symbols = jig.run(OfdmSource(RADAR, seed=3), items=60)[0]["symbols"]
+    channel = jig.run(ImpairedChannel(RADAR, SCENE, seed=3), {"symbols": symbols})[0]
+    peak = jig.run(AngleDelayMap(RADAR, **GRID), {"frame": channel["frame"]})[0]["peak"]
+    detection = jig.run(MaprtDetector(RADAR, SCENE, **GRID), {"peak": peak})[0]["detection"]
+    kappa = jig.run(KappaCalibrator(RADAR, SCENE), {"peak": peak})[0]["kappa"]
+    return {"symbols": symbols, **channel, "peak": peak, "detection": detection, "kappa": kappa}
+
+
+def test_the_records_say_what_they_are() -> None:
+    for record in (SYMBOL, FRAME, TRUTH, PEAK, DETECTION, KAPPA):
+        assert len({f.name for f in record.fields}) == len(record.fields)
+        assert record.name
+    assert {f.name for f in PEAK.fields} < {f.name for f in DETECTION.fields}
+
+
+def test_no_receiver_block_takes_the_truth() -> None:
+    """What a receiver could not know is in the record TRUTH alone, and only the judge has a port for it."""
+    secret = {"present", "gamma", "kappa"} & {f.name for f in TRUTH.fields}
+    for block in (AngleDelayMap, MaprtDetector, KappaCalibrator):
+        for port in block.inputs().values():
+            assert port.record not in (TRUTH, ANY)
+    assert not secret & {f.name for f in PEAK.fields}
+    assert not secret & {f.name for f in FRAME.fields}
+    assert Evaluation.inputs()["truth"].record is TRUTH
+
+
+# In the jig
+
+
+def test_source(streams: dict[str, Fields]) -> None:
+    outputs, _ = jig.check(lambda: OfdmSource(RADAR, seed=3), items=60)
+    np.testing.assert_array_equal(outputs["symbols"]["x"], streams["symbols"]["x"])
+    with pytest.raises(ValueError, match="order"):
+        OfdmSource(RADAR, order=5)
+    with pytest.raises(ValueError, match="seed"):
+        OfdmSource(RADAR, seed=-1)
+
+
+STEPS = (PhaseStep(20, (1, 5), 90.0), PhaseStep(40, (1,), -45.0))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"drift": 3.0}, {"steps": STEPS}, {"drift": 1.0, "steps": STEPS, "impairments": "published", "noise_power": 2.5}],
+    ids=["static", "drift", "steps", "all"],
+)
+def test_channel(streams: dict[str, Fields], options: dict[str, Any]) -> None:
+    jig.check(lambda: ImpairedChannel(RADAR, SCENE, seed=3, **options), {"symbols": streams["symbols"]})
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_map(streams: dict[str, Fields], refine: bool) -> None:
+    outputs, _ = jig.check(lambda: AngleDelayMap(RADAR, refine=refine, **GRID), {"frame": streams["frame"]})
+    peak, frame = outputs["peak"], streams["frame"]
+    theta = np.stack([np.linspace(a, b, 20) for a, b in zip(frame["theta_min"], frame["theta_max"], strict=True)])
+    tau = np.linspace(frame["tau_min"][0], frame["tau_max"][0], 20)
+    found = find_peak(frame["y"], frame["x"], np.ones(8), theta, tau, RADAR, refine=refine)
+    np.testing.assert_allclose(peak["statistic"][:, 0], found.statistic, rtol=1e-9)
+    np.testing.assert_allclose(peak["theta"][:, 0], found.theta, atol=1e-12)
+    np.testing.assert_allclose(peak["snapshot"][:, 0], found.snapshot, atol=1e-3)
+    best = outputs["map"]["map"].reshape(60, -1).max(axis=1)
+    if not refine:
+        np.testing.assert_allclose(best, found.statistic, rtol=1e-5)
+    assert peak["valid"].all()
+    # what is left of a frame beside its peak is noise of power one
+    assert peak["noise_power"].mean() == pytest.approx(1.0, abs=4 / math.sqrt(60 * 8 * 32))
+
+
+def test_detector(streams: dict[str, Fields]) -> None:
+    outputs, _ = jig.check(lambda: MaprtDetector(RADAR, SCENE, p_fa=1e-2, **GRID), {"peak": streams["peak"]})
+    found, frame = outputs["detection"], streams["frame"]
+    theta = np.stack([frame["theta_min"], frame["theta_max"]], axis=1)
+    grid = theta[:, :1] + (theta[:, 1:] - theta[:, :1]) * np.linspace(0, 1, 20)
+    tau = np.linspace(frame["tau_min"][0], frame["tau_max"][0], 20)
+    np.testing.assert_allclose(found["threshold"], detection_threshold(1e-2, RADAR, grid, tau), rtol=1e-9)
+    level = streams["peak"]["statistic"][:, 0] / (8 * 32)
+    np.testing.assert_allclose(found["level"][:, 0], level, rtol=1e-5)
+    np.testing.assert_array_equal(found["present"][:, 0], found["level"][:, 0] >= found["threshold"])
+    assert ((found["probability"] >= 0) & (found["probability"] <= 1)).all()
+    strong = found["level"][:, 0] > 40
+    assert (found["probability"][strong, 0] > 0.999).all()
+    distance = 299_792_458.0 * streams["peak"]["tau"][:, 0] / 2
+    np.testing.assert_allclose(np.hypot(*found["position"][:, 0].T), distance)
+    np.testing.assert_allclose(found["range"][:, 0], distance)
+    expected = streams["peak"]["correlation"][:, 0] / (8 * streams["peak"]["symbol_energy"] + 8 * 32 / SCENE.snr)
+    np.testing.assert_allclose(found["gain"][:, 0], expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calibrator(streams: dict[str, Fields], method: str) -> None:
+    outputs, _ = jig.check(lambda: KappaCalibrator(RADAR, SCENE, method, batch=5), {"peak": streams["peak"]})
+    kappa = outputs["kappa"]
+    np.testing.assert_array_equal(kappa["frames"], np.arange(5, 61, 5))
+    np.testing.assert_allclose(np.square(np.abs(kappa["kappa"])).sum(axis=1), 8)
+    assert np.isnan(kappa["loss"]).all() == (method == "online")
+    assert np.isfinite(kappa["sigma"]).all() == (method == "online")
+
+
+def test_evaluation(streams: dict[str, Fields]) -> None:
+    """Its history is made of the updates at round numbers and so does not depend on the messages; `last` may."""
+
+    def look(block: Any) -> dict[str, Any]:
+        return {"counts": block.counts, "stored": block.stored, "frames": block.frames, "errors": block.errors[:60]}
+
+    inputs = {"detection": streams["detection"], "truth": streams["truth"]}
+    _, seen = jig.check(lambda: Evaluation(RADAR), inputs, look=look)
+    present = streams["truth"]["present"] != 0
+    assert seen["counts"][0].tolist() == [
+        int(present.sum()),
+        int((streams["detection"]["present"][:, 0][present] != 0).sum()),
+        int((~present).sum()),
+        int((streams["detection"]["present"][:, 0][~present] != 0).sum()),
+    ]
+
+
+def test_probe(streams: dict[str, Fields]) -> None:
+    def make(limit: int | None) -> Any:
+        def probe() -> Probe:
+            block = Probe(limit)
+            block.ports["items"].adopt(OfdmSource(RADAR).symbols.layout)
+            return block
+
+        return probe
+
+    def look(block: Any) -> Any:
+        return block.values
+
+    for limit in (None, 25):
+        _, values = jig.check(make(limit), {"items": streams["symbols"]}, look=look)
+        kept = slice(None) if limit is None else slice(-limit, None)
+        np.testing.assert_array_equal(values["x"], streams["symbols"]["x"][kept])
+        np.testing.assert_array_equal(values["sequence"], np.arange(60)[kept])
+
+
+# Promises
+
+
+def test_channel_drifts_and_steps_as_it_was_told(streams: dict[str, Fields]) -> None:
+    channel = ImpairedChannel(RADAR, SCENE, seed=3, steps=STEPS)
+    kappa = jig.run(channel, {"symbols": streams["symbols"]})[0]["truth"]["kappa"]
+    turn = np.degrees(np.angle(kappa / channel.kappa))
+    expected = np.zeros((60, 8))
+    expected[20:, [1, 5]] = 90
+    expected[40:, 1] = 45
+    np.testing.assert_allclose(turn, expected, atol=1e-4)
+    drifting = ImpairedChannel(RADAR, SCENE, seed=3, drift=10.0)
+    kappa = jig.run(drifting, {"symbols": {"x": np.ones((4000, 32), np.complex64)}})[0]["truth"]["kappa"]
+    steps = np.diff(np.unwrap(np.angle(kappa), axis=0), axis=0)
+    assert np.degrees(steps.std()) * math.sqrt(1000) == pytest.approx(10.0, rel=0.02)
+    np.testing.assert_allclose(np.abs(kappa), np.abs(drifting.kappa)[None].repeat(4000, 0), rtol=1e-6)
+
+
+def test_channel_takes_kappa_itself_and_refuses_nonsense() -> None:
+    mine = np.exp(1j * np.arange(8))
+    np.testing.assert_allclose(ImpairedChannel(RADAR, SCENE, impairments=3 * mine).kappa, mine)
+    for options, word in (
+        ({"impairments": "strange"}, "impairments"),
+        ({"impairments": np.ones(7)}, "impairments"),
+        ({"drift": -1.0}, "drift"),
+        ({"noise_power": 0.0}, "noise_power"),
+        ({"steps": (PhaseStep(0, (8,), 90.0),)}, "steps"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            ImpairedChannel(RADAR, SCENE, **options)
+
+
+def test_frames_that_cannot_be_used_pass_marked_and_harm_nobody(streams: dict[str, Fields]) -> None:
+    frame = {name: array.copy() for name, array in streams["frame"].items()}
+    frame["y"][3, 2, 5] = np.nan
+    frame["y"][7] = np.inf
+    frame["valid"][11] = 0
+    frame["x"][20] = 0
+    frame["y"][30] = 0  # silence is a frame like others: no target in it
+    spoiled = [3, 7, 11, 20]
+    with np.errstate(all="ignore"):
+        outputs = jig.check(lambda: AngleDelayMap(RADAR, **GRID), {"frame": frame})[0]
+    peak = outputs["peak"]
+    np.testing.assert_array_equal(np.flatnonzero(peak["valid"] == 0), spoiled)
+    for name, array in peak.items():
+        assert np.isfinite(array).all(), name
+    found = jig.run(MaprtDetector(RADAR, SCENE, **GRID), {"peak": peak})[0]["detection"]
+    assert not found["present"][spoiled].any()
+    assert not found["present"][30].any()
+    calibrator = KappaCalibrator(RADAR, SCENE, batch=4)
+    kappa = jig.run(calibrator, {"peak": peak})[0]["kappa"]
+    assert np.isfinite(kappa["kappa"]).all()
+    assert calibrator.frames == 56
+    clean = {name: np.delete(array, spoiled, axis=0) for name, array in peak.items()}
+    np.testing.assert_array_equal(
+        jig.run(KappaCalibrator(RADAR, SCENE, batch=4), {"peak": clean})[0]["kappa"]["kappa"], kappa["kappa"]
+    )
+
+
+def test_the_map_uses_the_kappa_that_came_last(streams: dict[str, Fields]) -> None:
+    kappas = {name: array[:2] for name, array in streams["kappa"].items()}
+    frame = {name: array[:2] for name, array in streams["frame"].items()}
+    peak = jig.run(AngleDelayMap(RADAR, **GRID), {"frame": frame, "kappa": kappas})[0]["peak"]
+    direct = jig.run(AngleDelayMap(RADAR, kappa=kappas["kappa"][-1], **GRID), {"frame": frame})[0]["peak"]
+    np.testing.assert_array_equal(peak["statistic"], direct["statistic"])
+
+
+def test_adam_in_the_stream_is_adam(streams: dict[str, Fields]) -> None:
+    for second_moment in ("modulus", "components"):
+        block = KappaCalibrator(RADAR, SCENE, "adam-max", batch=10, second_moment=second_moment)
+        kappa = jig.run(block, {"peak": streams["peak"]})[0]["kappa"]
+        adam, here = Adam(second_moment=second_moment), np.ones(8, complex)
+        for k in range(6):
+            gradient = np.zeros(8, complex)
+            u = streams["peak"]["snapshot"][10 * k : 10 * k + 10, 0].astype(complex)
+            loss = np.zeros(1)
+            max_gradient(u, here, loss, gradient)
+            here = adam.step(here, gradient / 10)
+            np.testing.assert_allclose(kappa["kappa"][k], here, rtol=1e-12)
+            assert kappa["loss"][k] == pytest.approx(loss[0] / 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"method": "magic"}, "method: expected one of online"),
+        ({"batch": 0}, "batch"),
+        ({"kappa": np.ones(7)}, "kappa: expected shape"),
+        ({"kappa": np.zeros(8)}, "norm"),
+        ({"confidence": -1.0}, "confidence"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"phase_deviation": math.nan}, "phase_deviation"),
+        ({"second_moment": "third"}, "second_moment"),
+    ],
+)
+def test_calibrator_refuses_nonsense(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        KappaCalibrator(RADAR, SCENE, **options)
+
+
+def test_map_refuses_nonsense() -> None:
+    for options, word in (({"n_theta": 0}, "n_theta"), ({"n_tau": 2.5}, "n_tau"), ({"kappa": np.ones(3)}, "kappa")):
+        with pytest.raises(ValueError, match=word):
+            AngleDelayMap(RADAR, **options)
+
+
+def test_a_memory_forgets() -> None:
+    """With a short memory the calibrator follows a jump of all phases; with an infinite one it averages over it."""
+    radar = OfdmRadar(antennas=16, subcarriers=64)
+    losses = {}
+    for memory in (math.inf, 150.0):
+        steps = (PhaseStep(1500, tuple(range(0, 16, 2)), 60.0),)
+        source, channel = OfdmSource(radar, seed=5), ImpairedChannel(radar, SCENE, seed=5, steps=steps)
+        image, calibrator = AngleDelayMap(radar, 40, 40), KappaCalibrator(radar, SCENE)
+        calibrator.memory = memory
+        fg = Flowgraph("memory")
+        fg.connect(source, channel, image, calibrator)
+        fg.feedback(calibrator.kappa, image.kappa, lag=2)
+        fg.run(3000)
+        truth = channel.kappa * np.exp(1j * math.radians(60) * (np.arange(16) % 2 == 0))
+        losses[memory] = kappa_error(calibrator.estimate, truth, radar).loss_db
+    assert losses[150.0] < 0.3
+    assert losses[math.inf] > 2 * losses[150.0]
+
+
+def test_round_numbers() -> None:
+    assert [n for n in range(1, 130) if is_round(n)] == [*range(1, 100), 100, 110, 120]
+    assert is_round(400)
+    assert is_round(8000)
+    assert not is_round(408)
+    assert not is_round(0)
