@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,10 @@ class Recorder(Block):
         super().start()
         self._close()
         parent = self.path.parent
-        if not (parent.is_dir() and os.access(parent, os.W_OK)):
-            raise RecordingError(f"{self.path}: the directory {parent} does not exist or cannot be written to")
+        try:
+            tempfile.TemporaryFile(dir=parent).close()
+        except OSError as error:
+            raise RecordingError(f"{self.path}: nothing can be written to {parent}: {error.strerror}") from error
 
     def restore(self, saved: Any) -> None:
         """Continue the file behind the items that it had at the checkpoint."""

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -57,8 +58,13 @@ def writable(path: str | None) -> Path | None:
     parent = target.absolute().parent
     if not parent.is_dir():
         raise ValueError(f"{path}: there is no directory {parent}; create it first")
-    if not os.access(target if target.exists() else parent, os.W_OK):
-        raise ValueError(f"{path}: cannot be written to; choose another place or mend the permissions")
+    try:  # by trying: permissions do not tell everything
+        if target.exists():
+            target.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=parent).close()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written to ({error.strerror}); choose another place") from error
     return target
 
 

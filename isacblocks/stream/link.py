@@ -189,7 +189,7 @@ class Outlet:
         except zmq.ZMQError as error:
             self.socket.close(0)
             raise PlacementError(
-                f"{edges[0].sender} cannot be bound to {bind}: {error.strerror}; choose another port or directory"
+                f"{edges[0].sender} cannot be bound to {bind}: {zmq.strerror(error.errno or 0)}; choose another port"
             ) from error
         self.endpoint = bind if bind.startswith("inproc:") else _text(self.socket.getsockopt(zmq.LAST_ENDPOINT))
 

@@ -39,7 +39,7 @@ class Evaluation(Block):
     errors = State("float64", _KEPT, 2)  # m, position; and whether it lies outside the main lobe
     stored = State("int64", 2)  # detections with a position error, [all, after LEARNED]
     squares = State("float64", 2)  # their sum of squares
-    history = State(list)  # rows {frames, phase_db, ramp_db, slope_deg, loss_db, sigma}
+    history = State(list)  # rows {frames, phase_db, ramp_db, slope_deg, loss_db, sigma_rad}
     last = State(dict)  # the latest row, round or not
     final_kappa = State("complex128", "N")
     final_truth = State("complex128", "N")
@@ -109,8 +109,10 @@ class Evaluation(Block):
                 "ramp_db": error.ramp_db,
                 "slope_deg": error.slope_deg,
                 "loss_db": error.loss_db,
-                "sigma": float(np.mean(kappa.sigma[k])),
             }
+            sigma = float(np.mean(kappa.sigma[k]))  # what the calibrator itself thinks, where it has a thought
+            if math.isfinite(sigma):
+                entry["sigma_rad"] = sigma
             if is_round(frames):
                 self.history.append(entry)
             if newest:

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Prints the figures that the project promises, measured now: python tools/figures.py [online|detection|placements]
+
+online      loss of gain and slope after 400 and 1000 frames over seeds, against what is promised and the bound
+detection   P_d and P_fa with known kappa, with kappa = 1 over realisations, and after 1000 frames of calibration
+placements  the same run in threads, in processes and over tcp: kappa's bits, the books, frames per second
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from isacblocks import OfdmRadar, Scene
+from isacblocks.cli.script import compile_kernels, execute
+from isacblocks.kernels.bounds import loss_bound_db
+from isacblocks.stream.runner import PLACEMENTS
+from isacblocks.study.simulation import P_FA, simulate
+
+
+def online(seeds: int) -> None:
+    """Loss and slope over seeds at 15 dB, kappa^(0) = 1."""
+    radar, scene = OfdmRadar(), Scene()
+    marks = (200, 400, 1000, 2000)
+    found: dict[int, list[tuple[float, float]]] = {frames: [] for frames in marks}
+    for seed in range(seeds):
+        rows = {int(row["frames"]): row for row in simulate(marks[-1], seed).judge.kappa_errors()}
+        for frames in marks:
+            found[frames].append((rows[frames]["loss_db"], rows[frames]["slope_deg"]))
+    print(f"online, Table I, {scene.snr_db:g} dB, {seeds} seeds")
+    print("frames   median loss   9 of 10    worst      bound     median/bound   slope rms")
+    for frames in marks:
+        loss, slope = np.array(found[frames]).T
+        bound = float(loss_bound_db(frames, radar.antennas, scene.snr, scene.target_probability))
+        middle = float(np.median(loss))
+        print(
+            f"{frames:6d}   {middle:8.4f} dB  {np.quantile(loss, 0.9):8.4f}  {loss.max():8.4f}   {bound:8.4f}   "
+            f"{middle / bound:8.2f}       {np.sqrt(np.mean(slope**2)):.4f} deg"
+        )
+
+
+def detection(seeds: int) -> None:
+    """P_d, P_fa and position errors for known, ignored and learned kappa."""
+    for method, frames, what in (
+        ("known", 20_000, "known kappa"),
+        ("none", 2000, "kappa = 1"),
+        ("online", 15_000, "online, after 1000 frames"),
+        ("known", 15_000, "known kappa, the same frames"),
+    ):
+        runs = [simulate(frames, 100 + seed, method) for seed in range(seeds)]
+        figures = [run.judge.detection_figures(P_FA) for run in runs]
+        after = frames == 15_000
+        p_d = np.array([f["after_1000"]["p_d"] if after else f["p_d"] for f in figures])
+        totals = sum(run.judge.counts[1 if after else 0] for run in runs)
+        present, detected, absent, false = (int(n) for n in totals)
+        inlier = np.mean([f["position_inlier_rmse_m"] for f in figures])
+        median = np.mean([f["position_median_m"] for f in figures])
+        spread = np.sqrt(P_FA * (1 - P_FA) / absent)
+        print(
+            f"{what:30s} {seeds} x {frames} frames: P_d {detected / present:.4f} (sd over realisations {p_d.std():.4f}), "
+            f"P_fa {false / absent:.5f} +- {spread:.5f} (nominal {P_FA:g}), "
+            f"position: median {median:.3f} m, RMSE without outliers {inlier:.3f} m"
+        )
+
+
+def placements(seeds: int) -> None:
+    """The same seeded run everywhere."""
+    frames = 20_000
+    for seed in range(seeds):
+        for placement in PLACEMENTS:
+            run = simulate(frames, seed, placement=placement)
+            assert run.calibrator is not None
+            bits = hashlib.sha256(run.calibrator.estimate.tobytes()).hexdigest()[:16]
+            balanced = all(edge.balanced and not edge.in_flight for edge in run.status.edges)
+            lost = sum(edge.lost for edge in run.status.edges)
+            rate = frames / run.status.seconds
+            print(
+                f"seed {seed}, {placement:9s} {frames} frames, kappa {bits}, {len(run.status.edges)} edges "
+                f"{'balanced' if balanced else 'NOT BALANCED'}, {lost} lost, {rate:.0f} frames/s"
+            )
+
+
+def main() -> int:
+    """The tool; returns the exit status."""
+    tables = {"online": (online, 20), "detection": (detection, 10), "placements": (placements, 1)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?", choices=tables, help="which one (default: all)")
+    parser.add_argument("--seeds", type=int, help="how many (default: 20, 10 and 1)")
+    options = parser.parse_args()
+
+    def work() -> None:
+        compile_kernels()
+        for name in [options.table] if options.table else tables:
+            table, seeds = tables[name]
+            table(options.seeds or seeds)
+
+    return execute("figures", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
