@@ -8,6 +8,9 @@ Flags, explained once:
   zeros ignored. NaN and infinity keep their meaning: kernels must be able to recognise a broken sample. ``jit_exact`` does
   without: a loop over items then gives every item the same bits, wherever in the loop it stands, so that a stream does not
   depend on how it is divided into messages. Loops over antennas, subcarriers and grid points have the same length always.
+- ``forceinline``: a kernel that another one calls becomes part of it. It is faster, and it is what makes results repeat:
+  left as functions of their own, two compilations of the same kernel can meet in one process, and which of them is called
+  (and how it rounds) then depends on whether the caller was compiled just now or loaded from the cache.
 - ``cache``: on disk, in a directory whose name is a digest of the sources of all kernels and of the compiler's versions.
   Numba's own key knows only the file of the function itself, so that an edit in a kernel called from another file would
   leave a stale, wrong result behind; the digest makes that impossible.
@@ -34,13 +37,13 @@ from numba import config
 F = TypeVar("F", bound=Callable[..., object])
 
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
-_KEPT_VERSIONS = 4  # compiled versions kept side by side: old checkouts stay quick, the disk does not fill
+_KEPT_VERSIONS = 8  # compiled versions kept side by side: old checkouts stay quick, the disk does not fill
 
 
 @cache
 def source_digest() -> str:
-    """Digest of every kernel source, of this Python and of the compiler: equal digests mean equal machine code."""
-    digest = hashlib.sha256()
+    """Digest of every kernel source, where it lies, this Python and the compiler: equal digests mean equal machine code."""
+    digest = hashlib.sha256(str(Path(__file__).resolve().parent).encode())  # numba keeps the path in its own key
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
@@ -102,7 +105,8 @@ def _compiled(function: F, fastmath: set[str] | bool) -> F:
     elsewhere = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())  # read by numba while it decorates, and only then
     try:
-        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fastmath)(function)
+        options = {"nogil": True, "cache": True, "error_model": "numpy", "forceinline": True}
+        compiled = numba.njit(fastmath=fastmath, **options)(function)
     finally:
         config.CACHE_DIR = elsewhere
     return cast(F, compiled)
