@@ -139,6 +139,18 @@ class EveryThird(Sized):
         return self.some.items(value=number.value[:1]) if number.message % 3 == 0 else None
 
 
+class Running(Sized):
+    """A running sum that is kept, and sent, in one array."""
+
+    number = In(NUMBER)
+    total = Out(NUMBER)
+    memory = State("float64", "N")
+
+    def process(self, number: Items) -> Items:
+        self.memory += number.value.sum(axis=0)
+        return self.total.items(value=self.memory[None].repeat(len(number), 0) if len(number) > 1 else self.memory[None])
+
+
 class Pairs(Sized):
     """Sends a record with more fields than others want."""
 

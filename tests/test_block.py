@@ -42,6 +42,21 @@ def test_ports_check_what_is_sent() -> None:
             block.pair.items(**fields)
 
 
+def test_what_is_sent_is_given_away() -> None:
+    small, large = np.ones((2, 3)), np.ones((9000, 3))
+    sent = Scale().scaled.items(value=small)
+    small[:] = 7
+    np.testing.assert_array_equal(sent.value, 1)
+    sent = Scale().scaled.items(value=large)
+    assert sent.value is large
+    with pytest.raises(ValueError, match="read-only"):
+        large[:] = 7
+    part = np.ones((9000, 6))[:, :3]
+    sent = Scale().scaled.items(value=part)
+    part[:] = 7
+    np.testing.assert_array_equal(sent.value, 1)
+
+
 def test_settings_are_checked_and_typed() -> None:
     block = Scale()
     assert block.factor == 2.0

@@ -16,6 +16,7 @@ from stream_blocks import (
     Leaky,
     Mixer,
     Pairs,
+    Running,
     Scale,
     Trouble,
 )
@@ -212,6 +213,34 @@ def test_messages_without_items_keep_the_clock_going(placement: str) -> None:
     fg.feedback(some.some, mixer.back, lag=1)
     balanced(fg.run(100, placement=placement))
     assert mixer.heard == [[n, n - 1] for n in range(1, 25)]
+
+
+def test_feedback_that_arrives_with_a_silent_message_is_kept(placement: str) -> None:
+    """The mixer gets items every third message only; what came back meanwhile is in force at its next items."""
+    source, some, mixer, leaky, sink = Counter(), EveryThird(), Mixer(), Leaky(), Collect()
+    source.batch = 4
+    fg = Flowgraph("silent data")
+    fg.connect(source, some, mixer, leaky)
+    fg.connect(mixer, sink)
+    fg.feedback(leaky.total, mixer.back, lag=1)
+    balanced(fg.run(96, placement=placement))
+    assert mixer.heard == [[n, n - 3] for n in range(3, 24, 3)]
+    memory, expected = 0.0, []
+    for n in range(0, 24, 3):
+        value = 4.0 * n + 0.5 * memory
+        expected.append(value)
+        memory = 0.9 * memory + math.sin(value)
+    np.testing.assert_allclose(sink.values, expected, rtol=1e-12)
+
+
+def test_a_block_may_go_on_using_what_it_has_sent(placement: str) -> None:
+    """Small arrays are copied when they are given away: a running sum in one array does not change what was sent."""
+    source, running, sink = Counter(), Running(), Collect()
+    source.batch = 1
+    fg = Flowgraph("own memory")
+    fg.connect(source, running, sink)
+    fg.run(200, placement=placement)
+    np.testing.assert_array_equal(sink.values, np.cumsum(np.arange(200.0)))
 
 
 def test_a_source_that_ends_by_itself(placement: str) -> None:

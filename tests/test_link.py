@@ -12,7 +12,9 @@ import pytest
 import zmq
 
 from isacblocks.stream import Field, Items, PlacementError, Record, WiringError, wire
-from isacblocks.stream.link import EdgeCount, EdgeSpec, Inlet, Outlet
+from isacblocks.stream.inlet import Inlet
+from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.spec import resolve
 
 LAYOUT = resolve(Record("number", (Field("value", "float64", ("N",)),)), {"N": 4}, "test")

@@ -14,7 +14,7 @@ from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.peak import search
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar
-from isacblocks.stream.block import Block, In, Out, Setting, State
+from isacblocks.stream import Block, In, Out, Setting, State
 from isacblocks.stream.spec import Field, Items, Record
 
 MAP = Record("map", (Field("map", "float32", ("angles", "delays"), doc="M of eq. (11), not normalised"),))

@@ -20,7 +20,7 @@ from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.simulation import draw_scene, simulate_frames
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream.block import Block, In, Out, State
+from isacblocks.stream import Block, In, Out, State
 from isacblocks.stream.spec import Items
 
 

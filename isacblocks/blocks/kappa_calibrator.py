@@ -35,7 +35,7 @@ from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream.block import Block, In, Out, Reading, Setting, State
+from isacblocks.stream import Block, In, Out, Reading, Setting, State
 from isacblocks.stream.spec import Items
 
 METHODS = ("online", "adam-max", "adam-reconstruction")

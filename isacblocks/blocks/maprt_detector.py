@@ -17,7 +17,7 @@ from isacblocks.kernels.detection import (
 )
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
-from isacblocks.stream.block import Block, In, Out, Reading, Setting
+from isacblocks.stream import Block, In, Out, Reading, Setting
 from isacblocks.stream.spec import Items
 
 

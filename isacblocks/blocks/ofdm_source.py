@@ -9,7 +9,7 @@ from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.simulation import draw_symbols, qam_constellation
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar
-from isacblocks.stream.block import Out, Source
+from isacblocks.stream import Out, Source
 from isacblocks.stream.spec import Items
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.stream.block import Block, In, Reading, State
+from isacblocks.stream import Block, In, Reading, State
 from isacblocks.stream.spec import ANY, Items
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from isacblocks.blocks.recording import RecordingError, Writer, export_npz
 from isacblocks.radar import OfdmRadar
-from isacblocks.stream.block import Block, In, Reading, State
+from isacblocks.stream import Block, In, Reading, State
 from isacblocks.stream.spec import ANY, Items
 
 MODES = ("create", "append", "replace")

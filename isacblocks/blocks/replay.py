@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isacblocks.blocks.recording import Recording
-from isacblocks.stream.block import Out, Source
+from isacblocks.stream import Out, Source
 from isacblocks.stream.spec import ANY, Items
 
 

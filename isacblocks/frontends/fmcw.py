@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.records import FRAME, radar_sizes
 from isacblocks.radar import OfdmRadar
-from isacblocks.stream.block import Out, Source
+from isacblocks.stream import Out, Source
 from isacblocks.stream.spec import Items
 
 

@@ -3,10 +3,12 @@
 from isacblocks.stream import Block, Field, Flowgraph, In, Out, Record, Setting, Source, State
 """
 
-from isacblocks.stream.block import Block, In, Out, Port, Reading, Setting, Source, State
+from isacblocks.stream.block import Block, Source
+from isacblocks.stream.declare import Reading, Setting, State
 from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError, StreamError, WireError, WiringError
 from isacblocks.stream.flowgraph import Flowgraph
 from isacblocks.stream.link import EdgeCount
+from isacblocks.stream.ports import In, Out, Port
 from isacblocks.stream.runner import Status
 from isacblocks.stream.spec import ANY, Field, Items, Layout, Record
 

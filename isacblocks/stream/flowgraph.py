@@ -15,9 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
-from isacblocks.stream.block import Block, In, Out, Port, Source
+from isacblocks.stream.block import Block, Source
 from isacblocks.stream.errors import WiringError
 from isacblocks.stream.link import POLICIES, EdgeSpec
+from isacblocks.stream.ports import In, Out, Port
 from isacblocks.stream.runner import PLACEMENTS, Plan, Runner, Status
 from isacblocks.stream.spec import ANY, mismatch
 

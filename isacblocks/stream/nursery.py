@@ -130,11 +130,11 @@ class Nursery:
                 return found
             found.append(msgspec.msgpack.decode(data, type=Death))
 
-    def end(self) -> None:
-        """Kill whatever is left and wait for the nursery to be gone."""
+    def end(self, at_once: bool = False) -> None:
+        """Kill whatever is left and wait for the nursery to be gone. at_once: it is still importing and would not listen."""
         self.socket.close()  # the nursery's sign to kill its children and end
         try:
-            self._process.wait(0.4)
+            self._process.wait(0.0 if at_once else 0.3)
         except subprocess.TimeoutExpired:
             self._process.kill()  # the kernel takes the children with it
             self._process.wait()

@@ -305,7 +305,8 @@ class Runner:
 
     def _halt(self) -> None:
         """Tell every worker to stop, give them the grace, then take them down."""
-        deadline = time.perf_counter() + _GRACE
+        patience = _GRACE if self._began or self._nursery is None else 0.0  # what has not begun has nothing to finish
+        deadline = time.perf_counter() + patience
         again = 0.0
         while time.perf_counter() < deadline and not self._all_gone():
             if time.perf_counter() > again:  # one that was only just starting may not have been there the first time
@@ -341,7 +342,7 @@ class Runner:
         for block in self.plan.blocks.values():
             block.remote = None
         if self._nursery is not None:
-            self._nursery.end()
+            self._nursery.end(at_once=not self._began)
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
         self._control.close(0)

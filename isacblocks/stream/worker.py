@@ -6,7 +6,6 @@ import contextlib
 import logging
 import time
 import traceback
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,10 @@ import zmq
 from isacblocks.stream import checkpoint, codec, control
 from isacblocks.stream.block import Block, Source
 from isacblocks.stream.errors import WiringError
-from isacblocks.stream.link import Inlet, Outlet, has_arrived
+from isacblocks.stream.inlet import Inlet
+from isacblocks.stream.junction import Joint, Junction
+from isacblocks.stream.link import has_arrived
+from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.spec import Items
 
 STATUS_INTERVAL = 0.1  # seconds between reports
@@ -35,6 +37,7 @@ class Worker:
         self.context = context
         self.inlets: dict[str, Inlet] = {}
         self.outlets: dict[str, Outlet] = {}
+        self.junction = Junction({})
         self._log = logging.getLogger(f"isacblocks.{spec.name}")
         self._control = context.socket(zmq.DEALER)
         self._control.linger = 200
@@ -48,7 +51,6 @@ class Worker:
         self._where = "in start()"
         self._message = 0  # number of the next message: the clock
         self._position = 0  # source: number of the next item
-        self._history: dict[str, deque[int]] = {}  # messages whose feedback is still to come, by feedback port
         self._items_in = self._items_out = self._messages = 0
         self._work = 0.0
         self._began = time.perf_counter()
@@ -93,6 +95,7 @@ class Worker:
             inlet = Inlet(self.context, self._connect[into.port], into.layout, into.edge, self.spec.epoch)
             self.inlets[into.port] = inlet
             self._poller.register(inlet.socket, zmq.POLLIN)
+        self.junction = Junction(self.inlets)
         self.block.prepare()
         self.block.start()
         if self.spec.resume is not None and self.spec.checkpoint is not None:
@@ -206,7 +209,7 @@ class Worker:
 
     def _step(self) -> bool:
         if self._ended:
-            return self._drain()
+            return self.junction.drain()
         if not all(outlet.room() for outlet in self.outlets.values()):
             return False
         if isinstance(self.block, Source):
@@ -235,82 +238,27 @@ class Worker:
         return True
 
     def _process(self) -> bool:
-        data = {name: inlet for name, inlet in self.inlets.items() if not inlet.edge.feedback}
-        heads = [inlet.head() for inlet in data.values()]
-        if any(head is None for head in heads):
+        joint = self.junction.look()
+        if joint is None:
             return False
-        joined = [head for head in heads if head is not None]
-        if all(head.final for head in joined):
-            for inlet in data.values():
-                inlet.commit()
+        if joint.final:
+            self.junction.commit(joint)
             return self._end()
-        if self._skip_unmatched(list(data.values()), joined):
-            return True
-        number = joined[0].message
-        self._before(number)
-        back = self._feedback(number)
-        if back is None:
-            return False
-        inputs: dict[str, Items | None] = dict.fromkeys(self.block.inputs())
-        inputs.update(zip(data, joined, strict=True))
-        inputs.update(back)
-        outputs = self._call(inputs, joined)
-        self._send(outputs, joined[0].first, min(head.sent for head in joined), joined)
-        for name, inlet in self.inlets.items():
-            if name in data or back.get(name) is not None:
-                inlet.commit()
-            if name in self._history:
-                if back.get(name) is not None:
-                    self._history[name].popleft()
-                self._history[name].append(number)
-        self._items_in += joined[0].count
+        self._before(joint.number)
+        outputs = {} if joint.empty else self._call(joint)
+        self._send(outputs, joint.heads[0].first, min(head.sent for head in joint.heads), joint.heads)
+        self.junction.commit(joint)
+        self._items_in += joint.heads[0].count
         self._where = "while running"
-        self._advance(number + 1)
+        self._advance(joint.number + 1)
         return True
 
-    def _skip_unmatched(self, inlets: list[Inlet], heads: list[Items]) -> bool:
-        """Inputs are joined by message number; what has no partner on the other inputs is dropped and counted."""
-        ended = any(head.final for head in heads)
-        latest = max(head.message for head in heads)
-        skipped = False
-        for inlet, head in zip(inlets, heads, strict=True):
-            if (ended and not head.final) or (not ended and head.message < latest):
-                inlet.discard("unmatched")
-                skipped = True
-        return skipped
-
-    def _feedback(self, number: int) -> dict[str, Items | None] | None:
-        """What is in force at message `number` on the feedback inputs; None where it has not come yet."""
-        found: dict[str, Items | None] = {}
-        for name, inlet in self.inlets.items():
-            if not inlet.edge.feedback:
-                continue
-            lag = inlet.edge.lag
-            if lag is None:  # the latest: earlier ones are taken and overridden
-                while len(inlet.queue) > 1 and not inlet.queue[1].final:
-                    inlet.commit()
-                head = inlet.head()
-                found[name] = None if head is None or head.final else head
-                continue
-            # Every message that was processed leads to one that comes back, in the same order: those of messages up to
-            # `number - lag` are due, and the last one of them is in force. Behind a lossy link several can be due at once.
-            history = self._history.setdefault(name, deque())
-            due = sum(1 for message in history if message <= number - lag)
-            if len(inlet.queue) < due:
-                return None
-            for _ in range(due - 1):
-                inlet.commit()
-                history.popleft()
-            found[name] = inlet.head() if due else None
-        return found
-
-    def _call(self, inputs: dict[str, Items | None], joined: list[Items]) -> dict[str, Items]:
-        if all(head.count == 0 for head in joined):
-            return {}
-        first, count = joined[0].first, joined[0].count
-        self._where = f"at items {first} to {first + count - 1} (message {joined[0].message})"
+    def _call(self, joint: Joint) -> dict[str, Items]:
+        first, count = joint.heads[0].first, joint.heads[0].count
+        self._where = f"at items {first} to {first + count - 1} (message {joint.number})"
+        inputs: dict[str, Items | None] = dict.fromkeys(self.block.inputs())
         began = time.perf_counter()
-        result = self.block.process(**inputs)
+        result = self.block.process(**inputs | joint.inputs)
         self._work += time.perf_counter() - began
         return self._by_port(result)
 
@@ -371,15 +319,6 @@ class Worker:
         self._where = "after its end"
         return True
 
-    def _drain(self) -> bool:
-        """After the end: what still comes back by feedback has arrived and is taken."""
-        taken = False
-        for inlet in self.inlets.values():
-            while inlet.queue:
-                inlet.commit()
-                taken = True
-        return taken
-
     # Checkpoints
 
     def _save(self, message: int) -> None:
@@ -389,7 +328,7 @@ class Worker:
         values = {
             "state": self.block.save(),
             "position": self._position,
-            "history": {name: list(history) for name, history in self._history.items()},
+            "junction": self.junction.save(),
             "inlets": {name: inlet.save() for name, inlet in self.inlets.items()},
             "outlets": {name: outlet.save() for name, outlet in self.outlets.items()},
         }
@@ -400,7 +339,7 @@ class Worker:
         assert self.spec.resume is not None
         self._message = self.spec.resume + 1
         self._position = values["position"]
-        self._history = {name: deque(history) for name, history in values["history"].items()}
+        self.junction.restore(values["junction"])
         self.block.restore(values["state"])
         for name, inlet in self.inlets.items():
             inlet.restore(values["inlets"][name])

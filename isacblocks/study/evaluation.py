@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isacblocks.blocks.records import DETECTION, KAPPA, TRUTH, radar_sizes
 from isacblocks.kernels.errors import kappa_error
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar
-from isacblocks.stream.block import Block, In, Reading, State
+from isacblocks.stream import Block, In, Reading, State
 from isacblocks.stream.spec import Items
 
 LEARNED = 1000  # frames after which the online method has arrived; figures from there on are kept apart

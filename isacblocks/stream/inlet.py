@@ -1,0 +1,159 @@
+"""The receiving end of a link."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from typing import Any
+
+import msgspec
+import zmq
+
+from isacblocks.stream import wire
+from isacblocks.stream.errors import WireError, WiringError
+from isacblocks.stream.link import LARGEST_PART, EdgeSpec, has_arrived
+from isacblocks.stream.spec import Items, Layout, mismatch
+
+HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
+
+
+class Inlet:
+    """The receiving end of an input port."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], connect: str, layout: Layout, edge: EdgeSpec, epoch: int
+    ) -> None:
+        self.layout = layout
+        self.edge = edge
+        self.epoch = epoch
+        self.queue: deque[Items] = deque()
+        self.expected = 0  # serial of the next message to receive
+        self.next = 0  # serial of the next message to commit
+        self.committed = 0
+        self.dropped: Counter[str] = Counter()
+        self.bad = 0  # messages that could not be read
+        self.ended = False
+        self._open = False
+        self._said_hello = -1e9
+        self._owing = 0  # acknowledgements not yet sent
+        self._log = logging.getLogger("isacblocks.stream.link")
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.sndhwm = 0
+        self.socket.rcvhwm = 0
+        self.socket.maxmsgsize = LARGEST_PART
+        self.socket.routing_id = edge.token
+        self.socket.reconnect_ivl = 10
+        self.socket.reconnect_ivl_max = 200
+        self.socket.connect(connect)
+
+    def _say(self, kind: int) -> None:
+        header = wire.Header(kind, 0, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 1, time.time())
+        self.socket.send_multipart([wire.pack(header), msgspec.msgpack.encode(dict(self.dropped))])
+
+    def hello(self) -> None:
+        """Ask for everything from the first uncommitted message on."""
+        self.queue.clear()
+        self.expected = self.next
+        self._open = False
+        self._said_hello = time.monotonic()
+        self._say(wire.HELLO)
+
+    def pump(self) -> bool:
+        """Receive what has come; True where something did."""
+        if not self._open and time.monotonic() - self._said_hello > HELLO_INTERVAL:
+            self.hello()
+        came = False
+        while has_arrived(self.socket):
+            frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            came = True
+            try:
+                self._take([f.buffer for f in frames])
+            except WireError as error:
+                self.bad += 1
+                if self.bad & (self.bad - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+                    self._log.warning("%s: skipped a bad message (%d so far): %s", self.edge.receiver, self.bad, error)
+        return came
+
+    def _take(self, parts: list[Any]) -> None:
+        header = wire.unpack(parts[0])
+        if header.kind == wire.OPEN:
+            if len(parts) != 2:
+                raise WireError("parts", f"an answer has 2 parts, got {len(parts)}")
+            try:
+                sent = msgspec.json.decode(parts[1], type=Layout)
+            except ValueError as error:
+                raise WireError("descriptor", f"not a descriptor: {error}") from error
+            reason = mismatch(sent, self.layout)
+            if reason:
+                raise WiringError(f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
+            self._open = True
+            return
+        if header.kind != wire.DATA:
+            raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
+        if not self._open:
+            return  # meant for an earlier self of ours; after the answer to HELLO it comes again
+        if header.serial < self.expected:
+            self._owing += 1  # sent again although committed: say once more how far we are
+            return
+        if header.serial > self.expected and self.edge.policy == "block":
+            if time.monotonic() - self._said_hello > HELLO_INTERVAL:
+                self.hello()
+            return
+        self.expected = header.serial + 1
+        try:
+            items = wire.decode(header, parts[1:], self.layout)
+        except WireError:
+            # Its place in the stream stays, empty, so that the clock goes on; its items are counted as lost.
+            final = bool(header.flags & wire.FINAL)
+            empty = Items(self.layout, self.layout.empty(0), 0, message=header.message, sent=header.time, final=final)
+            empty.spoiled = header.count
+            empty.serial = header.serial
+            self.queue.append(empty)
+            raise
+        items.serial = header.serial
+        self.queue.append(items)
+
+    def head(self) -> Items | None:
+        """The oldest message not yet processed."""
+        return self.queue[0] if self.queue else None
+
+    def commit(self) -> None:
+        """The oldest message has been processed, and what it led to has been handed on."""
+        items = self.queue.popleft()
+        self.committed += items.count
+        self._pass(items)
+
+    def discard(self, reason: str) -> None:
+        """The oldest message will not be processed."""
+        items = self.queue.popleft()
+        self.dropped[reason] += items.count
+        self._pass(items)
+
+    def _pass(self, items: Items) -> None:
+        if items.spoiled:
+            self.dropped["bad"] += items.spoiled
+        self.next = items.serial + 1
+        self.ended = items.final
+        self._owing += 1
+
+    def acknowledge(self, urgent: bool) -> None:
+        """Tell the sender how far we are, at the latest when half of its credit is used up."""
+        if self._owing and (urgent or 2 * self._owing >= self.edge.depth or self.edge.policy == "latest"):
+            self._owing = 0
+            self._say(wire.ACK)
+
+    def save(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"next": self.next, "committed": self.committed, "dropped": dict(self.dropped)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue after the last committed message of :meth:`save`."""
+        self.next = self.expected = saved["next"]
+        self.committed = saved["committed"]
+        self.dropped = Counter(saved["dropped"])
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close(0)

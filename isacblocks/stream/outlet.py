@@ -1,0 +1,245 @@
+"""The sending end of a link: an Outlet per output port, with one Peer for the books and queues of every edge."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from typing import Any
+
+import msgspec
+import zmq
+
+from isacblocks.stream import wire
+from isacblocks.stream.errors import PlacementError, WireError
+from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, has_arrived
+from isacblocks.stream.spec import Items, Layout
+
+
+class Parcel(msgspec.Struct):
+    """A message ready to send, kept until it is acknowledged."""
+
+    serial: int
+    count: int
+    size: int
+    parts: list[Any]
+    final: bool
+
+
+class Peer:
+    """The sending end of one edge."""
+
+    def __init__(self, edge: EdgeSpec) -> None:
+        self.edge = edge
+        self.pending: deque[Parcel] = deque()  # never sent: only these may be dropped
+        self.again: deque[Parcel] = deque()  # sent to an earlier self of the receiver, to be sent once more
+        self.unacknowledged: deque[Parcel] = deque()  # sent
+        self.bytes = 0
+        self.produced = 0
+        self.committed = 0
+        self.messages = 0
+        self.dropped: Counter[str] = Counter()
+        self.open = False
+        self.acknowledged = 0  # serial up to which the receiver has everything
+        self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
+        self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
+
+    def room(self) -> bool:
+        """Whether a lossless edge may take one more message."""
+        waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
+        return self.edge.policy != "block" or not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
+
+    def push(self, parcel: Parcel) -> None:
+        """Take one more message; a lossy edge makes place for it."""
+        self.produced += parcel.count
+        self.messages += 1
+        if self.edge.policy != "block" and not parcel.final:
+            limit = 1 if self.edge.policy == "latest" else self.edge.depth
+            while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
+                old = self.pending.popleft()
+                self.bytes -= old.size
+                self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
+        self.pending.append(parcel)
+        self.recent.append(parcel)
+        self.bytes += parcel.size
+
+    def window(self) -> int:
+        """Messages that may be sent and not yet acknowledged."""
+        return 1 if self.edge.policy == "latest" else self.edge.depth
+
+    def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
+
+        Of a receiver that came back, words of its earlier self may still arrive late; they say less and are ignored.
+        """
+        if serial < self.acknowledged:
+            return
+        self.acknowledged = serial
+        for queue in (self.unacknowledged, self.again, self.pending):  # pending ones: sent before a checkpoint
+            while queue and queue[0].serial < serial:
+                self.bytes -= queue.popleft().size
+        self.committed = committed
+        for reason, count in dropped.items():
+            self.dropped[reason] = count
+
+    def greet(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """The receiver is there and wants message `serial` next: settle the books and send again from there on."""
+        self.open = True
+        self.acknowledge(serial, committed, dropped)
+        self.again.extendleft(reversed(self.unacknowledged))
+        self.unacknowledged.clear()
+        if self.owed:
+            self.owed = 0
+            book = self.count()
+            gone = book.produced - book.committed - book.in_flight - book.lost
+            if gone:
+                self.dropped["restart"] += gone
+
+    def count(self) -> EdgeCount:
+        """The books as they stand."""
+        held = (*self.pending, *self.again, *self.unacknowledged)
+        in_flight = sum(parcel.count for parcel in held) + self.owed
+        return EdgeCount(
+            self.edge.sender, self.edge.receiver, self.produced, self.committed, in_flight, dict(self.dropped), self.messages
+        )
+
+
+def _text(value: bytes | int) -> str:
+    return value.decode().rstrip("\0") if isinstance(value, bytes) else str(value)
+
+
+class Outlet:
+    """The sending end of an output port: one socket, any number of edges."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], bind: str, layout: Layout, edges: list[EdgeSpec], epoch: int
+    ) -> None:
+        self.layout = layout
+        self.epoch = epoch
+        self.strangers = 0  # messages from peers that are not on the list
+        self.produced = 0  # items
+        self.serial = 0  # of the next message
+        self._log = logging.getLogger("isacblocks.stream.link")
+        self._peers = {edge.token: Peer(edge) for edge in edges}
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.sndhwm = 0  # what may be on its way is bounded by credit
+        self.socket.rcvhwm = 0
+        self.socket.maxmsgsize = LARGEST_PART
+        self.socket.router_mandatory = True
+        self.socket.router_handover = True  # a receiver that comes back takes the place of its earlier self
+        try:
+            self.socket.bind(bind)
+        except zmq.ZMQError as error:
+            self.socket.close(0)
+            raise PlacementError(
+                f"{edges[0].sender} cannot be bound to {bind}: {zmq.strerror(error.errno or 0)}; choose another port"
+            ) from error
+        self.endpoint = bind if bind.startswith("inproc:") else _text(self.socket.getsockopt(zmq.LAST_ENDPOINT))
+
+    def room(self) -> bool:
+        """Whether one more message may be sent without a lossless edge running over."""
+        return all(peer.room() for peer in self._peers.values())
+
+    def send(self, items: Items) -> None:
+        """Hand one message to every edge; its arrays belong to the link from now on."""
+        parts = wire.encode(items, self.epoch, self.serial)
+        size = self.layout.item_bytes * items.count + wire.HEADER_BYTES
+        parcel = Parcel(self.serial, items.count, size, parts, items.final)
+        self.serial += 1
+        self.produced += items.count
+        for peer in self._peers.values():
+            peer.push(parcel)
+            self._flush(peer)
+
+    def pump(self) -> bool:
+        """Take in acknowledgements and requests, send what has become sendable; True where something came."""
+        came = False
+        while has_arrived(self.socket):
+            token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            came = True
+            peer = self._peers.get(token)
+            if peer is None:
+                self.strangers += 1
+                continue
+            try:
+                self._take(peer, token, parts)
+            except (WireError, ValueError) as error:
+                self.strangers += 1
+                self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
+        return came
+
+    def _take(self, peer: Peer, token: bytes, parts: list[bytes]) -> None:
+        if len(parts) != 2:
+            raise WireError("parts", f"a request has 2 parts, got {len(parts)}")
+        header = wire.unpack(parts[0])
+        if header.stream != self.layout.stream_id:
+            raise WireError("stream", f"the receiver expects another stream than {self.layout.record}")
+        dropped = msgspec.msgpack.decode(parts[1], type=dict[str, int])
+        if header.kind == wire.HELLO:
+            peer.greet(header.serial, header.first, dropped)
+            answer = wire.pack(wire.Header(wire.OPEN, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 1, time.time()))
+            self._deliver(peer, [answer, self.layout.descriptor])
+        elif header.kind == wire.ACK:
+            peer.acknowledge(header.serial, header.first, dropped)
+        else:
+            raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
+        self._flush(peer)
+
+    def _deliver(self, peer: Peer, parts: list[Any]) -> bool:
+        try:
+            self.socket.send_multipart([peer.edge.token, *parts], copy=False)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            peer.open = False  # it will say HELLO when it is back
+            return False
+        return True
+
+    def _flush(self, peer: Peer) -> None:
+        while peer.open and len(peer.unacknowledged) < peer.window():
+            queue = peer.again or peer.pending
+            if not queue or not self._deliver(peer, queue[0].parts):
+                return
+            peer.unacknowledged.append(queue.popleft())
+
+    def drained(self) -> bool:
+        """Whether everything that was sent has been acknowledged."""
+        return not any(peer.pending or peer.again or peer.unacknowledged for peer in self._peers.values())
+
+    def counts(self) -> list[EdgeCount]:
+        """The books of all edges of this port."""
+        return [peer.count() for peer in self._peers.values()]
+
+    def save(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the totals, and the last messages of lagged feedback edges, still on their way."""
+        kept = {}
+        for peer in self._peers.values():
+            kept[peer.edge.receiver] = {
+                "serial": self.serial,
+                "produced": peer.produced,
+                "messages": peer.messages,
+                "dropped": dict(peer.dropped),
+                "recent": [[bytes(part) for part in p.parts] for p in peer.recent],
+            }
+        return kept
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue the books of :meth:`save`, with the kept messages waiting to be sent again."""
+        for peer in self._peers.values():
+            kept = saved[peer.edge.receiver]
+            self.serial = kept["serial"]
+            self.produced = peer.produced = kept["produced"]
+            peer.messages = kept["messages"]
+            peer.dropped = Counter(kept["dropped"])
+            for parts in kept["recent"]:
+                header = wire.unpack(parts[0])
+                parcel = Parcel(header.serial, header.count, sum(len(p) for p in parts), list(parts), False)
+                peer.again.append(parcel)
+                peer.recent.append(parcel)
+                peer.bytes += parcel.size
+            peer.owed = peer.produced - sum(peer.dropped.values()) - sum(p.count for p in peer.again)
+
+    def close(self) -> None:
+        """Close the socket; unsent messages are gone."""
+        self.socket.close(0)
