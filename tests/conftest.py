@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and every child inherits that. The tests send Ctrl-C
+# to programs of their own, which must hear it wherever the tests were started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=PLACEMENTS)

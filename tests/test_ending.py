@@ -9,7 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,16 @@ def leftovers() -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
+def nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In a temporary directory of the test's own: other flowgraphs may be running on the machine."""
+    tmp_path_factory.getbasetemp()  # pytest's own directories stay where they are
+    with tempfile.TemporaryDirectory(prefix="ib") as own:  # short: the path of a socket has 107 characters at most
+        monkeypatch.setenv("TMPDIR", own)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield from _compare()
+
+
+def _compare() -> Iterator[None]:
     before = children(), leftovers()
     yield
     end = time.monotonic() + 2
@@ -223,22 +232,34 @@ if __name__ == "__main__":
 """
 
 
-def start_script(placement: str, tmp_path: Path) -> Any:
-    path = tmp_path / "signals.py"
-    path.write_text(textwrap.dedent(SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), placement=placement)))
-    process = subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "running\n"
-    return process
+@pytest.fixture
+def start_script(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts a running flowgraph in a program of its own, which does not outlive a test that failed."""
+    started = []
+
+    def start(placement: str, start_new_session: bool = False) -> Any:
+        path = tmp_path / "signals.py"
+        path.write_text(textwrap.dedent(SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), placement=placement)))
+        command, pipe = [sys.executable, str(path)], subprocess.PIPE
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=start_new_session)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
     ("number", "status", "word"), [(signal.SIGINT, 130, "signals: stopped"), (signal.SIGTERM, 143, "signals: terminated")]
 )
 def test_signals_end_everything_within_a_second(
-    placement: str, number: signal.Signals, status: int, word: str, tmp_path: Path
+    placement: str, number: signal.Signals, status: int, word: str, start_script: Callable[..., Any]
 ) -> None:
-    process = start_script(placement, tmp_path)
+    process = start_script(placement)
     began = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=10)
@@ -248,13 +269,8 @@ def test_signals_end_everything_within_a_second(
 
 
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])
-def test_a_ctrl_c_typed_at_a_terminal_reaches_the_whole_group(elsewhere: str, tmp_path: Path) -> None:
-    path = tmp_path / "signals.py"
-    path.write_text(SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), placement=elsewhere))
-    command = [sys.executable, str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "running\n"
+def test_a_ctrl_c_typed_at_a_terminal_reaches_the_whole_group(elsewhere: str, start_script: Callable[..., Any]) -> None:
+    process = start_script(elsewhere, start_new_session=True)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
@@ -262,9 +278,9 @@ def test_a_ctrl_c_typed_at_a_terminal_reaches_the_whole_group(elsewhere: str, tm
 
 
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])
-def test_nothing_outlives_a_program_that_is_killed(elsewhere: str, tmp_path: Path) -> None:
+def test_nothing_outlives_a_program_that_is_killed(elsewhere: str, start_script: Callable[..., Any]) -> None:
     """kill -9: no chance to tidy up; the nursery does it. The fixture looks for what is left."""
-    process = start_script(elsewhere, tmp_path)
+    process = start_script(elsewhere)
     mine = children()
     process.kill()
     process.communicate(timeout=10)
@@ -275,8 +291,8 @@ def test_nothing_outlives_a_program_that_is_killed(elsewhere: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])
-def test_nothing_outlives_a_nursery_that_is_killed(elsewhere: str, tmp_path: Path) -> None:
-    process = start_script(elsewhere, tmp_path)
+def test_nothing_outlives_a_nursery_that_is_killed(elsewhere: str, start_script: Callable[..., Any]) -> None:
+    process = start_script(elsewhere)
     mine = children()
     nursery = min(mine - {process.pid})
     os.kill(nursery, signal.SIGKILL)

@@ -279,7 +279,7 @@ def test_settings_change_while_it_runs_and_readings_can_be_seen(placement: str) 
 
     def view(status: Status) -> None:
         seen.append(status)
-        if len(seen) == 4:
+        if status.phase == "running" and status.blocks["scale"].items_in > 5 and scale.factor > 0:
             scale.factor = -5.0
 
     status = fg.run(600, placement=placement, view=view)
