@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isacblocks.blocks.angle_delay_map import AngleDelayMap
+    from isacblocks.blocks.delay_compressor import DelayCompressor
     from isacblocks.blocks.impaired_channel import ImpairedChannel, PhaseStep
     from isacblocks.blocks.kappa_calibrator import KappaCalibrator
     from isacblocks.blocks.maprt_detector import MaprtDetector
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AngleDelayMap": "angle_delay_map",
+    "DelayCompressor": "delay_compressor",
     "ImpairedChannel": "impaired_channel",
     "KappaCalibrator": "kappa_calibrator",
     "Log": "probe",
@@ -30,6 +32,7 @@ _HOMES = {
 
 __all__ = [
     "AngleDelayMap",
+    "DelayCompressor",
     "ImpairedChannel",
     "KappaCalibrator",
     "Log",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import FRAME, KAPPA, PEAK, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SECTOR, radar_sizes
 from isacblocks.kernels.arrays import Float
+from isacblocks.kernels.compressed_peak import search_compressed
+from isacblocks.kernels.compression import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.impairments import retract
-from isacblocks.kernels.peak import search
+from isacblocks.kernels.peak import Peaks, search
 from isacblocks.kernels.warmup import load
-from isacblocks.radar import OfdmRadar
-from isacblocks.stream import Block, In, Out, Setting, State
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream import Block, In, Out, Setting, State, WiringError
 from isacblocks.stream.spec import Field, Items, Record
 
 MAP = Record("map", (Field("map", "float32", ("angles", "delays"), doc="M of eq. (11), not normalised"),))
@@ -30,12 +33,15 @@ def sector_grid(low: NDArray[Any], high: NDArray[Any], points: int) -> Float:
 class AngleDelayMap(Block):
     """The peak of every frame's map, and the snapshot u there; the map itself only while somebody is connected to it.
 
+    Frames come whole, on ``frame``, or from a DelayCompressor, on ``compressed``; one of the two is connected.
     radar: its parameters; n_theta, n_tau: points of the search grid (Table I: 100 each); kappa: what is assumed until the
-    calibrator's first word, complex (N,), 1 by default.
+    calibrator's first word, complex (N,), 1 by default; refine: move peaks off the grid; scene: its delay window says in
+    which basis compressed frames come, as it did to the compressor.
     Frames marked invalid, or with samples that are not finite, pass with no peak and ``valid`` 0.
     """
 
-    frame = In(FRAME)
+    frame = In(FRAME, optional=True)
+    compressed = In(COMPRESSED, optional=True)
     kappa = In(KAPPA, optional=True)
     peak = Out(PEAK)
     map = Out(MAP)
@@ -43,9 +49,16 @@ class AngleDelayMap(Block):
     assumed = State("complex128", "N")
 
     def __init__(
-        self, radar: OfdmRadar, n_theta: int = 100, n_tau: int = 100, kappa: NDArray[Any] | None = None, refine: bool = False
+        self,
+        radar: OfdmRadar,
+        n_theta: int = 100,
+        n_tau: int = 100,
+        kappa: NDArray[Any] | None = None,
+        refine: bool = False,
+        scene: Scene | None = None,
     ) -> None:
         self.radar = radar
+        self.scene = scene or Scene()
         for name, points in (("n_theta", n_theta), ("n_tau", n_tau)):
             if isinstance(points, bool) or not isinstance(points, int) or points < 1:
                 raise ValueError(f"{name}: expected a number of grid points of at least 1, got {points!r}")
@@ -56,9 +69,14 @@ class AngleDelayMap(Block):
         self.initial = retract(start.astype(np.complex128))
         self.refine = refine
 
+    @cached_property
+    def basis(self) -> DelayBasis:
+        """The delay basis of ``compressed``."""
+        return delay_basis(self.radar, *self.scene.delay_window(self.radar))
+
     def dimensions(self) -> Mapping[str, int]:
-        """N, S, K and the grid."""
-        return radar_sizes(self.radar) | {"angles": self.n_theta, "delays": self.n_tau}
+        """N, S, D, K and the grid."""
+        return radar_sizes(self.radar) | {"D": self.basis.rank, "angles": self.n_theta, "delays": self.n_tau}
 
     @classmethod
     def prepare(cls) -> None:
@@ -69,16 +87,18 @@ class AngleDelayMap(Block):
         """Begin with the initial kappa."""
         super().start()
         self.assumed = self.initial
+        if self.frame.connected and self.compressed.connected:
+            raise WiringError(f"{self.label}: frame and compressed are both connected; connect one of them")
 
-    def process(self, frame: Items, kappa: Items | None) -> Items | tuple[Items, ...]:
+    def process(self, frame: Items | None, compressed: Items | None, kappa: Items | None) -> Items | tuple[Items, ...]:
         """One peak per frame."""
         if kappa is not None and len(kappa):
             self.assumed = kappa.kappa[-1]
-        theta = sector_grid(frame.theta_min, frame.theta_max, self.n_theta)
-        tau = sector_grid(frame.tau_min, frame.tau_max, self.n_tau)
-        maps = np.empty((len(frame), self.n_theta, self.n_tau), np.float32) if self.map.connected else None
-        found = search(frame.y, frame.x, self.assumed, theta, tau, self.radar, self.refine, maps)
-        usable = (frame.valid != 0) & np.isfinite(found.energy) & (found.symbol_energy > 0)
+        came = frame if frame is not None else compressed
+        assert came is not None
+        maps = np.empty((len(came), self.n_theta, self.n_tau), np.float32) if self.map.connected else None
+        found = self._search(came, maps)
+        usable = (came.valid != 0) & np.isfinite(found.energy) & (found.symbol_energy > 0)
         cells = self.radar.antennas * self.radar.subcarriers
         with np.errstate(all="ignore"):
             rest = found.energy - found.statistic / (self.radar.antennas * found.symbol_energy)
@@ -92,11 +112,16 @@ class AngleDelayMap(Block):
             energy=np.where(usable, found.energy, 0.0),
             symbol_energy=np.where(usable, found.symbol_energy, 0.0),
             noise_power=np.where(usable, rest / (cells - 1), 0.0),
-            theta_min=frame.theta_min,
-            theta_max=frame.theta_max,
-            tau_min=frame.tau_min,
-            tau_max=frame.tau_max,
-            time=frame.time,
+            **{name: came.fields[name] for name in SECTOR if name != "valid"},
             valid=usable,
         )
         return peak if maps is None else (peak, self.map.items(map=maps))
+
+    def _search(self, frame: Items, maps: NDArray[np.float32] | None) -> Peaks:
+        """Eqs. (9)-(11) over every frame's own grid."""
+        theta = sector_grid(frame.theta_min, frame.theta_max, self.n_theta)
+        tau = sector_grid(frame.tau_min, frame.tau_max, self.n_tau)
+        if "g" in frame.fields:
+            frames = Compressed(frame.g, frame.energy, frame.symbol_energy)
+            return search_compressed(frames, self.basis, self.assumed, theta, tau, self.refine, maps)
+        return search(frame.y, frame.x, self.assumed, theta, tau, self.radar, self.refine, maps)

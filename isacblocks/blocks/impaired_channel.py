@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import FRAME, SYMBOL, TRUTH, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, FRAME, SYMBOL, TRUTH, radar_sizes
+from isacblocks.kernels.compressed_simulation import simulate_compressed
+from isacblocks.kernels.compression import DelayBasis, delay_basis
 from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
 from isacblocks.kernels.random import check_seed
-from isacblocks.kernels.simulation import draw_scene, simulate_frames
+from isacblocks.kernels.simulation import Truth, draw_scene, simulate_frames
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, State
 from isacblocks.stream.spec import Items
+
+_UNIT = 1e-5  # how far a symbol's modulus may be from one: single precision's rounding
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class PhaseStep:
 class ImpairedChannel(Block):
     """From symbols to what an impaired array receives, with the truth on a port of its own.
 
+    Of ``frame`` and ``compressed`` only what is connected is made. ``compressed`` draws the frame directly in the delay
+    basis of the scene's window: the same law, not the same noise, and only for symbols of modulus one.
+
     radar, scene: parameters; impairments: the name of a law, or kappa itself as complex (N,); seed: of everything random;
     drift: standard deviation of each antenna's phase walk in degrees per square root of 1000 frames; steps: jumps of chosen
     antennas; noise_power: N0.
@@ -43,6 +51,7 @@ class ImpairedChannel(Block):
 
     symbols = In(SYMBOL)
     frame = Out(FRAME)
+    compressed = Out(COMPRESSED)
     truth = Out(TRUTH)
     walk = State("float64", "N")  # rad, the drift so far
 
@@ -81,9 +90,14 @@ class ImpairedChannel(Block):
             if step.frame < 0 or any(not 0 <= n < radar.antennas for n in step.antennas):
                 raise ValueError(f"steps: expected frames from 0 and antennas 0 to {radar.antennas - 1}, got {step}")
 
+    @cached_property
+    def basis(self) -> DelayBasis:
+        """The delay basis of ``compressed``."""
+        return delay_basis(self.radar, *self.window)
+
     def dimensions(self) -> Mapping[str, int]:
-        """N, S, K."""
-        return radar_sizes(self.radar)
+        """N, S, D, K."""
+        return radar_sizes(self.radar) | {"D": self.basis.rank}
 
     @classmethod
     def prepare(cls) -> None:
@@ -102,34 +116,52 @@ class ImpairedChannel(Block):
             phases[np.ix_(frames >= step.frame, np.array(step.antennas, int))] += math.radians(step.degrees)
         return np.asarray(self.kappa * np.exp(1j * phases))
 
-    def process(self, symbols: Items) -> tuple[Items, Items]:
+    def process(self, symbols: Items) -> tuple[Items, ...]:
         """One frame, and one truth, per symbol vector."""
         first, count = symbols.first, len(symbols)
         scene = draw_scene(self.seed, first, count, self.radar, self.scene)
+        scene = replace(scene, gamma=scene.gamma * math.sqrt(self.noise_power))
         kappa = self.impairments_at(first, count)
-        gamma = scene.gamma * math.sqrt(self.noise_power)
-        y = simulate_frames(
+        sector = {
+            "theta_min": scene.theta_min,
+            "theta_max": scene.theta_max,
+            "tau_min": np.full(count, self.window[0]),
+            "tau_max": np.full(count, self.window[1]),
+            "time": np.arange(first, first + count) * self.radar.frame_duration,
+            "valid": np.ones(count, np.uint8),
+        }
+        made = [
+            self.truth.items(
+                present=scene.present, gamma=scene.gamma, theta=scene.theta, tau=scene.tau, kappa=kappa.astype(np.complex64)
+            )
+        ]
+        if self.frame.connected:
+            made.append(self.frame.items(y=self._frames(symbols, scene, kappa), x=symbols.x, **sector))
+        if self.compressed.connected:
+            made.append(self.compressed.items(**self._compressed(symbols, scene, kappa), **sector))
+        return tuple(made)
+
+    def _frames(self, symbols: Items, scene: Truth, kappa: NDArray[np.complex128]) -> NDArray[Any]:
+        return simulate_frames(
             symbols.x,
-            gamma,
+            scene.gamma,
             kappa,
             scene.theta,
             scene.tau,
             self.radar,
             noise_power=self.noise_power,
             seed=self.seed,
-            first=first,
+            first=symbols.first,
         )
-        frame = self.frame.items(
-            y=y,
-            x=symbols.x,
-            theta_min=scene.theta_min,
-            theta_max=scene.theta_max,
-            tau_min=np.full(count, self.window[0]),
-            tau_max=np.full(count, self.window[1]),
-            time=np.arange(first, first + count) * self.radar.frame_duration,
-            valid=np.ones(count, np.uint8),
+
+    def _compressed(self, symbols: Items, scene: Truth, kappa: NDArray[np.complex128]) -> dict[str, NDArray[Any]]:
+        if np.abs(np.abs(symbols.x) - 1).max() > _UNIT:
+            raise ValueError(
+                "symbols: compressed frames are drawn for symbols of modulus one only, got moduli from "
+                f"{np.abs(symbols.x).min():.3g} to {np.abs(symbols.x).max():.3g}; send QPSK, or take the full frames and a "
+                "DelayCompressor"
+            )
+        drawn = simulate_compressed(
+            scene, kappa, self.basis, noise_power=self.noise_power, seed=self.seed, first=symbols.first
         )
-        truth = self.truth.items(
-            present=scene.present, gamma=gamma, theta=scene.theta, tau=scene.tau, kappa=kappa.astype(np.complex64)
-        )
-        return frame, truth
+        return {"g": drawn.g, "energy": drawn.energy, "symbol_energy": drawn.symbol_energy}

@@ -1,6 +1,7 @@
-"""The records that flow between the blocks: symbol, frame, truth, peak, detection, kappa. Units are in the fields.
+"""The records that flow between the blocks: symbol, frame, compressed, truth, peak, detection, kappa; units in the fields.
 
-Dimensions: N antennas, S subcarriers, K peaks a frame may hold (one slot unless a block says otherwise).
+Dimensions: N antennas, S subcarriers, D functions of a delay basis, K peaks a frame may hold (one slot unless a block says
+otherwise).
 """
 
 from __future__ import annotations
@@ -23,12 +24,23 @@ _SECTOR = (
     Field("time", "float64", unit="s", doc="since the first frame of the stream"),
     Field("valid", "uint8", doc="0 where the samples cannot be used"),
 )
+SECTOR = tuple(field.name for field in _SECTOR)
 
 FRAME = Record(
     "frame",
     (
         Field("y", "complex64", ("N", "S"), doc="received frame Y of eq. (8), noise power N0 = 1 unless stated"),
         Field("x", "complex64", ("S",), doc="the symbols that were sent"),
+        *_SECTOR,
+    ),
+)
+
+COMPRESSED = Record(
+    "compressed",
+    (
+        Field("g", "complex64", ("N", "D"), doc="the frame in the delay basis, kernels/compression.py"),
+        Field("energy", "float64", doc="||Y||_F^2 of the whole frame"),
+        Field("symbol_energy", "float64", doc="||x||^2"),
         *_SECTOR,
     ),
 )

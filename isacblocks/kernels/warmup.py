@@ -11,7 +11,19 @@ from functools import cache
 
 import numpy as np
 
-from isacblocks.kernels import adam, calibration, detection, jit, losses, peak, random, simulation
+from isacblocks.kernels import (
+    adam,
+    calibration,
+    compressed_peak,
+    compressed_simulation,
+    compression,
+    detection,
+    jit,
+    losses,
+    peak,
+    random,
+    simulation,
+)
 from isacblocks.kernels.arrays import frozen
 from isacblocks.radar import OfdmRadar, Scene
 
@@ -23,6 +35,8 @@ def _simulation() -> None:
     scene = simulation.draw_scene(0, 0, 2, _RADAR, Scene())
     symbols = simulation.draw_symbols(0, 0, 2, _RADAR)
     simulation.simulate_frames(symbols, scene.gamma, np.ones(4), scene.theta, scene.tau, _RADAR)
+    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
     random.normals(np.uint64(0), random.STREAM_DRIFT, np.uint64(0), 0.1, np.empty(4, np.float32))
     random.uniforms(np.uint64(0), random.STREAM_IMPAIRMENTS, np.uint64(0), np.empty(4))
 
@@ -31,7 +45,15 @@ def _peaks() -> None:
     symbols = np.ones((2, 8), np.complex64)
     frames = np.ones((2, 4, 8), np.complex64)
     grids = np.stack([_LOW, _HIGH], axis=1), np.array([[1e-7, 2e-7]])
-    peak.search(frames, symbols, np.ones(4, np.complex128), *grids, _RADAR, False)
+    kappa = np.ones(4, np.complex128)
+    peak.search(frames, symbols, kappa, *grids, _RADAR, False)
+    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    compressed_peak.search_compressed(compression.compressed(frames, symbols, basis), basis, kappa, *grids)
+
+
+def _compression() -> None:
+    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    compression.compressed(np.ones((2, 4, 8), np.complex64), np.ones((2, 8), np.complex64), basis)
 
 
 def _detection() -> None:
@@ -62,6 +84,7 @@ def _descent() -> None:
 GROUPS: dict[str, Callable[[], None]] = {
     "simulation": _simulation,
     "peak search": _peaks,
+    "compression": _compression,
     "detection": _detection,
     "online calibration": _online,
     "gradient descent": _descent,

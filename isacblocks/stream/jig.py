@@ -20,6 +20,12 @@ Fields = Mapping[str, NDArray[Any]]
 Outputs = dict[str, dict[str, NDArray[Any]]]
 
 
+def _connect(block: Block, inputs: Mapping[str, Fields] | None) -> None:
+    """Every output, and the inputs that get something."""
+    for name, port in block.ports.items():
+        port.connected = name in block.outputs() or name in (inputs or {})
+
+
 def _messages(block: Block, inputs: Mapping[str, Fields], portion: int) -> Iterator[dict[str, Items | None]]:
     """The inputs in messages of `portion` items; every input must have the same number of items."""
     counts = {len(next(iter(fields.values()))) for fields in inputs.values()}
@@ -67,8 +73,7 @@ def run(
     None for one message; restore_at: number of the message before which the block is saved, thrown away, made anew by
     `remake` and restored, its state having gone through bytes.
     """
-    for port in block.ports.values():
-        port.connected = True
+    _connect(block, inputs)
     block.start()
     outputs: dict[str, list[Items]] = {}
     steps: Iterator[Any]
@@ -84,8 +89,7 @@ def run(
             saved = codec.encode(block.save())
             block.finish()  # as the runtime does when it is stopped
             block = remake()
-            for port in block.ports.values():
-                port.connected = True
+            _connect(block, inputs)
             block.start()
             block.restore(codec.decode(saved))
         if isinstance(block, Source):

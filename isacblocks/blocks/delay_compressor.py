@@ -1,0 +1,53 @@
+"""Frames in the delay basis of their search window: ten times smaller, and all that the window can show is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, radar_sizes
+from isacblocks.kernels.compression import ERROR, compressed, delay_basis
+from isacblocks.kernels.warmup import load
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream import Block, In, Out
+from isacblocks.stream.spec import Items
+
+
+class DelayCompressor(Block):
+    """Compresses each frame into the delay basis of the scene's window, :mod:`isacblocks.kernels.compression`.
+
+    radar, scene: parameters, of which the scene's delay window counts; error: of a delay vector, relative to its length.
+    Frames that are invalid, have samples that are not finite, or look for delays outside the window pass with ``valid`` 0.
+    """
+
+    frame = In(FRAME)
+    compressed = Out(COMPRESSED)
+
+    def __init__(self, radar: OfdmRadar, scene: Scene | None = None, error: float = ERROR) -> None:
+        self.radar = radar
+        self.basis = delay_basis(radar, *(scene or Scene()).delay_window(radar), error)
+
+    def dimensions(self) -> Mapping[str, int]:
+        """N, S, D, K."""
+        return radar_sizes(self.radar) | {"D": self.basis.rank}
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("compression")
+
+    def process(self, frame: Items) -> Items:
+        """One compressed frame per frame."""
+        made = compressed(frame.y, frame.x, self.basis)
+        low, high = self.basis.window
+        slack = 1e-9 * (high - low)
+        inside = (frame.tau_min >= low - slack) & (frame.tau_max <= high + slack)
+        usable = (frame.valid != 0) & inside & np.isfinite(made.energy) & (made.symbol_energy > 0)
+        return self.compressed.items(
+            g=np.where(usable[:, None, None], made.g, np.complex64(0)),
+            energy=np.where(usable, made.energy, 0.0),
+            symbol_energy=np.where(usable, made.symbol_energy, 0.0),
+            **{name: frame.fields[name] for name in SECTOR if name != "valid"},
+            valid=usable,
+        )
