@@ -235,8 +235,8 @@ def find_peak(
 ) -> Peaks:
     """The maximum of the angle-delay map and its place, eqs. (9)-(10).
 
-    Arguments as for :func:`angle_delay_map`. refine: move off the grid to the maximum of the continuous map around the grid's
-    largest point (refinement.py), and evaluate statistic and snapshot there. The search runs in the precision of the
+    Arguments as for :func:`angle_delay_map`. refine: move off the grid to the maximum of the continuous map around the
+    grid's largest point (refinement.py), and evaluate statistic and snapshot there. The search runs in the precision of the
     frames; points too close to tell apart in single precision are compared in double, and statistic and snapshot are always
     double.
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.

@@ -70,9 +70,9 @@ def phase_rates(positions: Float, theta: float, out: Float) -> None:
 def log_power_derivatives(
     kappa: Complex, positions: Float, pitch: float, spacing: float, theta: float, m: Complex, out: Float
 ) -> None:
-    """Gradient and Hessian of log |s|^2 over (theta, tau): `out` = (g_1, g_2, H_11, H_12, H_22); m (3, N): the moments there.
+    """Gradient and Hessian of log |s|^2 over (theta, tau): `out` = (g_1, g_2, H_11, H_12, H_22), nan where s = 0.
 
-    nan where s = 0.
+    theta: the angle; m: the moments at the delay, (3, N).
     """
     array = np.empty((2, 1, kappa.shape[0]))
     array_table(positions, pitch, np.full(1, theta), array[0], array[1])
@@ -89,12 +89,14 @@ def log_power_derivatives(
         s_12 -= v_1 * rates[0, n]
         s_22 -= w * m[2, n]
     unit = 2.0 * math.pi * spacing
-    r_1, r_2 = s_1 / s, s_2 / s
+    scale = 1.0 / (s.real * s.real + s.imag * s.imag)
+    inverse = complex(s.real * scale, -s.imag * scale)  # 1 / s; numba's own division raises an error at zero
+    r_1, r_2 = s_1 * inverse, s_2 * inverse
     out[0] = 2.0 * r_1.real
     out[1] = 2.0 * r_2.real * unit
-    out[2] = 2.0 * (s_11 / s - r_1 * r_1).real
-    out[3] = 2.0 * (s_12 / s - r_1 * r_2).real * unit
-    out[4] = 2.0 * (s_22 / s - r_2 * r_2).real * unit * unit
+    out[2] = 2.0 * (s_11 * inverse - r_1 * r_1).real
+    out[3] = 2.0 * (s_12 * inverse - r_1 * r_2).real * unit
+    out[4] = 2.0 * (s_22 * inverse - r_2 * r_2).real * unit * unit
 
 
 @jit
@@ -149,7 +151,7 @@ def newton_place(
     j: int,
     m: Complex,
 ) -> tuple[float, float]:
-    """(theta, tau) one Newton step from grid point (i, j) of the grids theta, tau, inside its cell; m (3, N): moments there."""
+    """(theta, tau) one Newton step away from point (i, j) of the grids, inside its cell; m (3, N): the moments at tau_j."""
     d = np.empty(5)
     log_power_derivatives(kappa, positions, pitch, spacing, theta[i], m, d)
     if not np.isfinite(d.sum()):
