@@ -128,7 +128,7 @@ def test_noise_samples_are_checked(samples: object) -> None:
 @pytest.mark.parametrize("refine", [False, True])
 def test_the_false_alarm_rate_is_constant_whatever_the_noise(refine: bool) -> None:
     """4e4 frames of noise of any power on an array so small that the estimate matters: M = 63. Treating the estimate as the
-    truth would give 1.5 and 3 times the nominal rates; the counts lie in the 99.9 % intervals, with 3 % for the formula."""
+    truth would give 1.35 and 1.84 times nominal; the counts lie in 99.9 % intervals, 3 % added for the formula."""
     radar, frames = OfdmRadar(antennas=4, subcarriers=16), 40_000
     rng = np.random.default_rng(17 + refine)
     y = rng.standard_normal((frames, 4, 16)) + 1j * rng.standard_normal((frames, 4, 16))
