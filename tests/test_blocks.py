@@ -114,6 +114,55 @@ def test_detector(streams: dict[str, Fields]) -> None:
     np.testing.assert_allclose(found["gain"][:, 0], expected)
 
 
+def test_detector_with_estimated_noise(streams: dict[str, Fields]) -> None:
+    """The same decisions, probabilities and gains whatever the noise, from the noise of every frame and its threshold."""
+    made = [MaprtDetector(RADAR, SCENE, noise="estimated", **GRID) for _ in range(2)]
+    outputs, _ = jig.check(lambda: MaprtDetector(RADAR, SCENE, noise="estimated", **GRID), {"peak": streams["peak"]})
+    found, peak = outputs["detection"], streams["peak"]
+    np.testing.assert_allclose(
+        found["level"][:, 0], peak["statistic"][:, 0] / (8 * peak["symbol_energy"] * peak["noise_power"]), rtol=1e-12
+    )
+    theta = np.stack([np.linspace(a, b, 20) for a, b in zip(peak["theta_min"], peak["theta_max"], strict=True)])
+    tau = np.linspace(peak["tau_min"][0], peak["tau_max"][0], 20)
+    expected = detection_threshold(1e-2, RADAR, theta, tau, noise_samples=8 * 32 - 1)
+    np.testing.assert_allclose(found["threshold"], expected, rtol=1e-9)
+    np.testing.assert_array_equal(found["present"][:, 0], found["level"][:, 0] >= found["threshold"])
+    louder = dict(streams["frame"], y=streams["frame"]["y"] * np.float32(1024))
+    quiet, loud = (
+        jig.run(block, {"peak": jig.run(AngleDelayMap(RADAR, **GRID), {"frame": frame})[0]["peak"]})[0]["detection"]
+        for block, frame in zip(made, (streams["frame"], louder), strict=True)
+    )
+    for name in ("present", "level", "threshold", "probability"):
+        np.testing.assert_array_equal(loud[name], quiet[name])
+    np.testing.assert_allclose(loud["gain"], 1024 * quiet["gain"])
+    assert 0 < quiet["present"].sum() < 60
+    with pytest.raises(ValueError, match="noise: expected one of known, estimated, got 'guessed'"):
+        MaprtDetector(RADAR, SCENE, noise="guessed")
+
+
+def test_estimated_noise_of_frames_without_any() -> None:
+    """A silent frame holds no target; an echo without noise is one, and its level is finite."""
+    x = np.ones((2, 32), np.complex64)
+    y = np.zeros((2, 8, 32), np.complex64)
+    y[1] = 1.0  # angle 0, delay 0
+    frame = {
+        "y": y,
+        "x": x,
+        "theta_min": np.full(2, -0.2),
+        "theta_max": np.full(2, 0.2),
+        "tau_min": np.zeros(2),
+        "tau_max": np.full(2, 1e-6),
+        "time": np.zeros(2),
+        "valid": np.ones(2, np.uint8),
+    }
+    peak = jig.run(AngleDelayMap(RADAR, 21, 20), {"frame": frame})[0]["peak"]
+    found = jig.run(MaprtDetector(RADAR, SCENE, noise="estimated", n_theta=21, n_tau=20), {"peak": peak})[0]["detection"]
+    assert found["present"][:, 0].tolist() == [0, 1]
+    assert found["probability"][:, 0].tolist() == [pytest.approx(0.1, abs=0.1), 1.0]
+    for name, array in found.items():
+        assert np.isfinite(array).all(), name
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_calibrator(streams: dict[str, Fields], method: str) -> None:
     outputs, _ = jig.check(lambda: KappaCalibrator(RADAR, SCENE, method, batch=5), {"peak": streams["peak"]})

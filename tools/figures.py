@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from isacblocks import OfdmRadar, Scene
 from isacblocks.cli.script import compile_kernels, execute
-from isacblocks.kernels.bounds import loss_bound_db
+from isacblocks.kernels.bounds import boresight_bound, loss_bound_db, slope_bound
+from isacblocks.kernels.calibration import slope_deviation
+from isacblocks.kernels.simulation import draw_scene
 from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import P_FA, simulate
 
@@ -34,14 +36,18 @@ def online(seeds: int) -> None:
         for frames in marks:
             found[frames].append((rows[frames]["loss_db"], rows[frames]["slope_deg"]))
     print(f"online, Table I, {scene.snr_db:g} dB, {seeds} seeds")
-    print("frames   median loss   9 of 10    worst      bound     median/bound   slope rms")
+    sectors = draw_scene(0, 0, 10_000, radar, scene)
+    prior = slope_deviation(np.pi / np.sqrt(12), radar.antennas)  # phases U[-pi/2, pi/2]
+    print("frames   median loss   9 of 10    worst      bound     median/bound   slope rms    bound")
     for frames in marks:
         loss, slope = np.array(found[frames]).T
         bound = float(loss_bound_db(frames, radar.antennas, scene.snr, scene.target_probability))
         middle = float(np.median(loss))
+        least = slope_bound(frames, sectors.theta_min, sectors.theta_max, scene.snr, scene.target_probability, radar, prior)
+        degrees = float(np.degrees(boresight_bound(least, radar)))
         print(
             f"{frames:6d}   {middle:8.4f} dB  {np.quantile(loss, 0.9):8.4f}  {loss.max():8.4f}   {bound:8.4f}   "
-            f"{middle / bound:8.2f}       {np.sqrt(np.mean(slope**2)):.4f} deg"
+            f"{middle / bound:8.2f}       {np.sqrt(np.mean(slope**2)):.4f} deg   {degrees:.4f} deg"
         )
 
 

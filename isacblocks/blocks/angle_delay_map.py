@@ -45,7 +45,7 @@ class AngleDelayMap(Block):
     kappa = In(KAPPA, optional=True)
     peak = Out(PEAK)
     map = Out(MAP)
-    refine = Setting(bool, initial=False, doc="move peaks off the grid by parabolas")
+    refine = Setting(bool, initial=False, doc="move peaks off the grid, to the maximum of the continuous map")
     assumed = State("complex128", "N")
 
     def __init__(

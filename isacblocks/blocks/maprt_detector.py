@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from isacblocks.blocks.records import DETECTION, PEAK, fields_of, radar_sizes
-from isacblocks.kernels.arrays import frozen
+from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.detection import (
     angle_extent,
     delay_extent,
@@ -20,18 +21,23 @@ from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, Setting
 from isacblocks.stream.spec import Items
 
+NOISE = ("known", "estimated")
+_ROUNDING = 1e-15  # of ||Y||^2, per sample: frames come in single precision
+
 
 class MaprtDetector(Block):
     """Compares T = |s|^2 / (N ||x||^2 N0) with the closed-form threshold of every frame's own search window.
 
     radar, scene: parameters, of which the SNR and P(t = 1) enter gamma_hat and the probability only, not the decision;
-    p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: searched off the grid.
+    p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: searched off the grid;
+    noise: "known", the setting `noise_power`; or "estimated", what the peak leaves of its own frame: a constant false-alarm
+    rate whatever the noise, with the threshold for M = N S - 1 samples. An echo that kappa does not focus counts as noise.
     """
 
     peak = In(PEAK)
     detection = Out(DETECTION)
     p_fa = Setting(float, initial=1e-2, minimum=1e-12, maximum=0.4, doc="false-alarm probability")
-    noise_power = Setting(float, initial=1.0, minimum=1e-300, doc="N0")
+    noise_power = Setting(float, initial=1.0, minimum=1e-300, doc="N0, where the noise is known")
     detected = Reading(doc="share of the last message's frames with a detection")
 
     def __init__(
@@ -42,9 +48,13 @@ class MaprtDetector(Block):
         n_theta: int = 100,
         n_tau: int = 100,
         refine: bool = False,
+        noise: str = "known",
     ) -> None:
+        if noise not in NOISE:
+            raise ValueError(f"noise: expected one of {', '.join(NOISE)}, got {noise!r}")
         self.radar = radar
         self.scene = scene or Scene()
+        self.estimated = noise == "estimated"
         self.p_fa = p_fa
         self.n_theta, self.n_tau = (0, 0) if refine else (n_theta, n_tau)
 
@@ -57,14 +67,22 @@ class MaprtDetector(Block):
         """Load the compiled kernels."""
         load("detection")
 
+    def _noise(self, peak: Items) -> Float:
+        """N0 of every frame, (F,)."""
+        if not self.estimated:
+            return np.full(len(peak), self.noise_power)
+        # where a frame has no noise at all, what the peak leaves is rounding
+        return np.asarray(np.maximum(peak.noise_power, _ROUNDING * peak.energy + 1e-300))
+
     def process(self, peak: Items) -> Items:
         """One detection per peak record; a frame without a usable peak has none."""
         elements = self.radar.antennas
         extent_1 = angle_extent(peak.theta_min, peak.theta_max, self.radar)
         extent_2 = delay_extent(peak.tau_min, peak.tau_max, self.radar)
-        threshold = window_thresholds(self.p_fa, extent_1, extent_2, self.n_theta, self.n_tau)
+        samples = elements * self.radar.subcarriers - 1 if self.estimated else math.inf
+        threshold = window_thresholds(self.p_fa, extent_1, extent_2, self.n_theta, self.n_tau, samples)
         filled = np.arange(peak.statistic.shape[1]) < peak.peaks[:, None]
-        floor = elements * np.maximum(peak.symbol_energy, 1e-300) * self.noise_power
+        floor = elements * np.maximum(peak.symbol_energy, 1e-300) * self._noise(peak)
         level = np.where(filled, peak.statistic / floor[:, None], 0.0)
         probability = np.zeros_like(level)
         for k in range(level.shape[1]):
@@ -78,7 +96,8 @@ class MaprtDetector(Block):
                 column,
             )
             probability[:, k] = column
-        noise_to_gain = 1.0 / self.scene.gain_variance(self.radar)  # the scene's gain is in units of N0
+        # N0 / sigma_gamma^2: the scene states its gain in units of N0, so this holds whatever N0 is
+        noise_to_gain = 1.0 / self.scene.gain_variance(self.radar)
         gain = np.stack([gain_estimate(s, peak.symbol_energy, elements, noise_to_gain) for s in peak.correlation.T], axis=1)
         distance = SPEED_OF_LIGHT * peak.tau / 2
         position = np.stack([distance * np.cos(peak.theta), distance * np.sin(peak.theta)], axis=-1)

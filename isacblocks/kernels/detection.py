@@ -9,7 +9,15 @@ chance that it rises above eta anywhere is counted with the expected Euler chara
 L1, L2 are the extents of the window measured in the field's own unit, the standard deviation over the elements (over the
 subcarriers) of the phase that the search sweeps: L1 = sqrt((N^2 - 1) / 12) |2 pi d Delta sin theta| for the uniform linear
 array, L2 = sqrt((S^2 - 1) / 12) 2 pi Delta_f Delta tau. h = eta for a continuous search; on a grid the field is seen a
-little below its maximum, h = eta (1 + (L1 / (n1 - 1))^2 / 12 + (L2 / (n2 - 1))^2 / 12). Derived in docs/maths.md.
+little below its maximum, h = eta (1 + (L1 / (n1 - 1))^2 / 12 + (L2 / (n2 - 1))^2 / 12).
+
+Where N0 is not known but estimated from what the peak leaves of its own frame, N0_hat = (||Y||^2 - |s|^2 / (N ||x||^2)) / M
+with M = N S - 1, T is a ratio. The threshold stays in closed form, and exact for every M:
+
+    P = (1 + h / M)^-M [1 + (L1 + L2) c_M sqrt(h / pi) + L1 L2 (2 h - 1) / (2 pi)],
+    c_M = Gamma(M + 1) / (Gamma(M + 1/2) sqrt(M)) = 1 + 1 / (8 M) + ...
+
+Derived in docs/maths.md, section 9.
 """
 
 from __future__ import annotations
@@ -25,14 +33,23 @@ from isacblocks.radar import OfdmRadar
 
 _LOWEST = 0.5  # below this h the count of excursions means nothing any more
 _HIGHEST = 700.0  # exp(-700) is the smallest double
+_FEWEST = 2  # noise samples
 
 
 @jit_exact
-def excursions(h: float, extent_1: float, extent_2: float) -> float:
-    """P: the expected Euler characteristic of {field >= h} over a window of the given extents."""
-    edges = (extent_1 + extent_2) * math.sqrt(h / math.pi)
-    inside = extent_1 * extent_2 * (2.0 * h - 1.0) / (2.0 * math.pi)
-    return math.exp(-h) * (1.0 + edges + inside)
+def excursions(h: float, extent_1: float, extent_2: float, samples: float = math.inf) -> float:
+    """P: the expected Euler characteristic of {field >= h} over a window of the given extents.
+
+    samples: M, the complex samples behind the frame's own estimate of N0; infinite for a known N0.
+    """
+    edge, point = 1.0, math.exp(-h)
+    if samples < math.inf:
+        # Gamma(M + 1) / (Gamma(M + 1/2) sqrt(M)): right in the terms up to M^-3, to 6e-4 at M = 1 and 3e-6 at M = 5
+        edge = (1.0 + 0.5 / samples + 0.125 / (samples * samples)) ** 0.25
+        point = math.exp(-samples * math.log1p(h / samples))  # (1 + h / M)^-M
+    edges = (extent_1 + extent_2) * edge * math.sqrt(h / math.pi)
+    inside = extent_1 * extent_2 * max(2.0 * h - 1.0, 0.0) / (2.0 * math.pi)  # the formula holds from h = 1/2 on
+    return point * (1.0 + edges + inside)
 
 
 @jit_exact
@@ -47,23 +64,42 @@ def straddle(extent_1: float, extent_2: float, n_1: int, n_2: int) -> float:
 
 
 @jit_exact
-def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int, out: Float) -> None:
-    """The threshold on T for every window, by bisection; extents (F,), `out` (F,); nan where p_fa is out of reach."""
+def level_of(exponent: float, samples: float) -> float:
+    """h of M log(1 + h / M)."""
+    return samples * math.expm1(exponent / samples) if samples < math.inf else exponent
+
+
+@jit_exact
+def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int, samples: float, out: Float) -> None:
+    """The threshold on T for every window, by bisection; extents (F,), `out` (F,); nan where p_fa is out of reach.
+
+    samples: as for :func:`excursions`. What is halved is the exponent M log(1 + h / M), which is h where N0 is known.
+    """
     wanted = -math.log1p(-p_fa)
     for f in range(out.shape[0]):
         low, high = _LOWEST, _HIGHEST
-        if excursions(low, extent_1[f], extent_2[f]) < wanted:
+        if excursions(level_of(low, samples), extent_1[f], extent_2[f], samples) < wanted:
             out[f] = math.nan
             continue
         while high - low > 1e-13 * high:
             middle = 0.5 * (low + high)
             if middle <= low or middle >= high:
                 break
-            if excursions(middle, extent_1[f], extent_2[f]) > wanted:
+            if excursions(level_of(middle, samples), extent_1[f], extent_2[f], samples) > wanted:
                 low = middle
             else:
                 high = middle
-        out[f] = 0.5 * (low + high) / straddle(extent_1[f], extent_2[f], n_1, n_2)
+        out[f] = level_of(0.5 * (low + high), samples) / straddle(extent_1[f], extent_2[f], n_1, n_2)
+
+
+@jit_exact
+def expected_excursions(
+    level: Float, extent_1: Float, extent_2: Float, n_1: int, n_2: int, samples: float, out: Float
+) -> None:
+    """P at thresholds T = `level`, all shapes (F,); the other way round of :func:`thresholds`."""
+    for f in range(out.shape[0]):
+        h = level[f] * straddle(extent_1[f], extent_2[f], n_1, n_2)
+        out[f] = excursions(h, extent_1[f], extent_2[f], samples)
 
 
 def angle_extent(theta_min: Float, theta_max: Float, radar: OfdmRadar) -> Float:
@@ -91,10 +127,12 @@ def delay_extent(tau_min: Float, tau_max: Float, radar: OfdmRadar) -> Float:
     return np.asarray(spread * 2 * math.pi * radar.subcarrier_spacing * np.abs(tau_max - tau_min))
 
 
-def window_thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_theta: int, n_tau: int) -> Float:
-    """Thresholds on T for windows of the given extents (F,); n = 0 for a search off the grid."""
+def window_thresholds(
+    p_fa: float, extent_1: Float, extent_2: Float, n_theta: int, n_tau: int, noise_samples: float = math.inf
+) -> Float:
+    """Thresholds on T for windows of the given extents (F,); n = 0 for a search off the grid; noise_samples: M."""
     out = np.empty(extent_1.shape[0])
-    thresholds(p_fa, frozen(extent_1), frozen(extent_2), n_theta, n_tau, out)
+    thresholds(p_fa, frozen(extent_1), frozen(extent_2), n_theta, n_tau, float(noise_samples), out)
     if np.isnan(out).any():
         raise ValueError(
             f"p_fa: {p_fa!r} is too high for so small a search window, where the closed form does not hold; take a lower "
@@ -112,39 +150,64 @@ def _windows(theta: ArrayLike, tau: ArrayLike, radar: OfdmRadar) -> tuple[Float,
     return extent_1, extent_2, angles.shape[1], delays.shape[1], one
 
 
+def _samples(noise_samples: float | None) -> float:
+    if noise_samples is None:
+        return math.inf
+    number = isinstance(noise_samples, int | float) and not isinstance(noise_samples, bool)
+    if not (number and noise_samples >= _FEWEST):
+        raise ValueError(f"noise_samples: expected None or a number of at least {_FEWEST}, got {noise_samples!r}")
+    return float(noise_samples)
+
+
 def detection_threshold(
-    p_fa: float, radar: OfdmRadar, theta: ArrayLike, tau: ArrayLike, refine: bool = False
+    p_fa: float,
+    radar: OfdmRadar,
+    theta: ArrayLike,
+    tau: ArrayLike,
+    refine: bool = False,
+    *,
+    noise_samples: float | None = None,
 ) -> float | Float:
     """The threshold on T = |s|^2 / (N S N0) for a false-alarm probability, in closed form (see the module).
 
-    theta, tau: the search grids as for :func:`~isacblocks.angle_delay_map`; refine: the peak is refined off the grid.
-    Returns a float for shared grids, an array (F,) for grids per frame. Raises ValueError for p_fa outside (0, 1) or for bad
-    grids, naming the argument.
+    theta, tau: the search grids as for :func:`~isacblocks.angle_delay_map`; refine: the peak is refined off the grid;
+    noise_samples: None where N0 is known; M = N S - 1 where T is formed with the N0 that the peak leaves of its own frame,
+    (||Y||^2 - |s|^2 / (N ||x||^2)) / M.
+    Returns a float for shared grids, an array (F,) for grids per frame. Raises ValueError for p_fa outside (0, 1), for fewer
+    than 2 noise samples or for bad grids, naming the argument.
     """
     if not (isinstance(p_fa, int | float) and 0 < p_fa < 1):
         raise ValueError(f"p_fa: expected a probability between 0 and 1, got {p_fa!r}")
+    samples = _samples(noise_samples)
     extent_1, extent_2, n_theta, n_tau, one = _windows(theta, tau, radar)
-    out = window_thresholds(float(p_fa), extent_1, extent_2, 0 if refine else n_theta, 0 if refine else n_tau)
+    out = window_thresholds(float(p_fa), extent_1, extent_2, 0 if refine else n_theta, 0 if refine else n_tau, samples)
     return float(out[0]) if one else out
 
 
 def false_alarm_probability(
-    threshold: ArrayLike, radar: OfdmRadar, theta: ArrayLike, tau: ArrayLike, refine: bool = False
+    threshold: ArrayLike,
+    radar: OfdmRadar,
+    theta: ArrayLike,
+    tau: ArrayLike,
+    refine: bool = False,
+    *,
+    noise_samples: float | None = None,
 ) -> float | Float:
-    """The false-alarm probability of a threshold on T: the inverse of :func:`detection_threshold`.
+    """The false-alarm probability of a threshold on T: the inverse of :func:`detection_threshold`, same arguments.
 
     threshold: a number, or (F,) with grids per frame. Raises ValueError for a threshold that is not positive and finite.
     """
     levels = real_array("threshold", np.atleast_1d(np.asarray(threshold)), ("F",))
     if (levels <= 0).any():
         raise ValueError(f"threshold: expected positive values, got {levels.min()!r}")
+    samples = _samples(noise_samples)
     extent_1, extent_2, n_theta, n_tau, one = _windows(theta, tau, radar)
     if levels.shape[0] not in (1, extent_1.shape[0]) and extent_1.shape[0] != 1:
         raise ValueError(f"threshold: expected one value or {extent_1.shape[0]}, got {levels.shape[0]}")
-    steps_1, steps_2 = (extent_1 / max(n_theta - 1, 1), extent_2 / max(n_tau - 1, 1)) if not refine else (0.0, 0.0)
-    h = levels * (1 + np.square(steps_1) / 12 + np.square(steps_2) / 12)
-    inside = extent_1 * extent_2 * (2 * h - 1) / (2 * np.pi)
-    count = np.exp(-h) * (1 + (extent_1 + extent_2) * np.sqrt(h / np.pi) + np.maximum(inside, 0.0))
+    n_1, n_2 = (0, 0) if refine else (n_theta, n_tau)
+    levels, extent_1, extent_2 = np.broadcast_arrays(levels, extent_1, extent_2)
+    count = np.empty(levels.shape[0])
+    expected_excursions(frozen(levels), frozen(extent_1), frozen(extent_2), n_1, n_2, samples, count)
     out = -np.expm1(-count)
     return float(out[0]) if one and np.ndim(threshold) == 0 else np.asarray(out)
 

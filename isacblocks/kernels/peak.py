@@ -25,6 +25,7 @@ from isacblocks.kernels.angle_delay import (
 )
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.jit import jit
+from isacblocks.kernels.refinement import moment_table, moments, newton_place
 from isacblocks.kernels.steering import array_table, phasor_table, pitch_of
 from isacblocks.radar import OfdmRadar
 
@@ -66,28 +67,6 @@ def _project(kappa: Complex, u: Complex) -> complex:
     for n in range(u.shape[0]):
         total += kappa[n].conjugate() * u[n]
     return total
-
-
-@jit
-def _parabola(low: float, mid: float, high: float, left: float, right: float) -> float:
-    """Offset from the middle point to the vertex through three points at -left, 0, +right; inside that interval."""
-    rise, fall = mid - low, mid - high  # both >= 0 at a maximum
-    slope = rise * right * right - fall * left * left
-    curve = rise * right + fall * left
-    if curve <= 0.0:
-        return 0.0
-    return min(max(0.5 * slope / curve, -left), right)
-
-
-@jit
-def _refine(power: Real, theta: Float, tau: Float, i: int, j: int) -> tuple[float, float]:
-    """The vertex of separate parabolas through the peak and its neighbours; at an edge of the grid the grid point stays."""
-    angle, delay = theta[i], tau[j]
-    if 0 < i < theta.shape[0] - 1:
-        angle += _parabola(power[i - 1, j], power[i, j], power[i + 1, j], theta[i] - theta[i - 1], theta[i + 1] - theta[i])
-    if 0 < j < tau.shape[0] - 1:
-        delay += _parabola(power[i, j - 1], power[i, j], power[i, j + 1], tau[j] - tau[j - 1], tau[j + 1] - tau[j])
-    return angle, delay
 
 
 @jit
@@ -184,6 +163,9 @@ def peak_frames(
     p = np.empty((2, z.shape[1], n_tau), kind)
     w = np.zeros((2, n_theta, z.shape[1]), kind)
     row = np.empty((2, n_tau), kind)
+    m_table = np.zeros((2, 3, z.shape[2]), kind)
+    m = np.empty((3, elements), np.complex128)
+    other = np.empty(elements, np.complex128)
     for f in range(y.shape[0]):
         angles = theta[f if theta.shape[0] > 1 else 0]
         delays = tau[f if tau.shape[0] > 1 else 0]
@@ -203,12 +185,19 @@ def peak_frames(
         index[f, 0] = i
         index[f, 1] = j
         angle, delay = angles[i], delays[j]
+        correlation[f] = _project(kappa, u)
         if refine:
-            angle, delay = _refine(power, angles, delays, i, j)
-            _snapshot(y[f], x[f], positions, pitch, spacing, angle, delay, u)
+            moment_table(spacing, delay, carriers, m_table[0], m_table[1])
+            moments(z[0], z[1], m_table[0], m_table[1], m)
+            better_angle, better_delay = newton_place(kappa, positions, pitch, spacing, carriers, angles, delays, i, j, m)
+            _snapshot(y[f], x[f], positions, pitch, spacing, better_angle, better_delay, other)
+            better = _project(kappa, other)
+            if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
+                angle, delay = better_angle, better_delay
+                correlation[f] = better
+                u[:] = other
         place[f, 0] = angle
         place[f, 1] = delay
-        correlation[f] = _project(kappa, u)
         energy[f, 0] = 0.0
         for n in range(elements):
             energy[f, 0] += _square_sum(y[f, n])
@@ -246,9 +235,10 @@ def find_peak(
 ) -> Peaks:
     """The maximum of the angle-delay map and its place, eqs. (9)-(10).
 
-    Arguments as for :func:`angle_delay_map`. refine: move off the grid to the vertex of parabolas through the peak and its
-    neighbours, and evaluate statistic and snapshot there. The search runs in the precision of the frames; points too close
-    to tell apart in single precision are compared in double, and statistic and snapshot are always double.
+    Arguments as for :func:`angle_delay_map`. refine: move off the grid to the maximum of the continuous map around the
+    grid's largest point (refinement.py), and evaluate statistic and snapshot there. The search runs in the precision of the
+    frames; points too close to tell apart in single precision are compared in double, and statistic and snapshot are always
+    double.
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
     """
     frames, symbols, response, angles, delays = checked(y, x, kappa, theta, tau, radar)
