@@ -19,7 +19,8 @@ from isacblocks.kernels.angle_delay import Real, padded, weights
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.compression import Compressed, DelayBasis, coefficients
 from isacblocks.kernels.jit import jit
-from isacblocks.kernels.peak import Peaks, _argmax, _project, _refine
+from isacblocks.kernels.peak import Peaks, _argmax, _project
+from isacblocks.kernels.refinement import newton_place
 from isacblocks.kernels.steering import array_table, pitch_of
 
 
@@ -119,6 +120,37 @@ def compressed_snapshot(
 
 
 @jit
+def compressed_moments(
+    g: Real, vectors: Float, spacing: float, centre: float, tau: float, table: Complex, out: Complex
+) -> None:
+    """What :func:`refinement.moments` makes of the whole frame: m_kn = sum_s z_ns (s - (S - 1)/2)^k conj(b_s(tau)), (3, N).
+
+    conj(b) weighted with powers of s is, up to factors, its derivative over the delay, and lies in the basis as b itself does.
+    table: scratch, (3, D).
+    """
+    carriers, rank = vectors.shape
+    middle = 0.5 * (carriers - 1)
+    step = 2.0 * math.pi * spacing * (tau - centre)
+    table[:, :] = 0.0
+    for s in range((carriers + 1) // 2):  # an even and an odd function of s - middle make twice their half, or nothing
+        number = s - middle
+        fold = 1.0 if 2 * s == carriers - 1 else 2.0
+        even, odd = fold * math.cos(number * step), complex(0.0, fold * math.sin(number * step))
+        for d in range(rank):
+            first, second = (even + 0j, odd) if d % 2 == 0 else (odd, even + 0j)
+            table[0, d] += vectors[s, d] * first
+            table[1, d] += vectors[s, d] * number * second
+            table[2, d] += vectors[s, d] * number * number * first
+    turn = complex(math.cos(middle * step), math.sin(middle * step))
+    for n in range(out.shape[1]):
+        for k in range(3):
+            total = 0.0 + 0.0j
+            for d in range(rank):
+                total += complex(np.float64(g[n, 2 * d]), np.float64(g[n, 2 * d + 1])) * table[k, d]
+            out[k, n] = total * turn
+
+
+@jit
 def compressed_peaks(
     g: Real,
     kappa: Complex,
@@ -145,6 +177,8 @@ def compressed_peaks(
     w = np.zeros((2, n_theta, parts.shape[1]), kind)
     rows = np.empty((2 * n_theta, rank), kind)
     scratch = np.empty((2, n_tau), kind)
+    m_table, m = np.empty((3, vectors.shape[1]), np.complex128), np.empty((3, elements), np.complex128)
+    other = np.empty(elements, np.complex128)
     for f in range(g.shape[0]):
         angles = theta[f if theta.shape[0] > 1 else 0]
         delays = tau[f if tau.shape[0] > 1 else 0]
@@ -160,12 +194,21 @@ def compressed_peaks(
         index[f, 0] = i
         index[f, 1] = j
         angle, delay = angles[i], delays[j]
+        u = snapshot[f]
+        compressed_snapshot(g[f], vectors, positions, pitch, spacing, centre, angle, delay, u)
+        correlation[f] = _project(kappa, u)
         if refine:
-            angle, delay = _refine(power, angles, delays, i, j)
-        compressed_snapshot(g[f], vectors, positions, pitch, spacing, centre, angle, delay, snapshot[f])
+            compressed_moments(g[f], vectors, spacing, centre, delay, m_table, m)
+            carriers = vectors.shape[0]
+            better_angle, better_delay = newton_place(kappa, positions, pitch, spacing, carriers, angles, delays, i, j, m)
+            compressed_snapshot(g[f], vectors, positions, pitch, spacing, centre, better_angle, better_delay, other)
+            better = _project(kappa, other)
+            if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
+                angle, delay = better_angle, better_delay
+                correlation[f] = better
+                u[:] = other
         place[f, 0] = angle
         place[f, 1] = delay
-        correlation[f] = _project(kappa, snapshot[f])
 
 
 def search_compressed(
