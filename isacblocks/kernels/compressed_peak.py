@@ -125,8 +125,8 @@ def compressed_moments(
 ) -> None:
     """What :func:`refinement.moments` makes of the whole frame: m_kn = sum_s z_ns (s - (S - 1)/2)^k conj(b_s(tau)), (3, N).
 
-    conj(b) weighted with powers of s is, up to factors, its derivative over the delay, and lies in the basis as b itself does.
-    table: scratch, (3, D).
+    conj(b) weighted with powers of s is, up to factors, its derivative over the delay, and lies in the basis as b itself
+    does. table: scratch, (3, D).
     """
     carriers, rank = vectors.shape
     middle = 0.5 * (carriers - 1)
