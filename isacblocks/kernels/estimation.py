@@ -1,0 +1,149 @@
+"""SNR, P(t = 1) and N0 from the stream itself: the law of a search window's largest level, and its likelihood on a grid.
+
+Nothing is told but broad priors. N0 is a running mean. SNR and P(t = 1) are the parameters of a mixture: the level T at the
+peak follows one law where the window holds noise alone and another where it holds a target, and both are known in closed
+form, the search included. The log likelihood is kept on a grid of both parameters, which has no starting point to choose and
+no step size, and forgets by a factor. Derived in docs/maths.md, section 7a.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.kernels.arrays import Complex, Float
+from isacblocks.kernels.detection import evidence, logistic
+from isacblocks.kernels.jit import jit_exact
+
+_GRID_DB = np.arange(-10.0, 41.0)  # SNR, dB
+_GRID_TURN = np.linspace(0.0, math.pi / 2, 22)[1:-1]  # P(t = 1) = sin^2 of these: equal steps are equally uncertain
+_PRIOR_DB = (12.0, 10.0)  # mean and standard deviation of the SNR before anything has been seen
+
+
+@jit_exact
+def search_law(level: float, extent_1: float, extent_2: float, snr: float) -> float:
+    """log(f_1 / f_0): how much more likely the largest level of a window is with a target in it than without.
+
+    level: T at the peak, off the grid (see straddle in detection.py); extents of the window; snr: linear, > 0. The densities
+    are f_0 = F_0 r with F_0 = exp(-P) and r = -dP/dT, P the expected number of excursions, and, the largest of the noise and
+    of the target's own lobe, f_1 = f_0 F_t + F_0 f_t. So f_1 / f_0 = F_t + f_t / r.
+    """
+    h = max(level, 1e-12)
+    m = 1.0 + snr
+    # The target's lobe: Exp(m) at its place, and what the search adds to it, Exp of mean c: half for each direction
+    c = 0.5 * (min(1.0, extent_1) + min(1.0, extent_2)) + 1e-9
+    outer = math.exp(-h / m)
+    inner = math.exp(-h / c)
+    below = max(1.0 - (m * outer - c * inner) / (m - c), 0.0)  # F_t
+    # r e^h; the count of excursions holds for high levels, and a window has at least one
+    edges = (extent_1 + extent_2) * (math.sqrt(h / math.pi) - 0.5 / math.sqrt(math.pi * h))
+    rate = max(1.0 + edges + extent_1 * extent_2 * (2.0 * h - 3.0) / (2.0 * math.pi), 1.0)
+    # f_t = (exp(-h/m) - exp(-h/c)) / (m - c), and log(f_t / r) with e^h taken out, as it overflows
+    rest = h * (1.0 / c - 1.0 / m)
+    peak = h * (1.0 - 1.0 / m) + math.log(max(-math.expm1(-rest), 1e-300)) - math.log((m - c) * rate)
+    if peak > 40.0:
+        return peak
+    return math.log(max(below + math.exp(peak), 1e-300))
+
+
+@jit_exact
+def log_mixture(log_ratio: float, prior: float) -> float:
+    """log(1 - pi + pi e^a) without overflow."""
+    if log_ratio > 40.0:
+        return log_ratio + math.log(prior)
+    return math.log(1.0 - prior + prior * math.exp(log_ratio))
+
+
+@jit_exact
+def mixture_sums(
+    snapshot: Complex,
+    symbol_energy: Float,
+    noise_power: Float,
+    extent_1: Float,
+    extent_2: Float,
+    straddle: Float,
+    kappa: Complex,
+    cells: float,
+    memory: float,
+    snr: float,
+    prior: float,
+    snr_grid: Float,
+    prior_grid: Float,
+    noise: Float,
+    probability: Float,
+    likelihood: Float,
+) -> None:
+    """Add every frame's log likelihood to `likelihood` (I, J), follow N0 in `noise` and write P(t = 1 | frame).
+
+    snapshot (F, N); symbol_energy ||x||^2 (F,); noise_power: N0 from what the peak leaves of the frame (F,); extents of the
+    windows (F,); straddle: 1 + the relative loss of the maximum on the search grid (F,), ones where peaks are refined;
+    kappa (N,), ||kappa||^2 = N; cells: N S; memory: of N0, frames; snr, prior: the present estimates, for the probabilities;
+    grids of the linear SNR (I,) and of P(t = 1) (J,); noise (2,): N0 and the frames it is the mean of, (0, 0) to begin with;
+    probability: `out`, (F,).
+    """
+    offset = math.log(prior) - math.log1p(-prior)
+    for f in range(snapshot.shape[0]):
+        s = 0.0 + 0.0j
+        for n in range(kappa.shape[0]):
+            s += kappa[n].conjugate() * snapshot[f, n]
+        peak = abs(s) ** 2 / (kappa.shape[0] * symbol_energy[f])
+        n0 = max(noise[0] if noise[1] > 0.0 else noise_power[f], 1e-300)
+        level = peak / n0 * straddle[f]
+        p = logistic(evidence(level, extent_1[f], extent_2[f], snr) + offset)
+        probability[f] = p
+        # Without a target the peak is noise too: it goes back. With one it takes its own cell and what the search adds.
+        rest = noise_power[f] * (cells - 1.0) + (1.0 - p) * peak
+        noise[1] = min(noise[1] + 1.0, memory)
+        noise[0] += (rest / (cells - 2.0 * p) - noise[0]) / noise[1]
+        for i in range(snr_grid.shape[0]):
+            log_ratio = search_law(level, extent_1[f], extent_2[f], snr_grid[i])
+            for j in range(prior_grid.shape[0]):
+                likelihood[i, j] += log_mixture(log_ratio, prior_grid[j])
+
+
+def mixture_grid() -> tuple[Float, Float]:
+    """The grid of :func:`mixture_sums`: linear SNR (I,), -10 to 40 dB by 1 dB, and P(t = 1) (J,), 0.0056 to 0.9944."""
+    return np.asarray(10 ** (_GRID_DB / 10)), np.asarray(np.sin(_GRID_TURN) ** 2)
+
+
+def fold_likelihood(likelihood: Float, pending: Float, frames: int, added: int, memory: float) -> Float:
+    """The likelihood of `frames` frames with that of `added` more, which is `pending`; both (I, J).
+
+    Frames weigh in proportion to their number in the stream until `memory` of them have been seen, so that what was seen
+    through a kappa not yet learned is soon forgotten, and exp(-age / memory) afterwards.
+    """
+    keep = min(frames / (frames + added), math.exp(-added / memory))
+    return np.asarray(keep * likelihood + pending)
+
+
+def mixture_estimate(likelihood: Float) -> tuple[float, float]:
+    """(SNR, P(t = 1)) of largest posterior from the log likelihood (I, J) on :func:`mixture_grid`.
+
+    Priors: the SNR in dB is normal, 12 +- 10; P(t = 1) is uniform. The top is refined by the quadratic through its
+    neighbours.
+    """
+    shape = (_GRID_DB.size, _GRID_TURN.size)
+    if likelihood.shape != shape:
+        raise ValueError(f"likelihood: expected shape {shape}, got {likelihood.shape}")
+    prior = -0.5 * np.square((_GRID_DB - _PRIOR_DB[0]) / _PRIOR_DB[1])[:, None] + np.log(np.sin(2 * _GRID_TURN))
+    posterior = likelihood + prior
+    i, j = (int(k) for k in np.unravel_index(int(np.argmax(posterior)), shape))
+    di, dj = _vertex(posterior, min(max(i, 1), shape[0] - 2), min(max(j, 1), shape[1] - 2))
+    decibels = float(np.interp(di, np.arange(shape[0]), _GRID_DB))
+    turn = float(np.interp(dj, np.arange(shape[1]), _GRID_TURN))
+    return 10 ** (decibels / 10), math.sin(turn) ** 2
+
+
+def _vertex(values: NDArray[np.float64], i: int, j: int) -> tuple[float, float]:
+    """The top of the quadratic through the nine points around (i, j), at most one step away from there."""
+    v = values[i - 1 : i + 2, j - 1 : j + 2]
+    gradient = np.array([v[2, 1] - v[0, 1], v[1, 2] - v[1, 0]]) / 2
+    cross = (v[2, 2] - v[2, 0] - v[0, 2] + v[0, 0]) / 4
+    curve = np.array([[v[2, 1] - 2 * v[1, 1] + v[0, 1], cross], [cross, v[1, 2] - 2 * v[1, 1] + v[1, 0]]])
+    if curve[0, 0] >= 0 or np.linalg.det(curve) <= 0:  # not a top: the grid point itself
+        k, m = np.unravel_index(int(np.argmax(v)), (3, 3))
+        return i - 1 + float(k), j - 1 + float(m)
+    step = np.clip(np.linalg.solve(curve, -gradient), -1.0, 1.0)
+    return i + float(step[0]), j + float(step[1])
