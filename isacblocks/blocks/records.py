@@ -92,12 +92,16 @@ KAPPA = Record(
     (
         Field("kappa", "complex128", ("N",), doc="the estimate, ||kappa||^2 = N"),
         Field("sigma", "float64", ("N",), unit="rad", doc="standard deviation of each antenna's phase, in the gauge"),
+        Field("gain_sigma", "float64", ("N",), doc="of each antenna's gain, mean gain 1"),
         Field("health", "uint8", ("N",), doc="0: good"),
         Field("slope", "float64", unit="rad", doc="phase slope per element applied since the start"),
         Field("slope_sigma", "float64", unit="rad"),
         Field("frames", "uint64", doc="frames used so far"),
         Field("targets", "float64", doc="of these, the expected number with a target"),
         Field("loss", "float64", doc="the loss that the method minimises, mean over the last update; nan where it has none"),
+        Field("snr", "float64", unit="dB", doc="that was told, or estimated from the stream"),
+        Field("target_probability", "float64", doc="P(t = 1), told or estimated"),
+        Field("noise_power", "float64", doc="N0, told or estimated"),
         Field("gauge", "uint8", doc="1: common phase and linear phase as at the start, up to the slope estimated since"),
     ),
 )

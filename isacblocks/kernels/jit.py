@@ -90,6 +90,7 @@ def cache_directory() -> Path:
     for root in roots:
         path = root / source_digest()
         if _private_directory(root) and _private_directory(path):
+            os.utime(path)  # in use now: the others are pruned before it
             _prune(root, path)
             return path
     raise OSError(

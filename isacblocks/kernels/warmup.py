@@ -18,6 +18,7 @@ from isacblocks.kernels import (
     compressed_simulation,
     compression,
     detection,
+    estimation,
     jit,
     losses,
     peak,
@@ -71,6 +72,12 @@ def _online() -> None:
         u, ones, ones, *sector, ones, frozen(probability), kappa, 0.5, 30.0, 0.5, 1.0, frozen(slopes), np.zeros(5)
     )
     calibration.rotate(sums, 0.1)
+    grid = estimation.mixture_grid()
+    likelihood = np.zeros((grid[0].size, grid[1].size))
+    estimation.mixture_sums(
+        u, ones, ones, ones, ones, ones, kappa, 32.0, 100.0, 30.0, 0.5,
+        frozen(grid[0]), frozen(grid[1]), np.zeros(2), np.empty(2), likelihood,
+    )  # fmt: skip
 
 
 def _descent() -> None:

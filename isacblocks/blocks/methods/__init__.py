@@ -1,0 +1,1 @@
+"""How KappaCalibrator learns: one method a file, all that it remembers in arrays that a checkpoint can keep."""

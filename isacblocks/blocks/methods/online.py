@@ -1,0 +1,92 @@
+"""One pass at the Cramer-Rao bound, for hardware that stays put or drifts at a known rate: kernels/calibration.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from isacblocks.blocks.methods.base import Estimate, Frames, Memory
+from isacblocks.blocks.methods.slope import SlopeStep
+from isacblocks.blocks.methods.surroundings import Surroundings
+from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.kernels.calibration import online_sums, rotate
+from isacblocks.kernels.impairments import retract
+
+
+class Online:
+    """v <- lambda v + sum p (u conj(s) - N0 ||x||^2 kappa), kappa = sqrt(N) v / ||v||; then the slope, if any."""
+
+    batch = 8
+
+    def __init__(self, surroundings: Surroundings, slope: SlopeStep | None) -> None:
+        self.surroundings = surroundings
+        self.slope = slope
+
+    def begin(self, kappa: Complex, confidence: float) -> Memory:
+        """kappa as if it had been learned from `confidence` frames with a target."""
+        return {
+            "kappa": kappa.copy(),
+            "total": np.zeros_like(kappa),
+            "pending": np.zeros_like(kappa),
+            "targets": 0.0,  # all expected so far
+            "weight": np.zeros(2),  # sums of the weights that the memory gives them, and of the squares
+            "pending_targets": 0.0,
+            "confidence": confidence,  # not yet turned into a part of `total`
+            "surroundings": self.surroundings.begin(),
+            "slope": self.slope.begin() if self.slope is not None else {},
+        }
+
+    def add(self, memory: Memory, frames: Frames) -> None:
+        """Add the frames' sums."""
+        kappa = memory["kappa"]
+        self.surroundings.add(memory["surroundings"], frames, kappa)
+        believed = self.surroundings.believed(memory["surroundings"])
+        extents = self.surroundings.extents(frames)
+        snapshot, energy = frozen(frames["snapshot"]), frozen(frames["symbol_energy"])
+        probability = np.empty(energy.size)
+        online_sums(snapshot, energy, *extents, frozen(kappa), *believed, memory["pending"], probability)
+        for p in probability:  # one after the other: the same bits however the frames came
+            memory["pending_targets"] += float(p)
+        if self.slope is not None:
+            self.slope.add(memory["slope"], frames, probability, kappa, believed)
+
+    def update(self, memory: Memory, count: int, forget: float) -> Estimate:
+        """A new direction of v, turned by the slope."""
+        snr, _, noise_power = self.surroundings.believed(memory["surroundings"])
+        keep = math.exp(-count / forget)
+        # A frame with a target adds |gamma|^2 N X^2 kappa on average: SNR S N0 per element of modulus one.
+        worth = snr * self.surroundings.radar.subcarriers * noise_power
+        memory["total"] = keep * (memory["total"] + memory["confidence"] * worth * memory["kappa"]) + memory["pending"]
+        memory["weight"] = (
+            np.array([keep, keep * keep]) * (memory["weight"] + memory["confidence"]) + memory["pending_targets"]
+        )
+        memory["targets"] += memory["pending_targets"]
+        memory["confidence"] = memory["pending_targets"] = 0.0
+        memory["pending"] = np.zeros_like(memory["total"])
+        before, after = memory["kappa"], retract(memory["total"])
+        if self.slope is not None:
+            turn = self.slope.update(memory["slope"], before, after, keep)
+            rotate(after, turn)
+            rotate(memory["total"], turn)
+        memory["kappa"] = after
+        self.surroundings.update(memory["surroundings"], count)
+        return self.estimate(memory)
+
+    def estimate(self, memory: Memory) -> Estimate:
+        """What the memory says now."""
+        antennas = memory["kappa"].size
+        snr = self.surroundings.believed(memory["surroundings"])[0]
+        # Half of the bound's NMSE per antenna, for the phase, and half for the gain, at the number of equally weighted
+        # targets that would tell as much.
+        first, second = memory["weight"]
+        deviation = math.sqrt(antennas * (1 + snr) * second / (2 * snr**2 * first**2)) if first > 0 else math.nan
+        return Estimate(
+            kappa=memory["kappa"],
+            sigma=np.full(antennas, deviation),
+            gain_sigma=np.full(antennas, deviation),
+            health=np.zeros(antennas, np.uint8),
+            slope=memory["slope"].get("slope", 0.0),
+            slope_sigma=self.slope.spread(memory["slope"]) if self.slope is not None else math.nan,
+            targets=memory["targets"],
+        )

@@ -1,0 +1,96 @@
+"""SNR, P(t = 1) and N0: told once and for all, or estimated from the stream, :mod:`isacblocks.kernels.estimation`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from isacblocks.blocks.methods.base import Frames, Memory
+from isacblocks.kernels.arrays import Float, frozen
+from isacblocks.kernels.detection import angle_extent, delay_extent
+from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
+from isacblocks.radar import OfdmRadar, Scene
+
+_MEMORY = 4000.0  # frames over which SNR, P(t = 1) and N0 are followed
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a method believes about the stream. told: a scene whose SNR and P(t = 1) hold, with N0 = `noise_power`.
+
+    n_theta, n_tau: points of the grid that was searched, 0 for a search off the grid.
+    """
+
+    radar: OfdmRadar
+    told: Scene | None
+    n_theta: int
+    n_tau: int
+    noise_power: float = 1.0
+
+    def begin(self) -> Memory:
+        """Nothing is known but broad priors, or everything."""
+        if self.told is not None:
+            return {"snr": self.told.snr, "prior": self.told.target_probability, "noise": np.array([self.noise_power, 1.0])}
+        likelihood = np.zeros(tuple(axis.size for axis in mixture_grid()))
+        snr, prior = mixture_estimate(likelihood)
+        return {
+            "snr": snr,
+            "prior": prior,
+            "noise": np.zeros(2),
+            "likelihood": likelihood,
+            "pending": likelihood.copy(),
+            "frames": 0,
+        }
+
+    def extents(self, frames: Frames) -> tuple[Float, Float]:
+        """L1, L2 of the frames' windows, (F,)."""
+        first = angle_extent(frames["theta_min"], frames["theta_max"], self.radar)
+        return frozen(first), frozen(delay_extent(frames["tau_min"], frames["tau_max"], self.radar))
+
+    def add(self, memory: Memory, frames: Frames, kappa: Float) -> None:
+        """Add frames to the sums of the update that is being filled."""
+        if self.told is not None:
+            return
+        extents = self.extents(frames)
+        straddle = np.ones(extents[0].size)
+        for extent, points in zip(extents, (self.n_theta, self.n_tau), strict=True):
+            if points > 1:
+                straddle += np.square(extent / (points - 1)) / 12
+        grid = mixture_grid()
+        mixture_sums(
+            frozen(frames["snapshot"]),
+            frozen(frames["symbol_energy"]),
+            frozen(frames["noise_power"]),
+            *extents,
+            frozen(straddle),
+            frozen(kappa),
+            float(self.radar.antennas * self.radar.subcarriers),
+            _MEMORY,
+            memory["snr"],
+            memory["prior"],
+            frozen(grid[0]),
+            frozen(grid[1]),
+            memory["noise"],
+            np.empty(straddle.size),
+            memory["pending"],
+        )
+
+    def update(self, memory: Memory, count: int) -> None:
+        """New estimates of SNR and P(t = 1) after `count` more frames."""
+        if self.told is not None:
+            return
+        memory["likelihood"] = fold_likelihood(memory["likelihood"], memory["pending"], memory["frames"], count, _MEMORY)
+        memory["pending"] = np.zeros_like(memory["likelihood"])
+        memory["frames"] += count
+        memory["snr"], memory["prior"] = mixture_estimate(memory["likelihood"])
+
+    def believed(self, memory: Memory) -> tuple[float, float, float]:
+        """(SNR linear, P(t = 1), N0)."""
+        return memory["snr"], memory["prior"], float(memory["noise"][0])
+
+
+def decibels(snr: float) -> float:
+    """A linear SNR in dB."""
+    return 10 * math.log10(snr)
