@@ -7,7 +7,7 @@ import math
 import re
 
 from isacblocks.blocks.impaired_channel import PhaseStep
-from isacblocks.cli.script import add_common
+from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
@@ -15,13 +15,6 @@ from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
 
 METHODS = ("online", "adam-max", "adam-reconstruction", "known", "none")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
-    return value
 
 
 def _seed(text: str) -> int:
@@ -52,10 +45,10 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     """How much, and how to watch it."""
     add_outputs(parser)
     group = parser.add_argument_group("stream")
-    group.add_argument("--frames", type=_count, default=frames, help=f"how many frames (default: {frames})")
+    group.add_argument("--frames", type=positive, default=frames, help=f"how many frames (default: {frames})")
     group.add_argument("--seed", type=_seed, default=1, help="of everything random (default: 1)")
     group.add_argument("--port", type=int, default=0, help="first TCP port with --placement tcp (default: free ones)")
-    group.add_argument("--batch", type=_count, default=16, help="frames per message (default: 16)")
+    group.add_argument("--batch", type=positive, default=16, help="frames per message (default: 16)")
     group.add_argument(
         "--checkpoint", metavar="DIR", help="save checkpoints there, and go on from the last one if there is one"
     )

@@ -20,6 +20,7 @@ from msgspec import Meta
 
 AXES = ("snr_db", "antennas", "subcarriers", "drift", "impairments", "method", "frames", "seed")
 _MOST = 1_000_000  # cells
+_LARGEST = 2**63  # TOML's integers end before
 _EXPECTED = {
     "snr_db": "numbers of decibels from -60 to 120",
     "antennas": "integers of at least 2",
@@ -29,11 +30,12 @@ _EXPECTED = {
     "method": "names of methods",
     "frames": "integers of at least 1",
     "seed": "integers from 0 to 2^63 - 1",
-    "marks": "a list of integers of at least 1",
+    "marks": "integers of at least 1",
     "p_fa": "a number from 1e-12 to 0.4",
     "steps": "tables {frame = integer from 0, antennas = list of integers from 0, degrees = number}",
 }
-_RANGES = {"snr_db": float, "antennas": int, "subcarriers": int, "drift": float, "frames": int, "seed": int}
+_LISTS = (*AXES, "marks")
+_RANGES = {"snr_db": float, "drift": float} | dict.fromkeys(("antennas", "subcarriers", "frames", "seed", "marks"), int)
 
 Count = Annotated[int, Meta(ge=1)]
 Index = Annotated[int, Meta(ge=0)]
@@ -100,7 +102,9 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def cells(self) -> Iterator[Cell]:
         """All cells in the grid's order."""
         for number, values in enumerate(itertools.product(*(getattr(self, axis) for axis in AXES))):
-            yield Cell(number, *values, self.marks, self.p_fa, self.steps)
+            yield Cell(
+                number=number, marks=self.marks, p_fa=self.p_fa, steps=self.steps, **dict(zip(AXES, values, strict=True))
+            )
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -123,7 +127,7 @@ def campaign_of(raw: Mapping[str, Any]) -> Campaign:
     for key in raw:
         if key not in names:
             raise CampaignError(f"{key}: unknown key; {_nearest(key, names)}")
-    values = {key: _values(key, value) if key in AXES else value for key, value in raw.items()}
+    values = {key: _values(key, value) if key in _LISTS else value for key, value in raw.items()}
     try:
         campaign = msgspec.convert(values, Campaign)
     except msgspec.ValidationError as error:
@@ -150,14 +154,15 @@ def _values(key: str, value: Any) -> list[Any]:
         raise CampaignError(f"{key}: expected a range {{from, to, step}}, step being 1 unless given, got {value!r}")
     kinds = (int, float) if _RANGES[key] is float else (int,)
     first, last, step = value["from"], value["to"], value.get("step", 1)
-    if not all(isinstance(v, kinds) and not isinstance(v, bool) and math.isfinite(v) for v in (first, last, step)):
+    if not all(isinstance(v, kinds) and not isinstance(v, bool) and abs(v) < _LARGEST for v in (first, last, step)):
         raise CampaignError(f"{key}: expected a range of {_EXPECTED[key]}, got {value!r}")
     if step <= 0 or last < first:
         raise CampaignError(f"{key}: expected a range that ends after it begins and a step above 0, got {value!r}")
     count = math.floor((last - first) / step * (1 + 1e-12)) + 1 if float in kinds else (last - first) // step + 1
     if count > _MOST:
         raise CampaignError(f"{key}: expected at most {_MOST} values, got {count}")
-    return [first + k * step for k in range(count)]
+    values = [first + k * step for k in range(count)]
+    return [float(f"{value:.12g}") for value in values] if float in kinds else values  # 0.3 rather than 3 x 0.1
 
 
 def _in_words(message: str, values: Mapping[str, Any]) -> CampaignError:
@@ -176,7 +181,7 @@ def _in_words(message: str, values: Mapping[str, Any]) -> CampaignError:
 def _check(campaign: Campaign) -> None:
     """What a type cannot say."""
     from isacblocks.kernels.impairments import LAWS
-    from isacblocks.study.simulation import COMPARISONS, METHODS
+    from isacblocks.study.simulation import ALL_METHODS
 
     for axis in AXES:
         values = getattr(campaign, axis)
@@ -187,7 +192,7 @@ def _check(campaign: Campaign) -> None:
             raise CampaignError(f"{axis}: expected every value once, got {twice[0]!r} twice")
         if not all(math.isfinite(value) for value in values if isinstance(value, float)):
             raise CampaignError(f"{axis}: expected finite {_EXPECTED[axis]}, got {list(values)!r}")
-    for axis, known in (("impairments", LAWS), ("method", (*METHODS, *COMPARISONS))):
+    for axis, known in (("impairments", LAWS), ("method", ALL_METHODS)):
         for value in getattr(campaign, axis):
             if value not in known:
                 raise CampaignError(f"{axis}: expected {_EXPECTED[axis]}, got {value!r}; {_nearest(value, known)}")

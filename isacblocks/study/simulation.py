@@ -19,7 +19,7 @@ from isacblocks.study.marks import Marks, TrueKappa
 LAG = 2  # messages until a new kappa is in force
 P_FA = 1e-2
 STEP_MEMORY = 1000.0  # frames: after a jump the old phases must fade
-COMPARISONS = ("known", "none")  # beside the calibrator's methods: the true kappa is assumed, kappa = 1 is
+ALL_METHODS = (*METHODS, "known", "none")  # for comparison: the true kappa is assumed, kappa = 1 is
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def simulate(
     phases move, see ImpairedChannel, the calibrator's memory being matched to it; p_fa: nominal; marks: numbers of frames
     after which kappa's error is wanted. Raises ValueError for another method.
     """
-    if method not in (*METHODS, *COMPARISONS):
-        raise ValueError(f"method: expected one of {', '.join((*METHODS, *COMPARISONS))}, got {method!r}")
+    if method not in ALL_METHODS:
+        raise ValueError(f"method: expected one of {', '.join(ALL_METHODS)}, got {method!r}")
     radar, scene = radar or OfdmRadar(), scene or Scene()
 
     # Blocks

@@ -1,0 +1,239 @@
+"""What runs the cells of a campaign: processes on this machine, or the workers of a Dask cluster that is there already.
+
+An engine takes a function from a cell to its row and yields every cell's outcome once, in the order in which they come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from isacblocks.study.campaign import Cell
+from isacblocks.study.cell import Outcome, RowOf, attempt, cell_row, code_digest
+from isacblocks.study.results import State
+
+_DEATHS = 3  # a cell whose process died so often, running alone, has failed
+_BREAKS = 3  # so many pools that died one after the other without a single outcome: it is not the cells
+_SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class EngineError(RuntimeError):
+    """Cells cannot be run there at all; the message says why and what to do."""
+
+
+def conduct(
+    state: State,
+    engine: Engine,
+    row_of: RowOf = cell_row,
+    retry: bool = False,
+    watch: Callable[[Outcome], None] | None = None,
+) -> None:
+    """Have the engine run the cells that the state does not hold yet, and keep every outcome as it comes.
+
+    retry: also those that failed; watch: called with every outcome after it is safe. Whatever interrupts it ends the
+    engine's work first. Raises EngineError, StateError.
+    """
+    done = {number for number, outcome in state.outcomes.items() if outcome.row is not None or not retry}
+    cells = [cell for cell in state.campaign.cells() if cell.number not in done]
+    if not cells:
+        return
+    with contextlib.closing(engine.outcomes(row_of, cells)) as outcomes:
+        for outcome in outcomes:
+            state.append(outcome)
+            if watch is not None:
+                watch(outcome)
+
+
+class Engine(Protocol):
+    """Where cells are run."""
+
+    def outcomes(self, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
+        """Every cell's outcome, once. Closing the generator stops what is running. Raises EngineError."""
+        ...
+
+
+def _die_with(lifeline: Connection) -> None:
+    """In a worker: end at once when the other end of the pipe is closed, by the program or by the program's death."""
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            lifeline.poll(None)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="isacblocks lifeline", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Children inherit a blocked SIGINT: Ctrl-C goes to a whole terminal, and ending the workers is the program's to do."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Children compute in one thread each: the cells are what runs in parallel."""
+    before = {name: os.environ.get(name) for name in _SINGLE}
+    os.environ.update(dict.fromkeys(_SINGLE, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes, gone when the block is left however it is left."""
+    context = multiprocessing.get_context("spawn")  # nothing of this process' threads and locks
+    ears, lifeline = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _die_with, (ears,))
+    with _single_threaded():
+        try:
+            yield pool
+        except BaseException:
+            lifeline.close()  # whatever they are doing
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            lifeline.close()
+            ears.close()
+
+
+class LocalEngine:
+    """Processes on this machine. workers: how many, by default one per core.
+
+    When a process dies, a pool of processes is lost with all cells under way in it. They are run again, at the end and one
+    at a time, so that a cell that takes its process down harms no other; it has failed after three deaths.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or os.cpu_count() or 1
+
+    def outcomes(self, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
+        """Every cell's outcome, once."""
+        waiting, suspects, breaks = deque(cells), list[Cell](), 0
+        while waiting:
+            done = 0
+            for outcome in self._run(row_of, waiting, suspects, self.workers):
+                done += 1
+                yield outcome
+            breaks = 0 if done else breaks + 1
+            if breaks == _BREAKS:
+                raise EngineError(f"the worker processes die before they can run a cell ({breaks} times); is memory short?")
+        for cell in suspects:
+            yield self._alone(row_of, cell)
+
+    def _alone(self, row_of: RowOf, cell: Cell) -> Outcome:
+        for _ in range(_DEATHS):
+            for outcome in list(self._run(row_of, deque([cell]), [], 1)):
+                return outcome
+        problem = f"its process died {_DEATHS} times while it ran alone; is there enough memory?"
+        return Outcome(cell.number, None, problem, 0.0, socket.gethostname(), code_digest())
+
+    def _run(self, row_of: RowOf, waiting: deque[Cell], lost: list[Cell], workers: int) -> Generator[Outcome, None, None]:
+        """Run cells until all are done or a process dies; the cells that were under way then go to `lost`."""
+        running: dict[Future[Outcome], Cell] = {}
+        with _pool(min(workers, len(waiting))) as pool:
+            broken = False
+            while running or (waiting and not broken):
+                while waiting and not broken and len(running) <= workers:  # one more than can run, so that none waits
+                    cell = waiting.popleft()
+                    try:
+                        with _deaf_children():
+                            running[pool.submit(attempt, row_of, cell)] = cell
+                    except BrokenProcessPool:
+                        lost.append(cell)
+                        broken = True
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    cell = running.pop(future)
+                    try:
+                        outcome = future.result()
+                    except BrokenProcessPool:
+                        lost.append(cell)
+                        broken = True
+                        continue
+                    yield outcome
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise EngineError("a Dask cluster needs the package distributed; pip install 'isacblocks[dist]'") from None
+    return distributed
+
+
+class DaskEngine:
+    """The workers of a Dask cluster. address: its scheduler's, say tcp://host:8786.
+
+    The scheduler gives the cells of a worker that dies to others. isacblocks must be installed, in the same version, where
+    the scheduler and the workers run; a result of another version is refused when it arrives.
+    """
+
+    def __init__(self, address: str, timeout: float = 10.0) -> None:
+        self.address = address
+        self.timeout = timeout  # seconds to find the scheduler
+        _distributed()
+
+    def outcomes(self, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
+        """Every cell's outcome, once."""
+        distributed = _distributed()
+        try:
+            client = distributed.Client(self.address, timeout=self.timeout, set_as_default=False, name="isacblocks")
+        except (OSError, ValueError) as error:
+            raise EngineError(f"{self.address}: no Dask scheduler answers there ({_first_line(error)})") from None
+        try:
+            yield from self._gather(distributed, client, row_of, cells)
+        finally:
+            client.close(timeout=1)
+
+    def _gather(self, distributed: Any, client: Any, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
+        run = secrets.token_hex(4)  # an outcome that an earlier run left on the cluster is not this one's
+        keys = [f"isacblocks-{run}-{cell.number}" for cell in cells]
+        futures = client.map(partial(attempt, row_of), cells, key=keys, retries=2, pure=False)
+        waiting = dict(zip(futures, cells, strict=True))
+        try:
+            for future in distributed.as_completed(futures):
+                cell = waiting.pop(future)
+                yield self._outcome(distributed, future, cell)
+                future.release()
+        finally:
+            client.cancel(list(waiting))
+
+    def _outcome(self, distributed: Any, future: Any, cell: Cell) -> Outcome:
+        try:
+            outcome = future.result()
+        except distributed.KilledWorker as error:
+            return Outcome(
+                cell.number, None, f"its worker died again and again: {_first_line(error)}", 0.0, "", code_digest()
+            )
+        except Exception as error:
+            raise EngineError(
+                f"{self.address}: the cluster cannot run cells ({type(error).__name__}: {_first_line(error)}); is "
+                "isacblocks installed where its scheduler and its workers run? Run the campaign again to go on"
+            ) from error
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
