@@ -20,7 +20,7 @@ from msgspec import Meta
 
 AXES = ("snr_db", "antennas", "subcarriers", "drift", "impairments", "method", "frames", "seed")
 _MOST = 1_000_000  # cells
-_LARGEST = 2**63  # TOML's integers end before
+_LARGEST = 2**63 - 1  # of TOML's integers
 _EXPECTED = {
     "snr_db": "numbers of decibels from -60 to 120",
     "antennas": "integers of at least 2",
@@ -37,9 +37,9 @@ _EXPECTED = {
 _LISTS = (*AXES, "marks")
 _RANGES = {"snr_db": float, "drift": float} | dict.fromkeys(("antennas", "subcarriers", "frames", "seed", "marks"), int)
 
-Count = Annotated[int, Meta(ge=1)]
-Index = Annotated[int, Meta(ge=0)]
-Size = Annotated[int, Meta(ge=2)]
+Count = Annotated[int, Meta(ge=1, le=_LARGEST)]
+Index = Annotated[int, Meta(ge=0, le=_LARGEST)]
+Size = Annotated[int, Meta(ge=2, le=_LARGEST)]
 
 
 class CampaignError(ValueError):
@@ -139,6 +139,11 @@ def campaign_of(raw: Mapping[str, Any]) -> Campaign:
     return campaign
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, 1, 0.5)
     return (f"did you mean {close[0]}? " if close else "") + f"Known: {', '.join(known)}"
@@ -151,11 +156,11 @@ def _values(key: str, value: Any) -> list[Any]:
     if not isinstance(value, dict) or key not in _RANGES:
         return [value]
     if not {"from", "to"} <= value.keys() <= {"from", "to", "step"}:
-        raise CampaignError(f"{key}: expected a range {{from, to, step}}, step being 1 unless given, got {value!r}")
+        raise CampaignError(f"{key}: expected a range {{from, to, step}}, step being 1 unless given, got {_shown(value)}")
     kinds = (int, float) if _RANGES[key] is float else (int,)
     first, last, step = value["from"], value["to"], value.get("step", 1)
-    if not all(isinstance(v, kinds) and not isinstance(v, bool) and abs(v) < _LARGEST for v in (first, last, step)):
-        raise CampaignError(f"{key}: expected a range of {_EXPECTED[key]}, got {value!r}")
+    if not all(isinstance(v, kinds) and not isinstance(v, bool) and abs(v) <= _LARGEST for v in (first, last, step)):
+        raise CampaignError(f"{key}: expected a range of {_EXPECTED[key]}, got {_shown(value)}")
     if step <= 0 or last < first:
         raise CampaignError(f"{key}: expected a range that ends after it begins and a step above 0, got {value!r}")
     count = math.floor((last - first) / step * (1 + 1e-12)) + 1 if float in kinds else (last - first) // step + 1
@@ -175,7 +180,7 @@ def _in_words(message: str, values: Mapping[str, Any]) -> CampaignError:
     key = re.split(r"[.\[]", path)[0]
     unknown = re.search(r"unknown field `(.*?)`", message)
     detail = f" (unknown: {unknown[1]})" if unknown else ""
-    return CampaignError(f"{path}: expected {_EXPECTED.get(key, 'another value')}, got {came!r}{detail}")
+    return CampaignError(f"{path}: expected {_EXPECTED.get(key, 'another value')}, got {_shown(came)}{detail}")
 
 
 def _check(campaign: Campaign) -> None:

@@ -6,15 +6,16 @@ An engine takes a function from a cell to its row and yields every cell's outcom
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import secrets
 import signal
 import socket
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.connection import Connection
@@ -130,7 +131,7 @@ class LocalEngine:
 
     def outcomes(self, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
         """Every cell's outcome, once."""
-        waiting, suspects, breaks = deque(cells), list[Cell](), 0
+        waiting, suspects, breaks = deque(cells), deque[Cell](), 0
         while waiting:
             done = 0
             for outcome in self._run(row_of, waiting, suspects, self.workers):
@@ -139,23 +140,35 @@ class LocalEngine:
             breaks = 0 if done else breaks + 1
             if breaks == _BREAKS:
                 raise EngineError(f"the worker processes die before they can run a cell ({breaks} times); is memory short?")
-        for cell in suspects:
-            yield self._alone(row_of, cell)
+        yield from self._alone(row_of, suspects)
 
-    def _alone(self, row_of: RowOf, cell: Cell) -> Outcome:
-        for _ in range(_DEATHS):
-            for outcome in list(self._run(row_of, deque([cell]), [], 1)):
-                return outcome
-        problem = f"its process died {_DEATHS} times while it ran alone; is there enough memory?"
-        return Outcome(cell.number, None, problem, 0.0, socket.gethostname(), code_digest())
+    def _alone(self, row_of: RowOf, suspects: deque[Cell]) -> Generator[Outcome, None, None]:
+        """Run cells one at a time: the one that is running when the process dies is to blame."""
+        deaths: Counter[int] = Counter()
+        while suspects:
+            dead: deque[Cell] = deque()
+            yield from self._run(row_of, suspects, dead, 1, 1)
+            for cell in dead:
+                deaths[cell.number] += 1
+                if deaths[cell.number] < _DEATHS:
+                    suspects.appendleft(cell)
+                    continue
+                problem = f"its process died {_DEATHS} times while it ran alone; is there enough memory?"
+                yield Outcome(cell.number, None, problem, 0.0, socket.gethostname(), code_digest())
 
-    def _run(self, row_of: RowOf, waiting: deque[Cell], lost: list[Cell], workers: int) -> Generator[Outcome, None, None]:
-        """Run cells until all are done or a process dies; the cells that were under way then go to `lost`."""
+    def _run(
+        self, row_of: RowOf, waiting: deque[Cell], lost: deque[Cell], workers: int, ahead: int | None = None
+    ) -> Generator[Outcome, None, None]:
+        """Run cells until all are done or a process dies; the cells that were under way then go to `lost`.
+
+        ahead: cells handed out at a time, by default one more than can run, so that no process waits for its next.
+        """
+        most = workers + 1 if ahead is None else ahead
         running: dict[Future[Outcome], Cell] = {}
         with _pool(min(workers, len(waiting))) as pool:
             broken = False
             while running or (waiting and not broken):
-                while waiting and not broken and len(running) <= workers:  # one more than can run, so that none waits
+                while waiting and not broken and len(running) < most:
                     cell = waiting.popleft()
                     try:
                         with _deaf_children():
@@ -172,6 +185,21 @@ class LocalEngine:
                         broken = True
                         continue
                     yield outcome
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """A library that logs, with tracebacks, what it raises as well: its errors come to the user once, unless debugging."""
+    names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] == name]  # each may have a level of its own
+    loud = [log for log in map(logging.getLogger, names) if not log.disabled]
+    debugging = logging.getLogger().getEffectiveLevel() <= logging.DEBUG
+    for log in loud:
+        log.disabled = not debugging
+    try:
+        yield
+    finally:
+        for log in loud:
+            log.disabled = False
 
 
 def _distributed() -> Any:
@@ -197,14 +225,15 @@ class DaskEngine:
     def outcomes(self, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
         """Every cell's outcome, once."""
         distributed = _distributed()
-        try:
-            client = distributed.Client(self.address, timeout=self.timeout, set_as_default=False, name="isacblocks")
-        except (OSError, ValueError) as error:
-            raise EngineError(f"{self.address}: no Dask scheduler answers there ({_first_line(error)})") from None
-        try:
-            yield from self._gather(distributed, client, row_of, cells)
-        finally:
-            client.close(timeout=1)
+        with _quiet("distributed"):
+            try:
+                client = distributed.Client(self.address, timeout=self.timeout, set_as_default=False, name="isacblocks")
+            except (OSError, ValueError) as error:
+                raise EngineError(f"{self.address}: no Dask scheduler answers there ({_first_line(error)})") from None
+            try:
+                yield from self._gather(distributed, client, row_of, cells)
+            finally:
+                client.close(timeout=1)
 
     def _gather(self, distributed: Any, client: Any, row_of: RowOf, cells: Sequence[Cell]) -> Generator[Outcome, None, None]:
         run = secrets.token_hex(4)  # an outcome that an earlier run left on the cluster is not this one's
@@ -212,7 +241,7 @@ class DaskEngine:
         futures = client.map(partial(attempt, row_of), cells, key=keys, retries=2, pure=False)
         waiting = dict(zip(futures, cells, strict=True))
         try:
-            for future in distributed.as_completed(futures):
+            for future in distributed.as_completed(futures, loop=client.loop):
                 cell = waiting.pop(future)
                 yield self._outcome(distributed, future, cell)
                 future.release()
@@ -226,10 +255,13 @@ class DaskEngine:
             return Outcome(
                 cell.number, None, f"its worker died again and again: {_first_line(error)}", 0.0, "", code_digest()
             )
+        except CancelledError as error:
+            lost = f"the connection to the scheduler is lost ({_first_line(error)})"
+            raise EngineError(f"{self.address}: {lost}; run the campaign again to go on") from error
         except Exception as error:
             raise EngineError(
                 f"{self.address}: the cluster cannot run cells ({type(error).__name__}: {_first_line(error)}); is "
-                "isacblocks installed where its scheduler and its workers run? Run the campaign again to go on"
+                "isacblocks installed where its scheduler and its workers run?"
             ) from error
         assert isinstance(outcome, Outcome)
         return outcome

@@ -110,8 +110,8 @@ class State:
         if header.code != code_digest():
             was = ", ".join(f"{name} {number}" for name, number in header.software.items())
             raise StateError(
-                f"{self.path}: begun by another version of the program or of what it uses ({was}, code {header.code}; this is "
-                f"code {code_digest()}), whose rows might differ; finish it with that one, or begin anew with another --out"
+                f"{self.path}: begun by another version of the program or of what it uses ({was}, code {header.code}; "
+                f"this is code {code_digest()}), whose rows might differ; finish it with that one or take another --out"
             )
         if whole < len(data):
             os.ftruncate(self._file, whole)
