@@ -125,7 +125,9 @@ def test_a_file_that_is_no_campaign(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert message in said
         assert said.count("\n") == 1
     assert main(["campaign", str(tmp_path / "none.toml")]) == 2
-    assert "No such file" in capsys.readouterr().err
+    assert "there is no such file; by name there are small_array" in capsys.readouterr().err
+    assert main(["campaign", "none"]) == 2
+    assert "none: expected the path of a campaign, or one of small_array" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -345,7 +347,13 @@ def test_the_summary_is_numpy_s() -> None:
 
 def test_every_axis_has_words_and_columns() -> None:
     assert [column.name for column in columns(small())][: len(AXES)] == list(AXES)
-    assert load_campaign(ROOT / "flowgraphs" / "campaign.toml").size > 1
+
+
+def test_the_example_is_what_the_readme_shows() -> None:
+    path = ROOT / "flowgraphs" / "small_array.toml"
+    assert load_campaign(path).size == 36
+    shown = (ROOT / "README.md").read_text().split("```toml\n")[1].split("```")[0]
+    assert path.read_text().endswith(shown)
 
 
 # The command

@@ -19,7 +19,11 @@ frames, seed), one simulation each, and write one table with a row each: the err
 
 Outcomes are kept as they come. Stopped or killed, the same command goes on where it was and ends with the same table, bit
 for bit, with any number of workers, here or on a Dask cluster."""
-_EPILOG = """files in DIR: state.jsonl (what is done), table.csv, table.parquet (with the extra [table]), provenance.json
+_EPILOG = """keys of FILE.toml, each a value, a list or a range {from, to, step}:
+  snr_db, antennas, subcarriers, drift (degrees per sqrt(1000 frames)), impairments, method, frames, seed;
+  marks (frames after which kappa's error is noted), p_fa, steps; see docs/formats.md
+
+files in DIR: state.jsonl (what is done), table.csv, table.parquet (with the extra [table]), provenance.json
 
 exit statuses: 0 done, 1 cells failed or it could not run, 2 called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM"""
 
@@ -33,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE.toml", help="the grid; docs/formats.md says what may be in it")
+    parser.add_argument("file", metavar="FILE.toml", help="the grid: a path, or a name that comes with isacblocks")
     parser.add_argument("--out", metavar="DIR", help="where state and tables go (default: FILE.campaign, here)")
     parser.add_argument("--workers", type=positive, metavar="N", help="processes on this machine (default: one per core)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="run on the Dask cluster there, say tcp://host:8786")
@@ -98,16 +102,16 @@ def _tables(directory: Path, state: State) -> list[Path]:
     return files
 
 
-def work(options: argparse.Namespace) -> int:
-    """The command; returns the exit status."""
+def work(file: Path, options: argparse.Namespace) -> int:
+    """The command on the campaign in `file`; returns the exit status."""
     from isacblocks.study.campaign import load_campaign
     from isacblocks.study.results import BusyError, State
     from isacblocks.study.summary import summary
 
     start_logging(options.log)
     with usage():
-        campaign = load_campaign(options.file)
-    directory = Path(options.out or f"{Path(options.file).stem}.campaign")
+        campaign = load_campaign(file)
+    directory = Path(options.out or f"{file.stem}.campaign")
     try:
         state = _open(directory, campaign)
     except BusyError as busy:

@@ -29,24 +29,24 @@ def flowgraph_directories() -> list[Path]:
     return [checkout, Path(sysconfig.get_path("data")) / "share" / "isacblocks" / "flowgraphs"]
 
 
-def available() -> dict[str, Path]:
-    """The scripts that can be run by name."""
+def available(suffix: str = ".py") -> dict[str, Path]:
+    """The scripts, or files with another suffix, that can be run by name."""
     found: dict[str, Path] = {}
     for directory in reversed(flowgraph_directories()):
-        found.update({path.stem: path for path in sorted(directory.glob("*.py"))})
+        found.update({path.stem: path for path in sorted(directory.glob(f"*{suffix}"))})
     return found
 
 
-def find_script(name: str) -> Path:
-    """The path of a script given by path or by name. Raises UsageError where there is none."""
-    if name.endswith(".py") or "/" in name:
+def find_script(name: str, suffix: str = ".py", what: str = "script") -> Path:
+    """The path of a script, or of another such file, given by path or by name. Raises UsageError where there is none."""
+    known = available(suffix)
+    if name.endswith(suffix) or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise UsageError(f"{name}: there is no such file; by name there are {', '.join(available()) or 'none'}")
+            raise UsageError(f"{name}: there is no such file; by name there are {', '.join(known) or 'none'}")
         return path
-    known = available()
     if name not in known:
-        raise UsageError(f"{name}: expected the path of a script, or one of {', '.join(known) or 'none'}")
+        raise UsageError(f"{name}: expected the path of a {what}, or one of {', '.join(known) or 'none'}")
     return known[name]
 
 
@@ -150,5 +150,5 @@ def main(arguments: list[str] | None = None) -> int:
             "isacblocks", lambda: run_script(find_script("online_calibration"), ["--frames", _DEMO_FRAMES, *after])
         )
     if options.command == "campaign":
-        return execute("isacblocks", lambda: campaign.work(options))
+        return execute("isacblocks", lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options))
     return execute("isacblocks", info if options.command == "info" else warmup)
