@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +139,27 @@ def test_workers_compute_in_one_thread_and_the_environment_stays(monkeypatch: py
 # The command, killed and stopped
 
 
-def start(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "isacblocks", "campaign", str(file), "--out", str(out), *options]
-    return subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the command, as the leader of a group of its own; it does not outlive a test that failed."""
+    started = []
+
+    def call(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "isacblocks", "campaign", str(file), "--out", str(out), *options]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command, env=ENVIRONMENT, cwd=ROOT, stderr=pipe, stdout=pipe, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str, str]:
@@ -149,7 +167,9 @@ def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, s
     return process.returncode, out, err
 
 
-def test_after_a_sigkill_the_same_command_ends_with_the_same_table(tmp_path: Path, expected: tuple[bytes, bytes]) -> None:
+def test_after_a_sigkill_the_same_command_ends_with_the_same_table(
+    start: Start, tmp_path: Path, expected: tuple[bytes, bytes]
+) -> None:
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out, "--workers", "2")
     assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 4, 60)
@@ -172,19 +192,11 @@ def test_after_a_sigkill_the_same_command_ends_with_the_same_table(tmp_path: Pat
     ("number", "status", "word"), [(signal.SIGINT, 130, "stopped"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_signal_ends_it_soon_and_cleanly(
-    tmp_path: Path, expected: tuple[bytes, bytes], number: signal.Signals, status: int, word: str
+    start: Start, tmp_path: Path, expected: tuple[bytes, bytes], number: signal.Signals, status: int, word: str
 ) -> None:
     """SIGINT goes to the whole group of processes, as a terminal sends it."""
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "isacblocks", "campaign", str(file), "--out", str(out)],
-        env=ENVIRONMENT,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = start(file, out)
     assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 2, 60)
     began = time.monotonic()
     if number == signal.SIGINT:
@@ -273,7 +285,7 @@ def test_a_dask_cluster_makes_the_same_table_though_a_worker_is_killed(
 
 
 def test_the_command_on_a_cluster_stops_soon_and_goes_on_here(
-    cluster: Cluster, tmp_path: Path, expected: tuple[bytes, bytes]
+    start: Start, cluster: Cluster, tmp_path: Path, expected: tuple[bytes, bytes]
 ) -> None:
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out, "--scheduler", cluster.address)
@@ -297,7 +309,7 @@ def test_the_command_on_a_cluster_stops_soon_and_goes_on_here(
     assert (out / "table.csv").read_bytes() == expected[0]
 
 
-def test_a_scheduler_that_dies_and_one_that_is_not_there(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_scheduler_that_dies_and_one_that_is_not_there(start: Start, cluster: Cluster, tmp_path: Path) -> None:
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out, "--scheduler", cluster.address)
     assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 3, 60)

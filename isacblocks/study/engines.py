@@ -246,7 +246,8 @@ class DaskEngine:
                 yield self._outcome(distributed, future, cell)
                 future.release()
         finally:
-            client.cancel(list(waiting))
+            with contextlib.suppress(Exception):  # the cluster may be gone, which has been said by then
+                client.cancel(list(waiting))
 
     def _outcome(self, distributed: Any, future: Any, cell: Cell) -> Outcome:
         try:
@@ -255,7 +256,7 @@ class DaskEngine:
             return Outcome(
                 cell.number, None, f"its worker died again and again: {_first_line(error)}", 0.0, "", code_digest()
             )
-        except CancelledError as error:
+        except (CancelledError, OSError) as error:  # futures are lost, or a transfer is cut off
             lost = f"the connection to the scheduler is lost ({_first_line(error)})"
             raise EngineError(f"{self.address}: {lost}; run the campaign again to go on") from error
         except Exception as error:
