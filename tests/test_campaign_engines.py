@@ -18,7 +18,8 @@ from conftest import ROOT
 from test_campaign import in_file, small
 
 from isacblocks.study.cell import Outcome, attempt, cell_row, columns
-from isacblocks.study.engines import DaskEngine, Engine, EngineError, LocalEngine, conduct
+from isacblocks.study.dask_engine import DaskEngine
+from isacblocks.study.engines import Engine, EngineError, LocalEngine, conduct
 from isacblocks.study.results import State
 from isacblocks.study.tables import csv_bytes, parquet_bytes
 

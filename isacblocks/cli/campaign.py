@@ -47,7 +47,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _engine(options: argparse.Namespace) -> Engine:
-    from isacblocks.study.engines import DaskEngine, LocalEngine
+    from isacblocks.study.dask_engine import DaskEngine
+    from isacblocks.study.engines import LocalEngine
 
     if options.scheduler is not None:
         if options.workers is not None:
