@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT
 from test_campaign import in_file, small
 
+from isacblocks.cli.script import compile_kernels
 from isacblocks.study.cell import Outcome, attempt, cell_row, columns
 from isacblocks.study.dask_engine import DaskEngine
 from isacblocks.study.engines import Engine, EngineError, LocalEngine, conduct
@@ -64,6 +65,7 @@ def until(condition: Any, seconds: float) -> bool:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     """The table without any engine."""
+    compile_kernels()  # here, so that the commands below begin at once
     with State(tmp_path_factory.mktemp("plain"), CAMPAIGN) as state:
         for cell in CAMPAIGN.cells():
             state.append(attempt(cell_row, cell))
@@ -173,7 +175,7 @@ def test_after_a_sigkill_the_same_command_ends_with_the_same_table(
 ) -> None:
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out, "--workers", "2")
-    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 4, 60)
+    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 4, 240)
     process.kill()
     finish(process)
     workers = {int(found.worker.split(":")[1]) for found in lines(out)}
@@ -198,7 +200,7 @@ def test_a_signal_ends_it_soon_and_cleanly(
     """SIGINT goes to the whole group of processes, as a terminal sends it."""
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out)
-    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 2, 60)
+    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 2, 240)
     began = time.monotonic()
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
@@ -290,7 +292,7 @@ def test_the_command_on_a_cluster_stops_soon_and_goes_on_here(
 ) -> None:
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out, "--scheduler", cluster.address)
-    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 3, 60)
+    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 3, 240)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
@@ -313,7 +315,7 @@ def test_the_command_on_a_cluster_stops_soon_and_goes_on_here(
 def test_a_scheduler_that_dies_and_one_that_is_not_there(start: Start, cluster: Cluster, tmp_path: Path) -> None:
     file, out = in_file(tmp_path / "sweep.toml", seed=list(CAMPAIGN.seed)), tmp_path / "out"
     process = start(file, out, "--scheduler", cluster.address)
-    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 3, 60)
+    assert until(lambda: (out / "state.jsonl").exists() and len(lines(out)) >= 3, 240)
     cluster.processes[0].kill()
     status, _, err = finish(process, 60)
     assert status == 1
