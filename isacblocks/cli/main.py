@@ -1,4 +1,4 @@
-"""isacblocks run | demo | info | warmup."""
+"""isacblocks run | demo | campaign | info | warmup."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from isacblocks._version import __version__
+from isacblocks.cli import campaign
 from isacblocks.cli.script import UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -17,7 +18,8 @@ _EPILOG = """exit statuses: 0 done, 1 failed while running, 2 called wrongly, 13
 
   isacblocks demo                                   online calibration with a live line and a picture at the end
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
-  isacblocks run my_flowgraph.py                    a script of your own"""
+  isacblocks run my_flowgraph.py                    a script of your own
+  isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures"""
 _DEMO_FRAMES = "10000"
 
 
@@ -27,24 +29,24 @@ def flowgraph_directories() -> list[Path]:
     return [checkout, Path(sysconfig.get_path("data")) / "share" / "isacblocks" / "flowgraphs"]
 
 
-def available() -> dict[str, Path]:
-    """The scripts that can be run by name."""
+def available(suffix: str = ".py") -> dict[str, Path]:
+    """The scripts, or files with another suffix, that can be run by name."""
     found: dict[str, Path] = {}
     for directory in reversed(flowgraph_directories()):
-        found.update({path.stem: path for path in sorted(directory.glob("*.py"))})
+        found.update({path.stem: path for path in sorted(directory.glob(f"*{suffix}"))})
     return found
 
 
-def find_script(name: str) -> Path:
-    """The path of a script given by path or by name. Raises UsageError where there is none."""
-    if name.endswith(".py") or "/" in name:
+def find_script(name: str, suffix: str = ".py", what: str = "script") -> Path:
+    """The path of a script, or of another such file, given by path or by name. Raises UsageError where there is none."""
+    known = available(suffix)
+    if name.endswith(suffix) or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise UsageError(f"{name}: there is no such file; by name there are {', '.join(available()) or 'none'}")
+            raise UsageError(f"{name}: there is no such file; by name there are {', '.join(known) or 'none'}")
         return path
-    known = available()
     if name not in known:
-        raise UsageError(f"{name}: expected the path of a script, or one of {', '.join(known) or 'none'}")
+        raise UsageError(f"{name}: expected the path of a {what}, or one of {', '.join(known) or 'none'}")
     return known[name]
 
 
@@ -127,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     demo.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    campaign.add_parser(commands)
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
     commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
     return parser
@@ -136,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("info", "warmup"):
+    if rest and options.command in ("campaign", "info", "warmup"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "run":
         after = given[given.index("run") + 2 :]
@@ -146,4 +149,6 @@ def main(arguments: list[str] | None = None) -> int:
         return execute(
             "isacblocks", lambda: run_script(find_script("online_calibration"), ["--frames", _DEMO_FRAMES, *after])
         )
+    if options.command == "campaign":
+        return execute("isacblocks", lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options))
     return execute("isacblocks", info if options.command == "info" else warmup)

@@ -7,21 +7,14 @@ import math
 import re
 
 from isacblocks.blocks.impaired_channel import PhaseStep
-from isacblocks.cli.script import add_common
+from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.runner import PLACEMENTS
+from isacblocks.study.simulation import matched_memory
 
 METHODS = ("online", "adam-max", "adam-reconstruction", "known", "none")
-STEP_MEMORY = 1000.0  # frames: after a jump the old phases must fade
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
-    return value
 
 
 def _seed(text: str) -> int:
@@ -52,10 +45,10 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     """How much, and how to watch it."""
     add_outputs(parser)
     group = parser.add_argument_group("stream")
-    group.add_argument("--frames", type=_count, default=frames, help=f"how many frames (default: {frames})")
+    group.add_argument("--frames", type=positive, default=frames, help=f"how many frames (default: {frames})")
     group.add_argument("--seed", type=_seed, default=1, help="of everything random (default: 1)")
     group.add_argument("--port", type=int, default=0, help="first TCP port with --placement tcp (default: free ones)")
-    group.add_argument("--batch", type=_count, default=16, help="frames per message (default: 16)")
+    group.add_argument("--batch", type=positive, default=16, help="frames per message (default: 16)")
     group.add_argument(
         "--checkpoint", metavar="DIR", help="save checkpoints there, and go on from the last one if there is one"
     )
@@ -128,17 +121,9 @@ def step_of(text: str) -> PhaseStep:
 
 
 def memory_of(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> float:
-    """The memory in frames: what was asked for, else what suits the drift and the steps that were asked for.
-
-    A memory M leaves the variance v / (2 M) of noise and q M / 2 of drift, least at M = sqrt(v / q), with
-    v = N (1 + SNR) / (2 SNR^2 P(t = 1)) rad^2 frames and q rad^2 per frame.
-    """
+    """The memory in frames: what was asked for, else what suits the drift and the steps that were asked for."""
     if options.memory is not None:
         if not options.memory >= 1:
             raise ValueError(f"--memory: expected at least 1 frame, got {options.memory:g}")
         return float(options.memory)
-    memory = STEP_MEMORY if options.step else math.inf
-    if options.drift > 0:
-        noise = radar.antennas * (1 + scene.snr) / (2 * scene.snr**2 * scene.target_probability)
-        memory = min(memory, math.sqrt(noise / (math.radians(options.drift) ** 2 / 1000)))
-    return memory
+    return matched_memory(radar, scene, options.drift, bool(options.step))

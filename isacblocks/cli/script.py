@@ -84,6 +84,14 @@ def compile_kernels(stream: object = None) -> None:
     print("  compiled", file=out, flush=True)
 
 
+def positive(text: str) -> int:
+    """An option's value: an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
+    return value
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Options that every command has."""
     parser.add_argument(

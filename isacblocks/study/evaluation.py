@@ -130,22 +130,31 @@ class Evaluation(Block):
         return rows
 
     def detection_figures(self, p_fa: float) -> dict[str, Any]:
-        """P_d, P_fa and position errors over all frames, and over those after the first 1000 as "after_1000".
+        """P_d, P_fa, their counts and position errors over all frames, and after the first 1000 as "after_1000".
 
         p_fa: the nominal false-alarm probability. A figure without a single event is None.
         """
-        kept = self.errors[: min(int(self.stored[0]), _KEPT)]
+        figures = {"p_fa_nominal": p_fa} | self._rates(0) | self._places(0)
+        return figures | {"after_1000": self._rates(1) | self._places(1)}
+
+    def _places(self, row: int) -> dict[str, Any]:
+        """Median, RMSE without outliers and outlier rate of the position errors that are kept."""
+        newest, count = int(self.stored[0]), min(int(self.stored[row]), _KEPT)  # those after LEARNED are the last ones
+        kept = self.errors[np.arange(newest - count, newest) % _KEPT]
         inliers = kept[kept[:, 1] == 0, 0]
-        figures = {"p_fa_nominal": p_fa} | self._rates(0)
-        figures["position_median_m"] = _number(np.median(kept[:, 0])) if len(kept) else None
-        figures["position_inlier_rmse_m"] = _number(np.sqrt(np.mean(np.square(inliers)))) if len(inliers) else None
-        figures["outlier_rate"] = _number(np.mean(kept[:, 1])) if len(kept) else None
-        return figures | {"after_1000": self._rates(1)}
+        return {
+            "position_median_m": _number(np.median(kept[:, 0])) if len(kept) else None,
+            "position_inlier_rmse_m": _number(np.sqrt(np.mean(np.square(inliers)))) if len(inliers) else None,
+            "outlier_rate": _number(np.mean(kept[:, 1])) if len(kept) else None,
+        }
 
     def _rates(self, row: int) -> dict[str, Any]:
         present, detected, absent, false = (int(n) for n in self.counts[row])
         return {
             "targets": present,
+            "detections": detected,
+            "absent": absent,
+            "false_alarms": false,
             "p_fa": false / absent if absent else None,
             "p_d": detected / present if present else None,
             "position_rmse_m": math.sqrt(self.squares[row] / self.stored[row]) if self.stored[row] else None,

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isacblocks.blocks.angle_delay_map import AngleDelayMap
-from isacblocks.blocks.impaired_channel import ImpairedChannel
+from isacblocks.blocks.impaired_channel import ImpairedChannel, PhaseStep
 from isacblocks.blocks.kappa_calibrator import METHODS, KappaCalibrator
 from isacblocks.blocks.maprt_detector import MaprtDetector
 from isacblocks.blocks.ofdm_source import OfdmSource
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Status
 from isacblocks.study.evaluation import Evaluation
+from isacblocks.study.marks import Marks, TrueKappa
 
 LAG = 2  # messages until a new kappa is in force
 P_FA = 1e-2
+STEP_MEMORY = 1000.0  # frames: after a jump the old phases must fade
+ALL_METHODS = (*METHODS, "known", "none")  # for comparison: the true kappa is assumed, kappa = 1 is
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is left of a run: the judge with its figures, the calibrator where there was one, the final status."""
+    """What is left of a run: the judge with its figures, the calibrator where there was one, the final status, the marks."""
 
     judge: Evaluation
     calibrator: KappaCalibrator | None
     status: Status
+    marks: Marks | None = None
+
+
+def matched_memory(radar: OfdmRadar, scene: Scene, drift: float, steps: bool) -> float:
+    """The memory in frames that suits the drift (degrees per sqrt(1000 frames)) and, where there are any, phase steps.
+
+    A memory M leaves the variance v / (2 M) of noise and q M / 2 of drift, least at M = sqrt(v / q), with
+    v = N (1 + SNR) / (2 SNR^2 P(t = 1)) rad^2 frames and q rad^2 per frame.
+    """
+    memory = STEP_MEMORY if steps else math.inf
+    if drift > 0:
+        noise = radar.antennas * (1 + scene.snr) / (2 * scene.snr**2 * scene.target_probability)
+        memory = min(memory, math.sqrt(noise / (math.radians(drift) ** 2 / 1000)))
+    return memory
 
 
 def simulate(
@@ -34,29 +53,46 @@ def simulate(
     radar: OfdmRadar | None = None,
     scene: Scene | None = None,
     impairments: str = "table1",
+    drift: float = 0.0,
+    steps: Sequence[PhaseStep] = (),
+    p_fa: float = P_FA,
+    marks: Sequence[int] = (),
     placement: str = "threads",
 ) -> Run:
     """Run `frames` frames at Table I unless told otherwise.
 
-    method: one of the calibrator's, or "known" (the true kappa is assumed) or "none" (kappa = 1). Raises ValueError for
-    another one.
+    method: one of the calibrator's, or "known" (the true kappa is assumed) or "none" (kappa = 1); drift, steps: how the
+    phases move, see ImpairedChannel, the calibrator's memory being matched to it; p_fa: nominal; marks: numbers of frames
+    after which kappa's error is wanted. Raises ValueError for another method.
     """
-    if method not in (*METHODS, "known", "none"):
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, known, none, got {method!r}")
+    if method not in ALL_METHODS:
+        raise ValueError(f"method: expected one of {', '.join(ALL_METHODS)}, got {method!r}")
     radar, scene = radar or OfdmRadar(), scene or Scene()
 
     # Blocks
-    source, channel = OfdmSource(radar, seed=seed), ImpairedChannel(radar, scene, impairments, seed)
-    image = AngleDelayMap(radar, kappa=channel.kappa if method == "known" else None)
-    detector, judge = MaprtDetector(radar, scene, p_fa=P_FA), Evaluation(radar)
+    source, channel = OfdmSource(radar, seed=seed), ImpairedChannel(radar, scene, impairments, seed, drift, steps)
+    start = channel.kappa if method == "known" else None
+    image = AngleDelayMap(radar, kappa=start)
+    detector, judge = MaprtDetector(radar, scene, p_fa=p_fa), Evaluation(radar)
+    markers = Marks(radar, marks, start) if marks else None
+    calibrator = None
 
     # Connections
     fg = Flowgraph("simulation")
     fg.connect(source, channel, image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
-    calibrator = None
+    if markers is not None:
+        fg.connect(channel.truth, markers.truth)
+    teacher: KappaCalibrator | TrueKappa | None = None
     if method in METHODS:
-        calibrator = KappaCalibrator(radar, scene, method)
+        teacher = calibrator = KappaCalibrator(radar, scene, method)
+        calibrator.memory = matched_memory(radar, scene, drift, bool(steps))
         fg.connect(detector, calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
-    return Run(judge, calibrator, fg.run(frames, placement=placement))
+    elif method == "known" and (drift > 0 or steps):
+        teacher = TrueKappa(radar)
+        fg.connect(channel.truth, teacher)
+        fg.connect(teacher.kappa, image.kappa)
+    if markers is not None and teacher is not None:
+        fg.connect(teacher.kappa, markers.kappa)
+    return Run(judge, calibrator, fg.run(frames, placement=placement), markers)
