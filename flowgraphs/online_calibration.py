@@ -46,8 +46,9 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     source = OfdmSource(radar, seed=options.seed)
     source.batch = options.batch
     channel = ImpairedChannel(radar, scene, options.impairments, options.seed, options.drift, options.steps)
-    image = AngleDelayMap(radar, kappa=channel.kappa if options.method == "known" else start)
-    detector = MaprtDetector(radar, scene, p_fa=options.p_fa)
+    image = AngleDelayMap(radar, kappa=channel.kappa if options.method == "known" else start, refine=options.refine)
+    noise = "known" if options.told else "estimated"
+    detector = MaprtDetector(radar, scene, p_fa=options.p_fa, refine=options.refine, noise=noise)
     judge = Evaluation(radar)
     blocks: dict[str, object] = {"channel": channel, "judge": judge}
 
@@ -56,8 +57,16 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     fg.connect(source, channel, image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
     if options.method not in ("known", "none"):
+        points = 0 if options.refine else 100
         calibrator = KappaCalibrator(
-            radar, scene, options.method, kappa=start, confidence=confidence, second_moment=options.second_moment
+            radar,
+            scene if options.told else None,
+            options.method,
+            kappa=start,
+            confidence=confidence,
+            second_moment=options.second_moment,
+            n_theta=points,
+            n_tau=points,
         )
         calibrator.memory = options.memory
         fg.connect(detector, calibrator, judge.kappa)

@@ -97,6 +97,10 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--memory", type=float, metavar="FRAMES", help="memory of online (default: from --drift and --step, else infinite)"
     )
+    group.add_argument(
+        "--told", action="store_true", help="tell the receiver SNR, P(t = 1) and N0 instead of letting it estimate them"
+    )
+    group.add_argument("--refine", action="store_true", help="move peaks off the search grid")
     group.add_argument("--p-fa", type=float, default=1e-2, help="false-alarm probability (default: 0.01)")
 
 

@@ -57,13 +57,18 @@ def simulate(
     steps: Sequence[PhaseStep] = (),
     p_fa: float = P_FA,
     marks: Sequence[int] = (),
+    told: bool = False,
+    compressed: bool = False,
+    refine: bool = False,
     placement: str = "threads",
 ) -> Run:
     """Run `frames` frames at Table I unless told otherwise.
 
     method: one of the calibrator's, or "known" (the true kappa is assumed) or "none" (kappa = 1); drift, steps: how the
     phases move, see ImpairedChannel, the calibrator's memory being matched to it; p_fa: nominal; marks: numbers of frames
-    after which kappa's error is wanted. Raises ValueError for another method.
+    after which kappa's error is wanted; told: SNR, P(t = 1) and N0 are told to the receiver instead of estimated by it;
+    compressed: frames are drawn in the delay basis, the same law at a third of the work; refine: peaks are moved off the
+    grid. Raises ValueError for another method.
     """
     if method not in ALL_METHODS:
         raise ValueError(f"method: expected one of {', '.join(ALL_METHODS)}, got {method!r}")
@@ -72,20 +77,28 @@ def simulate(
     # Blocks
     source, channel = OfdmSource(radar, seed=seed), ImpairedChannel(radar, scene, impairments, seed, drift, steps)
     start = channel.kappa if method == "known" else None
-    image = AngleDelayMap(radar, kappa=start)
-    detector, judge = MaprtDetector(radar, scene, p_fa=p_fa), Evaluation(radar)
+    image = AngleDelayMap(radar, kappa=start, scene=scene, refine=refine)
+    detector = MaprtDetector(radar, scene, p_fa=p_fa, refine=refine, noise="known" if told else "estimated")
+    judge = Evaluation(radar)
     markers = Marks(radar, marks, start) if marks else None
     calibrator = None
 
     # Connections
     fg = Flowgraph("simulation")
-    fg.connect(source, channel, image, detector, judge.detection)
+    fg.connect(source, channel)
+    if compressed:
+        fg.connect(channel.compressed, image.compressed)
+    else:
+        fg.connect(channel.frame, image.frame)
+    fg.connect(image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
     if markers is not None:
         fg.connect(channel.truth, markers.truth)
     teacher: KappaCalibrator | TrueKappa | None = None
     if method in METHODS:
-        teacher = calibrator = KappaCalibrator(radar, scene, method)
+        teacher = calibrator = KappaCalibrator(
+            radar, scene if told else None, method, n_theta=0 if refine else 100, n_tau=0 if refine else 100
+        )
         calibrator.memory = matched_memory(radar, scene, drift, bool(steps))
         fg.connect(detector, calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
