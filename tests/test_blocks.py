@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 
 from isacblocks import OfdmRadar, Scene, detection_threshold, find_peak, kappa_error
-from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, PhaseStep, Probe
+from isacblocks.blocks import (
+    AngleDelayMap,
+    DelayCompressor,
+    ImpairedChannel,
+    KappaCalibrator,
+    MaprtDetector,
+    OfdmSource,
+    PhaseStep,
+    Probe,
+)
 from isacblocks.blocks.kappa_calibrator import METHODS
-from isacblocks.blocks.records import DETECTION, FRAME, KAPPA, PEAK, SYMBOL, TRUTH
+from isacblocks.blocks.methods import full_circle
+from isacblocks.blocks.records import COMPRESSED, DETECTION, FRAME, KAPPA, PEAK, SYMBOL, TRUTH
 from isacblocks.kernels.adam import Adam
 from isacblocks.kernels.losses import max_gradient
-from isacblocks.stream import Flowgraph, jig
+from isacblocks.stream import Flowgraph, WiringError, jig
 from isacblocks.stream.spec import ANY
 from isacblocks.study.evaluation import Evaluation, is_round
 
@@ -163,14 +173,52 @@ def test_estimated_noise_of_frames_without_any() -> None:
         assert np.isfinite(array).all(), name
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["told", "blind"])
 @pytest.mark.parametrize("method", METHODS)
-def test_calibrator(streams: dict[str, Fields], method: str) -> None:
-    outputs, _ = jig.check(lambda: KappaCalibrator(RADAR, SCENE, method, batch=5), {"peak": streams["peak"]})
+def test_calibrator(streams: dict[str, Fields], method: str, told: bool) -> None:
+    compressed = jig.run(DelayCompressor(RADAR, SCENE), {"frame": streams["frame"]})[0]["compressed"]
+    inputs = {"peak": streams["peak"], "compressed": compressed}
+    scene = SCENE if told else None
+    outputs, _ = jig.check(lambda: KappaCalibrator(RADAR, scene, method, batch=5, window=SCENE), inputs)
     kappa = outputs["kappa"]
     np.testing.assert_array_equal(kappa["frames"], np.arange(5, 61, 5))
     np.testing.assert_allclose(np.square(np.abs(kappa["kappa"])).sum(axis=1), 8)
-    assert np.isnan(kappa["loss"]).all() == (method == "online")
-    assert np.isfinite(kappa["sigma"]).all() == (method == "online")
+    descends = method.startswith("adam")
+    assert np.isnan(kappa["loss"]).all() == (not descends)
+    assert np.isfinite(kappa["sigma"]).all() == (not descends)
+    assert (kappa["snr"] == SCENE.snr_db).all() == told
+
+
+def test_calibrator_from_nothing(monkeypatch: pytest.MonkeyPatch, streams: dict[str, Fields]) -> None:
+    """The same bits however the frames come, also over the handover; before it nothing is claimed to be known."""
+    monkeypatch.setattr(full_circle, "FIRST", 24)
+    monkeypatch.setattr(full_circle, "MOST", 48)
+    compressed = jig.run(DelayCompressor(RADAR, SCENE), {"frame": streams["frame"]})[0]["compressed"]
+    inputs = {"peak": streams["peak"], "compressed": compressed}
+    outputs, _ = jig.check(lambda: KappaCalibrator(RADAR, batch=4, full_circle=True, window=SCENE), inputs)
+    kappa = outputs["kappa"]
+    before = kappa["frames"] < 24
+    assert np.isnan(kappa["acceptance"][before]).all()
+    assert (kappa["sigma"][before] > 1.8).all()
+    assert np.isfinite(kappa["acceptance"][~before]).all()
+    assert (kappa["sigma"][-1] < 1.0).all()
+
+
+def test_calibrator_needs_frames_for_some_methods(streams: dict[str, Fields]) -> None:
+    cases: list[dict[str, Any]] = [{"method": "em"}, {"full_circle": True}]
+    for options in cases:
+        with pytest.raises(WiringError, match="needs compressed frames; connect a DelayCompressor"):
+            jig.run(KappaCalibrator(RADAR, **options), {"peak": streams["peak"]})
+
+
+def test_no_truth_reaches_the_receiver() -> None:
+    """By construction: what only a simulation knows is on one port, which none of the receiver's blocks can take."""
+    known = {field.name for record in (PEAK, DETECTION, COMPRESSED, FRAME) for field in record.fields}
+    assert not known & {"gamma", "kappa"}  # `present` of a detection is the detector's word
+    for block in (DelayCompressor, AngleDelayMap, MaprtDetector, KappaCalibrator):
+        assert TRUTH not in {port.record for port in block.inputs().values()}
+    made = KappaCalibrator(RADAR)
+    assert made.surroundings.told is None
 
 
 def test_evaluation(streams: dict[str, Fields]) -> None:

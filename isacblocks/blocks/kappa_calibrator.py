@@ -5,8 +5,12 @@ Methods, by name:
 ``online`` (default)
     one pass at the Cramer-Rao bound and the slope from the prior sectors, for hardware that stays put, or drifts at a rate
     that is known: :mod:`isacblocks.blocks.methods.online`;
+``em``
+    the same with the whole map in place of its maximum: :mod:`isacblocks.blocks.methods.expectation`;
 ``adam-max``, ``adam-reconstruction``
     the paper's: gradient descent on eq. (14) or (15), Algorithm 1: :mod:`isacblocks.blocks.methods.descent`.
+
+Each may start from kappa^(0), or, with full_circle, from nothing: :mod:`isacblocks.blocks.methods.full_circle`.
 """
 
 from __future__ import annotations
@@ -21,17 +25,20 @@ from numpy.typing import NDArray
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
 from isacblocks.blocks.methods.base import Method
 from isacblocks.blocks.methods.descent import Descent
+from isacblocks.blocks.methods.expectation import ExpectationMaximisation
+from isacblocks.blocks.methods.full_circle import FullCircle
 from isacblocks.blocks.methods.online import Online
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
-from isacblocks.blocks.records import GAUGE_START, KAPPA, PEAK, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, radar_sizes
+from isacblocks.kernels.compression import delay_basis
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Block, In, Out, Reading, Setting, State
+from isacblocks.stream import Block, In, Out, Reading, Setting, State, WiringError
 from isacblocks.stream.spec import Items
 
-METHODS = ("online", "adam-max", "adam-reconstruction")
+METHODS = ("online", "em", "adam-max", "adam-reconstruction")
 _TABLE1_PHASES = math.pi / math.sqrt(12)  # standard deviation of U[-pi/2, pi/2]
 _OF_SLOTS = ("statistic", "correlation", "theta", "tau", "snapshot")  # fields with a value for every peak of a frame
 
@@ -44,11 +51,13 @@ class KappaCalibrator(Block):
     kappa^(0), complex (N,), 1 by default; confidence: how many frames with a target the start is worth; slope: whether the
     slope is estimated (uniform linear arrays); phase_deviation: prior standard deviation of the impairments' phases in
     radians, which bounds the slope; learning_rate, second_moment: Adam's; n_theta, n_tau: points of the grid that was
-    searched, 0 for a search off the grid.
+    searched, 0 for a search off the grid; full_circle: the phases may be anywhere, start from nothing; window: a scene whose
+    delay window says in which basis compressed frames come. "em" and full_circle need them, on ``compressed``, beside peaks.
     The result depends on the frames and their order, not on how they are divided into messages.
     """
 
     peak = In(PEAK)
+    compressed = In(COMPRESSED, optional=True)
     kappa = Out(KAPPA, aligned=False)
     memory = Setting(float, initial=math.inf, unit="frames", minimum=1.0, doc="of the online method")
     estimate = State("complex128", "N")
@@ -73,6 +82,8 @@ class KappaCalibrator(Block):
         second_moment: str = "modulus",
         n_theta: int = 100,
         n_tau: int = 100,
+        full_circle: bool = False,
+        window: Scene | None = None,
     ) -> None:
         self.radar = radar
         if method not in METHODS:
@@ -84,9 +95,17 @@ class KappaCalibrator(Block):
             raise ValueError(f"confidence: expected at least 0 frames, got {confidence!r}")
         self.confidence = float(confidence)
         self.surroundings = Surroundings(radar, scene, n_theta, n_tau)
+        self.basis = delay_basis(radar, *(window or scene or Scene()).delay_window(radar))
         step = SlopeStep(radar, phase_deviation) if slope and radar.uniform_linear else None
         descent = Descent(method.removeprefix("adam-"), self.surroundings, learning_rate, second_moment)
-        self.learner: Method = Online(self.surroundings, step) if method == "online" else descent
+        learners: dict[str, Method] = {
+            "online": Online(self.surroundings, step),
+            "em": ExpectationMaximisation(self.surroundings, step, self.basis),
+        }
+        self.learner = learners.get(method, descent)
+        self.needs_frames = full_circle or method == "em"
+        if full_circle:
+            self.learner = FullCircle(self.learner, self.surroundings, self.basis)
         self.batch = self.learner.batch if batch is None else batch
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise ValueError(f"batch: expected a number of frames of at least 1, got {batch!r}")
@@ -96,8 +115,8 @@ class KappaCalibrator(Block):
         self.initial = retract(start.astype(np.complex128))
 
     def dimensions(self) -> Mapping[str, int]:
-        """N, S, K."""
-        return radar_sizes(self.radar)
+        """N, S, D, K."""
+        return radar_sizes(self.radar) | {"D": self.basis.rank}
 
     @classmethod
     def prepare(cls) -> None:
@@ -108,10 +127,15 @@ class KappaCalibrator(Block):
     def start(self) -> None:
         """Begin with kappa^(0)."""
         super().start()
+        if self.needs_frames and not self.compressed.connected:
+            raise WiringError(
+                f"{self.label}: {self.method} from {'nothing' if self.method != 'em' else 'the whole map'} needs compressed "
+                "frames; connect a DelayCompressor to `compressed`"
+            )
         self.estimate = self.initial
         self.learned = self.learner.begin(self.initial, self.confidence)
 
-    def process(self, peak: Items) -> Items | None:
+    def process(self, peak: Items, compressed: Items | None) -> Items | None:
         """Fill updates with the usable frames; one kappa item for every update that is complete."""
         usable = np.flatnonzero((peak.valid != 0) & (peak.peaks > 0))
         made: list[dict[str, Any]] = []
@@ -119,6 +143,8 @@ class KappaCalibrator(Block):
         while done < usable.size:
             part = usable[done : done + self.batch - self.filled]
             frames = {name: array[part, 0] if name in _OF_SLOTS else array[part] for name, array in peak.fields.items()}
+            if self.needs_frames and compressed is not None:
+                frames["g"] = compressed.g[part]
             frames["snapshot"] = frames["snapshot"].astype(np.complex128)
             self.learner.add(self.learned, frames)
             done += part.size
@@ -148,6 +174,7 @@ class KappaCalibrator(Block):
             "frames": self.frames,
             "targets": new.targets,
             "loss": new.loss,
+            "acceptance": new.acceptance,
             "snr": decibels(snr),
             "target_probability": prior,
             "noise_power": noise_power,

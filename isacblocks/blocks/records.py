@@ -99,6 +99,7 @@ KAPPA = Record(
         Field("frames", "uint64", doc="frames used so far"),
         Field("targets", "float64", doc="of these, the expected number with a target"),
         Field("loss", "float64", doc="the loss that the method minimises, mean over the last update; nan where it has none"),
+        Field("acceptance", "float64", doc="of a start over the whole circle: nats by which its trial was passed; or nan"),
         Field("snr", "float64", unit="dB", doc="that was told, or estimated from the stream"),
         Field("target_probability", "float64", doc="P(t = 1), told or estimated"),
         Field("noise_power", "float64", doc="N0, told or estimated"),

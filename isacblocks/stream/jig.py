@@ -115,6 +115,7 @@ def check(
     """
     whole = run(make(), inputs, items=items, look=look)
     started = make()
+    _connect(started, inputs)
     started.start()
     variants = {
         "started twice": run(started, inputs, items=items, look=look),

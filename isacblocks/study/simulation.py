@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isacblocks.blocks.angle_delay_map import AngleDelayMap
+from isacblocks.blocks.delay_compressor import DelayCompressor
 from isacblocks.blocks.impaired_channel import ImpairedChannel, PhaseStep
 from isacblocks.blocks.kappa_calibrator import METHODS, KappaCalibrator
 from isacblocks.blocks.maprt_detector import MaprtDetector
@@ -60,6 +61,7 @@ def simulate(
     told: bool = False,
     compressed: bool = False,
     refine: bool = False,
+    full_circle: bool = False,
     placement: str = "threads",
 ) -> Run:
     """Run `frames` frames at Table I unless told otherwise.
@@ -68,7 +70,7 @@ def simulate(
     phases move, see ImpairedChannel, the calibrator's memory being matched to it; p_fa: nominal; marks: numbers of frames
     after which kappa's error is wanted; told: SNR, P(t = 1) and N0 are told to the receiver instead of estimated by it;
     compressed: frames are drawn in the delay basis, the same law at a third of the work; refine: peaks are moved off the
-    grid. Raises ValueError for another method.
+    grid; full_circle: the calibrator starts from nothing. Raises ValueError for another method.
     """
     if method not in ALL_METHODS:
         raise ValueError(f"method: expected one of {', '.join(ALL_METHODS)}, got {method!r}")
@@ -82,12 +84,28 @@ def simulate(
     judge = Evaluation(radar)
     markers = Marks(radar, marks, start) if marks else None
     calibrator = None
+    if method in METHODS:
+        calibrator = KappaCalibrator(
+            radar,
+            scene if told else None,
+            method,
+            n_theta=0 if refine else 100,
+            n_tau=0 if refine else 100,
+            full_circle=full_circle,
+            window=scene,
+        )
+        calibrator.memory = matched_memory(radar, scene, drift, bool(steps))
 
     # Connections
     fg = Flowgraph("simulation")
     fg.connect(source, channel)
+    samples = channel.compressed
+    if calibrator is not None and calibrator.needs_frames and not compressed:
+        compressor = DelayCompressor(radar, scene)
+        fg.connect(channel.frame, compressor)
+        samples, compressed = compressor.compressed, True
     if compressed:
-        fg.connect(channel.compressed, image.compressed)
+        fg.connect(samples, image.compressed)
     else:
         fg.connect(channel.frame, image.frame)
     fg.connect(image, detector, judge.detection)
@@ -95,12 +113,12 @@ def simulate(
     if markers is not None:
         fg.connect(channel.truth, markers.truth)
     teacher: KappaCalibrator | TrueKappa | None = None
-    if method in METHODS:
-        teacher = calibrator = KappaCalibrator(
-            radar, scene if told else None, method, n_theta=0 if refine else 100, n_tau=0 if refine else 100
-        )
-        calibrator.memory = matched_memory(radar, scene, drift, bool(steps))
-        fg.connect(detector, calibrator, judge.kappa)
+    if calibrator is not None:
+        teacher = calibrator
+        if calibrator.needs_frames:
+            fg.connect(samples, calibrator.compressed)
+        fg.connect(detector, calibrator.peak)
+        fg.connect(calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
     elif method == "known" and (drift > 0 or steps):
         teacher = TrueKappa(radar)

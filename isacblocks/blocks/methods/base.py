@@ -22,7 +22,8 @@ class Estimate:
 
     sigma: standard deviations of the phases, rad (N,); gain_sigma: of the gains (N,); health: codes (N,); slope: rad per
     element applied since the start; targets: the expected number of frames with a target; loss: what is minimised, nan
-    where nothing is.
+    where nothing is; acceptance: by how many nats a start from nothing explained frames that it had not seen better than no
+    kappa at all, nan where there was no such start.
     """
 
     kappa: Complex
@@ -33,6 +34,7 @@ class Estimate:
     slope_sigma: float = math.nan
     targets: float = 0.0
     loss: float = math.nan
+    acceptance: float = math.nan
 
 
 class Method(Protocol):

@@ -73,6 +73,10 @@ class Online:
         self.surroundings.update(memory["surroundings"], count)
         return self.estimate(memory)
 
+    def gather(self, memory: Memory, total: Complex) -> tuple[Complex, float]:
+        """What the update's frames add to v, and the expected number of targets among them; `total`: v without them."""
+        return memory["pending"], memory["pending_targets"]
+
     def estimate(self, memory: Memory) -> Estimate:
         """What the memory says now."""
         antennas = memory["kappa"].size

@@ -32,12 +32,13 @@ class Surroundings:
     def begin(self) -> Memory:
         """Nothing is known but broad priors, or everything."""
         if self.told is not None:
-            return {"snr": self.told.snr, "prior": self.told.target_probability, "noise": np.array([self.noise_power, 1.0])}
+            return {"snr": self.told.snr, "prior": self.told.target_probability, "noise_power": self.noise_power}
         likelihood = np.zeros(tuple(axis.size for axis in mixture_grid()))
         snr, prior = mixture_estimate(likelihood)
         return {
             "snr": snr,
             "prior": prior,
+            "noise_power": math.nan,
             "noise": np.zeros(2),
             "likelihood": likelihood,
             "pending": likelihood.copy(),
@@ -53,6 +54,8 @@ class Surroundings:
         """Add frames to the sums of the update that is being filled."""
         if self.told is not None:
             return
+        if math.isnan(memory["noise_power"]):
+            memory["noise_power"] = float(frames["noise_power"][0])
         extents = self.extents(frames)
         straddle = np.ones(extents[0].size)
         for extent, points in zip(extents, (self.n_theta, self.n_tau), strict=True):
@@ -85,10 +88,11 @@ class Surroundings:
         memory["pending"] = np.zeros_like(memory["likelihood"])
         memory["frames"] += count
         memory["snr"], memory["prior"] = mixture_estimate(memory["likelihood"])
+        memory["noise_power"] = float(memory["noise"][0])
 
     def believed(self, memory: Memory) -> tuple[float, float, float]:
-        """(SNR linear, P(t = 1), N0)."""
-        return memory["snr"], memory["prior"], float(memory["noise"][0])
+        """(SNR linear, P(t = 1), N0), the same for all frames of an update."""
+        return memory["snr"], memory["prior"], memory["noise_power"]
 
 
 def decibels(snr: float) -> float:

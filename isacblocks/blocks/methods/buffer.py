@@ -1,0 +1,32 @@
+"""Compressed frames that a method keeps until it has enough of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isacblocks.blocks.methods.base import Frames, Memory
+from isacblocks.kernels.compression import Compressed
+
+_KEPT = ("g", "energy", "symbol_energy", "theta_min", "theta_max", "tau_min", "tau_max")
+
+
+def empty() -> Memory:
+    """A buffer without frames."""
+    return {}
+
+
+def append(buffer: Memory, frames: Frames) -> None:
+    """Add frames that have come with their compressed samples `g` (F, N, D)."""
+    for name in _KEPT:
+        held = buffer.get(name)
+        buffer[name] = frames[name].copy() if held is None else np.concatenate([held, frames[name]])
+
+
+def count(buffer: Memory) -> int:
+    """How many frames it holds."""
+    return len(buffer["g"]) if buffer else 0
+
+
+def samples(buffer: Memory) -> Compressed:
+    """The frames as kernels take them."""
+    return Compressed(buffer["g"], buffer["energy"], buffer["symbol_energy"])
