@@ -64,7 +64,7 @@ def restart_jumped(
     kappa: Complex,
     offset: Float,
     variance: Float,
-    evidence_sums: Float,
+    held: Float,
     fast: Float,
     fast_variance: Float,
     gathered: Float,
@@ -72,7 +72,8 @@ def restart_jumped(
 ) -> None:
     """Antennas with chi^2 above `threshold` go where their fast sums say and start anew from there; `flags` (N,) says which.
 
-    What they had to say about the drift is forgotten too: a jump is not drift. kappa (N,) is retracted where any has moved.
+    What they last had to say about the drift, `held` (2, 2, K, N), is dropped too: a jump is not drift. kappa (N,) is
+    retracted where any has moved.
     """
     norm, moved = 0.0, False
     for n in range(flags.shape[0]):
@@ -88,7 +89,7 @@ def restart_jumped(
             fast_variance[:, :, n] = 0.0
             offset[:, :, n] = 0.0
             variance[:, :, n] = restart_variance
-            evidence_sums[:, :, n] = 0.0
+            held[:, :, :, n] = 0.0
         norm += kappa[n].real ** 2 + kappa[n].imag ** 2
     if moved:
         scale = math.sqrt(kappa.shape[0] / norm)
