@@ -13,8 +13,9 @@ import math
 import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
+from isacblocks.kernels.drift import bank_weights
 from isacblocks.kernels.scores import PHASE
-from isacblocks.kernels.tracking import bank_weights, mixture_moments
+from isacblocks.kernels.tracking import mixture_moments
 from isacblocks.radar import OfdmRadar
 
 _UNKNOWN = math.pi / math.sqrt(3)  # the standard deviation of a phase of which nothing is known
