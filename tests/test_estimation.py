@@ -59,12 +59,13 @@ def test_the_law_is_that_of_a_searched_map() -> None:
     for target in (False, True):
         top = np.empty(frames)
         for f in range(frames):
-            y = (rng.standard_normal((elements, carriers)) + 1j * rng.standard_normal((elements, carriers))) / math.sqrt(2)
+            y: Any = rng.standard_normal((2, elements, carriers)) / math.sqrt(2)
+            y = y[0] + 1j * y[1]
             if target:
                 size = math.sqrt(snr / (2 * elements * carriers))
                 gamma = size * complex(rng.standard_normal(), rng.standard_normal())
                 place = np.exp(-1j * rng.uniform(-0.8, 0.8) * np.arange(elements))
-                y += gamma * np.outer(place, np.exp(-1j * rng.uniform(0.3, 1.9) * np.arange(carriers)))
+                y = y + gamma * np.outer(place, np.exp(-1j * rng.uniform(0.3, 1.9) * np.arange(carriers)))
             top[f] = np.max(np.abs(a @ y @ b) ** 2) / (elements * carriers)
         top = np.sort(top)
         law = noise_law(top, extents)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from isacblocks import OfdmRadar, Scene
 from isacblocks.cli.script import execute
 from isacblocks.kernels.bounds import loss_bound_db
-from isacblocks.kernels.errors import gauge_error, kappa_error
+from isacblocks.kernels.errors import best_ramp, gauge_error, kappa_error
 from isacblocks.kernels.health import HEALTH
 from isacblocks.kernels.impairments import draw_impairments
 from isacblocks.kernels.uncertainty import shrink_gains
@@ -237,8 +237,10 @@ def health(seeds: int) -> None:
                         for n in np.flatnonzero(codes)
                     )
                     good = np.setdiff1d(np.arange(RADAR.antennas), sum((f.antennas for f in faults), ()))
-                    z = tracker.kappa[good] * frames.kappa[-1, good].conj()
-                    rest = 1 - abs(z.sum()) / np.linalg.norm(tracker.kappa[good]) / np.linalg.norm(frames.kappa[-1, good])
+                    product = tracker.kappa * frames.kappa[-1].conj()
+                    product[np.setdiff1d(np.arange(RADAR.antennas), good)] = 0
+                    norms = np.linalg.norm(tracker.kappa[good]) * np.linalg.norm(frames.kappa[-1, good])
+                    rest = 1 - best_ramp(product)[1] / norms
                     print(
                         f"  seed {seed}, frame {tracker.frames}: {named or 'all good'}; "
                         f"loss of the others {4.343 * 2 * rest:.4f} dB"

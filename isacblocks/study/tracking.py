@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.detection import angle_extent, delay_extent
+from isacblocks.kernels.drift import HOLD, commit_evidence, drift_bank, drift_estimate
 from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
 from isacblocks.kernels.health import (
     cable_places,
@@ -28,7 +29,7 @@ from isacblocks.kernels.jumps import FAST_MEMORIES, fast_sums, jump_statistic, j
 from isacblocks.kernels.peak import Peaks, search
 from isacblocks.kernels.scores import score_sums
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
-from isacblocks.kernels.tracking import drift_bank, drift_estimate, track
+from isacblocks.kernels.tracking import track
 from isacblocks.kernels.uncertainty import deviations, gauge_leverage
 from isacblocks.radar import OfdmRadar, Scene
 
@@ -136,6 +137,7 @@ class Tracker:
         self.offset = np.zeros((2, self.drift.size, n))
         self.variance = np.full((2, self.drift.size, n), self.phase_deviation**2)
         self.evidence = np.zeros((2, self.drift.size, n))
+        self.held, self.held_information = np.zeros((2, *self.evidence.shape)), np.zeros(1)
         self.score_noise = np.zeros((2, 2))
         self.spread, self.innovation = np.empty((2, n)), np.empty((2, n))
         self.fast = np.zeros((FAST_MEMORIES.size, 2, n))
@@ -185,17 +187,21 @@ class Tracker:
     def _track(self, score: Complex, information: float, count: int) -> None:
         track(
             score, information, float(count), frozen(self.drift), frozen(self.log_prior), frozen(self.leverage),
-            self.settled, self.evidence_memory, self.kappa, self.offset, self.variance, self.evidence, self.score_noise,
-            self.spread, self.innovation,
+            self.settled, self.evidence_memory, frozen(self.evidence), self.kappa, self.offset, self.variance, self.held,
+            self.score_noise, self.spread, self.innovation,
         )  # fmt: skip
         fast_sums(
             self.innovation, information, self.spread, frozen(FAST_MEMORIES), self.fast, self.fast_variance, self.gathered
         )
         statistic = np.empty(self.gathered.shape)
         jump_statistic(self.fast, self.fast_variance, frozen(self.leverage), statistic)
+        keep = math.exp(-count / self.evidence_memory)
+        commit_evidence(
+            statistic, self.threshold / 2, information, HOLD, keep, self.held, self.held_information, self.evidence
+        )
         flags = np.empty(self.radar.antennas, np.uint8)
         restart_jumped(
-            statistic, self.threshold, self.phase_deviation**2, self.kappa, self.offset, self.variance, self.evidence,
+            statistic, self.threshold, self.phase_deviation**2, self.kappa, self.offset, self.variance, self.held,
             self.fast, self.fast_variance, self.gathered, flags,
         )  # fmt: skip
         self.flags += [(self.frames, int(n)) for n in np.flatnonzero(flags)]
