@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.jit import jit, jit_exact
 from isacblocks.kernels.steering import steering_table
 
 GOOD, SILENT, SATURATED, RESTARTED, MISPLACED = 0, 1, 2, 3, 4
@@ -31,7 +31,7 @@ _EQUAL = 1.0 - 1e-6  # single precision
 _LEARNING = 0.15  # rad: a phase less certain than this is being learned anew
 
 
-@jit_exact
+@jit
 def sample_statistics(y: NDArray[np.floating], power: Float, largest: Float, shared: Float) -> None:
     """Per frame and antenna: mean power, largest |Re| or |Im|, and how many share it.
 
@@ -39,15 +39,15 @@ def sample_statistics(y: NDArray[np.floating], power: Float, largest: Float, sha
     """
     for f in range(y.shape[0]):
         for n in range(y.shape[1]):
-            total, top = 0.0, 0.0
+            total, top = y.dtype.type(0), y.dtype.type(0)  # the frames' own precision: wide vectors
             for s in range(y.shape[2]):
-                value = abs(np.float64(y[f, n, s]))
+                value = abs(y[f, n, s])
                 total += value * value
                 top = max(top, value)
+            floor = y.dtype.type(top * _EQUAL)
             count = 0
             for s in range(y.shape[2]):
-                if abs(np.float64(y[f, n, s])) >= top * _EQUAL:
-                    count += 1
+                count += abs(y[f, n, s]) >= floor
             power[f, n] = 2.0 * total / y.shape[2]
             largest[f, n] = top
             shared[f, n] = count if top > 0.0 else 0.0
