@@ -82,3 +82,23 @@ def kappa_error(estimate: ArrayLike, truth: ArrayLike, radar: OfdmRadar) -> Kapp
         slope_deg=math.degrees(math.asin(min(max(bias, -1.0), 1.0))),
         loss_db=-20 * math.log10(max(ramped, _FLOOR)),
     )
+
+
+def gauge_error(estimate: ArrayLike, truth: ArrayLike, radar: OfdmRadar) -> NDArray[np.float64]:
+    """Errors of every gain and of every phase in rad, (2, N), after the common phase and, for a linear array, the ramp.
+
+    Arguments as for :func:`kappa_error`. Both are scaled to ||kappa||^2 = N; the phase error is that of kappa_hat / kappa,
+    less its least-squares line.
+    """
+    hat = complex_array("estimate", estimate, (radar.antennas,)).astype(np.complex128)
+    true = complex_array("truth", truth, (radar.antennas,)).astype(np.complex128)
+    scale = np.sqrt(radar.antennas) / np.linalg.norm(hat), np.sqrt(radar.antennas) / np.linalg.norm(true)
+    product: NDArray[np.complex128] = hat * true.conj()
+    n = np.arange(radar.antennas) - (radar.antennas - 1) / 2
+    if radar.uniform_linear:  # first roughly, so that no phase is near pi
+        product = product * np.exp(-1j * best_ramp(product)[0] * n)
+    phase = np.angle(product * np.exp(-1j * np.angle(product.sum())))
+    phase -= phase.mean()
+    if radar.uniform_linear:
+        phase -= n * (n @ phase) / (n @ n)
+    return np.stack([np.abs(hat) * scale[0] - np.abs(true) * scale[1], phase])

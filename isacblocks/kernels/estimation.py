@@ -49,11 +49,13 @@ def search_law(level: float, extent_1: float, extent_2: float, snr: float) -> fl
 
 
 @jit_exact
-def log_mixture(log_ratio: float, prior: float) -> float:
-    """log(1 - pi + pi e^a) without overflow."""
-    if log_ratio > 40.0:
-        return log_ratio + math.log(prior)
-    return math.log(1.0 - prior + prior * math.exp(log_ratio))
+def add_log_mixture(log_ratio: float, prior: Float, out: Float) -> None:
+    """Add log(1 - pi + pi e^a) to `out` (J,) for every pi of `prior` (J,), without overflow."""
+    # e^a = e^(a - b) e^b: from b = 40 on only pi e^a is left of the sum
+    beyond = max(log_ratio - 40.0, 0.0)
+    ratio = math.exp(log_ratio - beyond)
+    for j in range(prior.shape[0]):
+        out[j] += math.log(1.0 - prior[j] + prior[j] * ratio) + beyond
 
 
 @jit_exact
@@ -99,8 +101,7 @@ def mixture_sums(
         noise[0] += (rest / (cells - 2.0 * p) - noise[0]) / noise[1]
         for i in range(snr_grid.shape[0]):
             log_ratio = search_law(level, extent_1[f], extent_2[f], snr_grid[i])
-            for j in range(prior_grid.shape[0]):
-                likelihood[i, j] += log_mixture(log_ratio, prior_grid[j])
+            add_log_mixture(log_ratio, prior_grid, likelihood[i])
 
 
 def mixture_grid() -> tuple[Float, Float]:

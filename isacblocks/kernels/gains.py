@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.impairments import retract
+
+_OUTSIDE = 4.0  # standard deviations from the median gain beyond which the prior is not believed
 
 
 def gain_variance(snr: float, antennas: int, targets: float) -> float:
@@ -13,16 +18,26 @@ def gain_variance(snr: float, antennas: int, targets: float) -> float:
     return antennas * (1 + snr) / (2 * snr**2 * max(targets, 1e-300))
 
 
-def shrink_gains(kappa: Complex, variance: float) -> Complex:
-    """kappa with its gains moved towards their mean by the share of their spread that is error (James and Stein).
+def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | None = None) -> Complex:
+    """kappa (N,) with its gains moved to where the prior and the measurement meet, ||kappa||^2 = N.
 
-    |kappa| <- mean + (|kappa| - mean) max(0, 1 - variance / spread), spread being the gains' own variance: few frames leave
-    the phases only, many change nothing, and no law of the gains has to be known. kappa of any length; returns
-    ||kappa||^2 = N, which is the scale of `variance`.
+    |kappa_n| <- m + (|kappa_n| - m) pv / (pv + v_n), m the mean gain, v the variance of the measured gains, one for all or
+    (N,), pv that of the gains from antenna to antenna: 0.1^2 / 12 for Table I; where none is given, what the spread of the
+    measured gains exceeds v by (James and Stein), so that few frames leave the phases only, many change nothing, and no law
+    of the gains has to be known. An antenna further from the mean than the prior allows stays where it is.
+    Raises ValueError for a prior variance that is not positive.
     """
     kappa = retract(kappa)
-    gains = np.abs(kappa)
-    mean, spread = float(gains.mean()), float(gains.var())
-    factor = max(0.0, 1.0 - variance / spread) if spread > 0 else 0.0
-    # the factor is at most one, so the result stays between the gain itself and the mean, never below zero
-    return retract((mean + factor * (gains - mean)) * np.exp(1j * np.angle(kappa)))
+    size, v = np.abs(kappa), np.broadcast_to(np.asarray(variance, np.float64), kappa.shape)
+    if prior_variance is None:
+        pv = max(float(size.var() - v.mean()), 0.0)
+    elif math.isfinite(prior_variance) and prior_variance > 0:
+        pv = prior_variance
+    else:
+        raise ValueError(f"prior_variance: expected a positive number, got {prior_variance!r}")
+    ordinary = np.abs(size - np.median(size)) <= _OUTSIDE * np.sqrt(pv + v)
+    middle = float(size[ordinary].mean())
+    share = pv / np.maximum(pv + v, 1e-300)
+    # the share is at most one, so the result stays between the gain itself and the mean, never below zero
+    moved = np.where(ordinary, middle + (size - middle) * share, size)
+    return retract(moved * np.exp(1j * np.angle(kappa)))
