@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SECTOR, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, antenna_samples, radar_sizes
 from isacblocks.kernels.arrays import Float
 from isacblocks.kernels.compressed_peak import search_compressed
 from isacblocks.kernels.compression import Compressed, DelayBasis, delay_basis
@@ -112,10 +112,18 @@ class AngleDelayMap(Block):
             energy=np.where(usable, found.energy, 0.0),
             symbol_energy=np.where(usable, found.symbol_energy, 0.0),
             noise_power=np.where(usable, rest / (cells - 1), 0.0),
+            **self._samples(came, usable),
             **{name: came.fields[name] for name in SECTOR if name != "valid"},
             valid=usable,
         )
         return peak if maps is None else (peak, self.map.items(map=maps))
+
+    @staticmethod
+    def _samples(frame: Items, usable: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        """What every antenna's samples look like; a compressor has looked at them already."""
+        if "g" in frame.fields:
+            return {name: frame.fields[name] for name in SAMPLES}
+        return antenna_samples(frame.y, usable)
 
     def _search(self, frame: Items, maps: NDArray[np.float32] | None) -> Peaks:
         """Eqs. (9)-(11) over every frame's own grid."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, antenna_samples, radar_sizes
 from isacblocks.kernels.compression import ERROR, compressed, delay_basis
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
@@ -48,6 +48,7 @@ class DelayCompressor(Block):
             g=np.where(usable[:, None, None], made.g, np.complex64(0)),
             energy=np.where(usable, made.energy, 0.0),
             symbol_energy=np.where(usable, made.symbol_energy, 0.0),
+            **antenna_samples(frame.y, usable),
             **{name: frame.fields[name] for name in SECTOR if name != "valid"},
             valid=usable,
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import COMPRESSED, FRAME, SYMBOL, TRUTH, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, FRAME, SAMPLES, SYMBOL, TRUTH, radar_sizes
 from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.compression import DelayBasis, delay_basis
 from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
@@ -164,4 +164,6 @@ class ImpairedChannel(Block):
         drawn = simulate_compressed(
             scene, kappa, self.basis, noise_power=self.noise_power, seed=self.seed, first=symbols.first
         )
-        return {"g": drawn.g, "energy": drawn.energy, "symbol_energy": drawn.symbol_energy}
+        inside = np.square(np.abs(drawn.g)).mean(axis=2)  # of a simulated antenna the subspace tells as much as all samples
+        samples = dict(zip(SAMPLES, (inside, np.ones_like(inside)), strict=True))
+        return {"g": drawn.g, "energy": drawn.energy, "symbol_energy": drawn.symbol_energy} | samples

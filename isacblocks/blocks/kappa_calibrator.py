@@ -5,8 +5,11 @@ Methods, by name:
 ``online`` (default)
     one pass at the Cramer-Rao bound and the slope from the prior sectors, for hardware that stays put, or drifts at a rate
     that is known: :mod:`isacblocks.blocks.methods.online`;
+``tracker``
+    for hardware that drifts, jumps and breaks, at rates and times that nobody knows:
+    :mod:`isacblocks.blocks.methods.tracker`;
 ``em``
-    the same with the whole map in place of its maximum: :mod:`isacblocks.blocks.methods.expectation`;
+    as online, with the whole map in place of its maximum: :mod:`isacblocks.blocks.methods.expectation`;
 ``adam-max``, ``adam-reconstruction``
     the paper's: gradient descent on eq. (14) or (15), Algorithm 1: :mod:`isacblocks.blocks.methods.descent`.
 
@@ -30,6 +33,7 @@ from isacblocks.blocks.methods.full_circle import FullCircle
 from isacblocks.blocks.methods.online import Online
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
+from isacblocks.blocks.methods.tracker import Tracker
 from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, radar_sizes
 from isacblocks.kernels.compression import delay_basis
 from isacblocks.kernels.impairments import retract
@@ -38,7 +42,7 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, Setting, State, WiringError
 from isacblocks.stream.spec import Items
 
-METHODS = ("online", "em", "adam-max", "adam-reconstruction")
+METHODS = ("online", "tracker", "em", "adam-max", "adam-reconstruction")
 _TABLE1_PHASES = math.pi / math.sqrt(12)  # standard deviation of U[-pi/2, pi/2]
 _OF_SLOTS = ("statistic", "correlation", "theta", "tau", "snapshot")  # fields with a value for every peak of a frame
 
@@ -100,6 +104,7 @@ class KappaCalibrator(Block):
         descent = Descent(method.removeprefix("adam-"), self.surroundings, learning_rate, second_moment)
         learners: dict[str, Method] = {
             "online": Online(self.surroundings, step),
+            "tracker": Tracker(self.surroundings, step, phase_deviation),
             "em": ExpectationMaximisation(self.surroundings, step, self.basis),
         }
         self.learner = learners.get(method, descent)

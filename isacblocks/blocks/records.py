@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from isacblocks.kernels.arrays import real_view
+from isacblocks.kernels.health import sample_statistics
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream.spec import Field, Items, Record
 
@@ -26,6 +29,15 @@ _SECTOR = (
 )
 SECTOR = tuple(field.name for field in _SECTOR)
 
+# What the samples of every antenna look like, for its health
+_SAMPLES = (
+    Field("antenna_power", "float32", ("N",), doc="mean |Y_ns|^2 over the subcarriers"),
+    Field(
+        "antenna_shared", "float32", ("N",), doc="how many samples share the largest |Re| or |Im|: many where it is clipped"
+    ),
+)
+SAMPLES = tuple(field.name for field in _SAMPLES)
+
 FRAME = Record(
     "frame",
     (
@@ -41,6 +53,7 @@ COMPRESSED = Record(
         Field("g", "complex64", ("N", "D"), doc="the frame in the delay basis, kernels/compression.py"),
         Field("energy", "float64", doc="||Y||_F^2 of the whole frame"),
         Field("symbol_energy", "float64", doc="||x||^2"),
+        *_SAMPLES,
         *_SECTOR,
     ),
 )
@@ -69,6 +82,7 @@ PEAK = Record(
         Field("energy", "float64", doc="||Y||_F^2"),
         Field("symbol_energy", "float64", doc="||x||^2"),
         Field("noise_power", "float64", doc="N0 estimated from what the first peak leaves of the frame"),
+        *_SAMPLES,
         *_SECTOR,
     ),
 )
@@ -118,3 +132,11 @@ def radar_sizes(radar: OfdmRadar, peaks: int = 1) -> dict[str, int]:
 def fields_of(record: Record, items: Items) -> dict[str, NDArray[Any]]:
     """The fields of `record` among those that came, to be sent on."""
     return {field.name: items.fields[field.name] for field in record.fields}
+
+
+def antenna_samples(y: NDArray[Any], usable: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """The fields SAMPLES of frames y (F, N, S); zeros for those that are not usable (F,)."""
+    power, largest, shared = np.empty((3, *y.shape[:2]))
+    sample_statistics(real_view(y), power, largest, shared)
+    made = [np.where(usable[:, None], values, 0.0).astype(np.float32) for values in (power, shared)]
+    return dict(zip(SAMPLES, made, strict=True))

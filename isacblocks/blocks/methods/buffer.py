@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from isacblocks.blocks.methods.base import Frames, Memory
+from isacblocks.blocks.records import SAMPLES
 from isacblocks.kernels.compression import Compressed
 
-_KEPT = ("g", "energy", "symbol_energy", "theta_min", "theta_max", "tau_min", "tau_max")
+_KEPT = ("g", "energy", "symbol_energy", "theta_min", "theta_max", "tau_min", "tau_max", *SAMPLES)
 
 
 def empty() -> Memory:
