@@ -1,8 +1,8 @@
 """An antenna array calibrates itself while it senses: no target, no labels, no downtime.
 
-    OfdmSource -> ImpairedChannel -> AngleDelayMap -> MaprtDetector -> KappaCalibrator
-                                          ^                                  |
-                                          +-------- kappa, lag 2 ------------+
+    OfdmSource -> ImpairedChannel -> DelayCompressor -> AngleDelayMap -> MaprtDetector -> KappaCalibrator
+                                                              ^                                  |
+                                                              +--------- kappa, lag 2 -----------+
 
 A simulated OFDM radar (Table I of the paper) senses with an array whose gains and phases nobody knows; the calibrator learns
 them from the echoes, and the map uses what has been learned two messages ago. Beside the receiver a judge, who knows the
@@ -21,7 +21,15 @@ if (Path(__file__).resolve().parents[1] / "isacblocks").is_dir():  # run from a 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from isacblocks import OfdmRadar, Scene
-from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, Recorder
+from isacblocks.blocks import (
+    AngleDelayMap,
+    DelayCompressor,
+    ImpairedChannel,
+    KappaCalibrator,
+    MaprtDetector,
+    OfdmSource,
+    Recorder,
+)
 from isacblocks.blocks.calibration_file import load_calibration, save_calibration
 from isacblocks.cli import options as shared
 from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
@@ -42,11 +50,15 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
         loaded = load_calibration(options.calibration, radar)
         start, confidence = loaded.vector, min(1.0 + loaded.targets, 50.0)
 
+    points = 0 if options.refine else 100  # of the search grid; none off the grid
+
     # Blocks
     source = OfdmSource(radar, seed=options.seed)
     source.batch = options.batch
     channel = ImpairedChannel(radar, scene, options.impairments, options.seed, options.drift, options.steps)
-    image = AngleDelayMap(radar, kappa=channel.kappa if options.method == "known" else start, refine=options.refine)
+    compressor = DelayCompressor(radar, scene)
+    assumed = channel.kappa if options.method == "known" else start
+    image = AngleDelayMap(radar, kappa=assumed, refine=options.refine, scene=scene)
     noise = "known" if options.told else "estimated"
     detector = MaprtDetector(radar, scene, p_fa=options.p_fa, refine=options.refine, noise=noise)
     judge = Evaluation(radar)
@@ -54,10 +66,10 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
 
     # Connections
     fg = Flowgraph(NAME)
-    fg.connect(source, channel, image, detector, judge.detection)
+    fg.connect(source, channel, compressor, image.compressed)
+    fg.connect(image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
     if options.method not in ("known", "none"):
-        points = 0 if options.refine else 100
         calibrator = KappaCalibrator(
             radar,
             scene if options.told else None,
@@ -67,8 +79,12 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
             second_moment=options.second_moment,
             n_theta=points,
             n_tau=points,
+            full_circle=options.full_circle,
+            window=scene,
         )
         calibrator.memory = options.memory
+        if calibrator.needs_frames:
+            fg.connect(compressor, calibrator.compressed)
         fg.connect(detector, calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
         blocks["calibrator"] = calibrator

@@ -2,12 +2,12 @@
 
 Methods, by name:
 
-``online`` (default)
-    one pass at the Cramer-Rao bound and the slope from the prior sectors, for hardware that stays put, or drifts at a rate
-    that is known: :mod:`isacblocks.blocks.methods.online`;
-``tracker``
-    for hardware that drifts, jumps and breaks, at rates and times that nobody knows:
-    :mod:`isacblocks.blocks.methods.tracker`;
+``tracker`` (default)
+    one pass at the Cramer-Rao bound and the slope from the prior sectors, for hardware that stays put, drifts, jumps or
+    breaks, at rates and times that nobody knows: :mod:`isacblocks.blocks.methods.tracker`;
+``online``
+    the same for hardware that stays put, or drifts at a rate that is known, in one line of arithmetic:
+    :mod:`isacblocks.blocks.methods.online`;
 ``em``
     as online, with the whole map in place of its maximum: :mod:`isacblocks.blocks.methods.expectation`;
 ``adam-max``, ``adam-reconstruction``
@@ -42,8 +42,9 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, Setting, State, WiringError
 from isacblocks.stream.spec import Items
 
-METHODS = ("online", "tracker", "em", "adam-max", "adam-reconstruction")
+METHODS = ("tracker", "online", "em", "adam-max", "adam-reconstruction")
 _TABLE1_PHASES = math.pi / math.sqrt(12)  # standard deviation of U[-pi/2, pi/2]
+_ANY_PHASES = math.pi / math.sqrt(3)  # of U[-pi, pi]
 _OF_SLOTS = ("statistic", "correlation", "theta", "tau", "snapshot")  # fields with a value for every peak of a frame
 
 
@@ -51,19 +52,20 @@ class KappaCalibrator(Block):
     """Tracks kappa and sends an estimate after every `batch` usable frames.
 
     radar: its parameters; scene: what is told, its SNR and P(t = 1), with N0 = 1; None: SNR, P(t = 1) and N0 are estimated
-    from the stream; method: see the module; batch: frames per update, by default 8, or 128 for Adam; kappa: the start
-    kappa^(0), complex (N,), 1 by default; confidence: how many frames with a target the start is worth; slope: whether the
-    slope is estimated (uniform linear arrays); phase_deviation: prior standard deviation of the impairments' phases in
-    radians, which bounds the slope; learning_rate, second_moment: Adam's; n_theta, n_tau: points of the grid that was
-    searched, 0 for a search off the grid; full_circle: the phases may be anywhere, start from nothing; window: a scene whose
-    delay window says in which basis compressed frames come. "em" and full_circle need them, on ``compressed``, beside peaks.
+    from the stream; method: see the module; batch: frames per update, by default 8, 32 for "em" and 128 for Adam; kappa: the
+    start kappa^(0), complex (N,), 1 by default; confidence: how many frames with a target the start is worth; slope: whether
+    the slope is estimated (uniform linear arrays, not Adam); phase_deviation: prior standard deviation of the impairments'
+    phases in radians, which bounds the slope, by default that of U[-pi/2, pi/2], or of any phase with full_circle;
+    learning_rate, second_moment: Adam's; n_theta, n_tau: points of the grid that was searched, 0 for a search off the grid;
+    full_circle: the phases may be anywhere, start from nothing; window: a scene whose delay window says in which basis
+    compressed frames come. "em" and full_circle need them, on ``compressed``, beside peaks.
     The result depends on the frames and their order, not on how they are divided into messages.
     """
 
     peak = In(PEAK)
     compressed = In(COMPRESSED, optional=True)
     kappa = Out(KAPPA, aligned=False)
-    memory = Setting(float, initial=math.inf, unit="frames", minimum=1.0, doc="of the online method")
+    memory = Setting(float, initial=math.inf, unit="frames", minimum=1.0, doc="of online and em; the tracker finds its own")
     estimate = State("complex128", "N")
     frames = State("uint64")
     filled = State("int64")  # frames in the update that is being filled
@@ -76,12 +78,12 @@ class KappaCalibrator(Block):
         self,
         radar: OfdmRadar,
         scene: Scene | None = None,
-        method: str = "online",
+        method: str = "tracker",
         batch: int | None = None,
         kappa: NDArray[Any] | None = None,
         confidence: float = 1.0,
         slope: bool = True,
-        phase_deviation: float = _TABLE1_PHASES,
+        phase_deviation: float | None = None,
         learning_rate: float = 1e-2,
         second_moment: str = "modulus",
         n_theta: int = 100,
@@ -93,6 +95,8 @@ class KappaCalibrator(Block):
         if method not in METHODS:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
         self.method = method
+        if phase_deviation is None:
+            phase_deviation = _ANY_PHASES if full_circle else _TABLE1_PHASES
         if not (math.isfinite(phase_deviation) and phase_deviation > 0):
             raise ValueError(f"phase_deviation: expected a positive number, got {phase_deviation!r}")
         if not (math.isfinite(confidence) and confidence >= 0):

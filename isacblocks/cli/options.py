@@ -7,6 +7,7 @@ import math
 import re
 
 from isacblocks.blocks.impaired_channel import PhaseStep
+from isacblocks.blocks.kappa_calibrator import METHODS as CALIBRATORS
 from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
@@ -14,7 +15,7 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
 
-METHODS = ("online", "adam-max", "adam-reconstruction", "known", "none")
+METHODS = (*CALIBRATORS, "known", "none")
 
 
 def _seed(text: str) -> int:
@@ -87,18 +88,22 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--method",
         choices=METHODS,
-        default="online",
-        help="online: one pass at the bound; adam-max, adam-reconstruction: the paper's losses (14), (15); "
-        "known: the true kappa, none: kappa = 1, for comparison (default: online)",
+        default=CALIBRATORS[0],
+        help="tracker: one pass at the bound, also of hardware that drifts and jumps; online: of hardware that stays put; "
+        "em: the whole map in place of its maximum; adam-max, adam-reconstruction: the paper's losses (14), (15); known: "
+        "the true kappa, none: kappa = 1, for comparison (default: tracker)",
     )
     group.add_argument(
         "--second-moment", choices=SECOND_MOMENTS, default="modulus", help="of Adam, per antenna or per component"
     )
     group.add_argument(
-        "--memory", type=float, metavar="FRAMES", help="memory of online (default: from --drift and --step, else infinite)"
+        "--memory", type=float, metavar="FRAMES", help="of online and em (default: from --drift and --step, else infinite)"
     )
     group.add_argument(
         "--told", action="store_true", help="tell the receiver SNR, P(t = 1) and N0 instead of letting it estimate them"
+    )
+    group.add_argument(
+        "--full-circle", action="store_true", help="the phases may be anywhere: start from nothing instead of from kappa = 1"
     )
     group.add_argument("--refine", action="store_true", help="move peaks off the search grid")
     group.add_argument("--p-fa", type=float, default=1e-2, help="false-alarm probability (default: 0.01)")

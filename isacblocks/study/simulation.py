@@ -49,7 +49,7 @@ def matched_memory(radar: OfdmRadar, scene: Scene, drift: float, steps: bool) ->
 def simulate(
     frames: int,
     seed: int,
-    method: str = "online",
+    method: str = "tracker",
     *,
     radar: OfdmRadar | None = None,
     scene: Scene | None = None,
