@@ -1,4 +1,4 @@
-"""isacblocks run | demo | info | warmup."""
+"""isacblocks run | demo | figure | info | warmup."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from isacblocks._version import __version__
+from isacblocks.cli import figure
 from isacblocks.cli.script import UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -17,7 +18,8 @@ _EPILOG = """exit statuses: 0 done, 1 failed while running, 2 called wrongly, 13
 
   isacblocks demo                                   online calibration with a live line and a picture at the end
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
-  isacblocks run my_flowgraph.py                    a script of your own"""
+  isacblocks run my_flowgraph.py                    a script of your own
+  isacblocks figure 3                               the paper's Fig. 3 again, scaled down to some minutes"""
 _DEMO_FRAMES = "10000"
 
 
@@ -127,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     demo.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    figure.add_parser(commands)
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
     commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
     return parser
@@ -136,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("info", "warmup"):
+    if rest and options.command in ("figure", "info", "warmup"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "run":
         after = given[given.index("run") + 2 :]
@@ -146,4 +149,6 @@ def main(arguments: list[str] | None = None) -> int:
         return execute(
             "isacblocks", lambda: run_script(find_script("online_calibration"), ["--frames", _DEMO_FRAMES, *after])
         )
+    if options.command == "figure":
+        return execute("isacblocks", lambda: figure.work(options))
     return execute("isacblocks", info if options.command == "info" else warmup)
