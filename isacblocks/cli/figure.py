@@ -84,7 +84,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=1, help="realisation r has the seed 1000 SEED + r (default: 1)")
     parser.add_argument("--out", metavar="DIR", default=".", help="where to write (default: here)")
     parser.add_argument("--workers", type=_count, default=len(os.sched_getaffinity(0)), help="threads (default: all cores)")
-    parser.add_argument("--curves", metavar="NAMES", help="some of known,none,loss14,loss15,online (default: all; 2 and 3)")
+    parser.add_argument("--curves", metavar="NAMES", help="some of the curves, say known,online (default: all)")
     parts = parser.add_argument_group("parts of --quick and --full, one by one")
     parts.add_argument("--realisations", type=_count, metavar="R", help=f"{QUICK.realisations}, {FULL.realisations}")
     parts.add_argument("--iterations", type=_count, metavar="I", help="of Algorithm 1: 500 (watts: 4000), 10000")
@@ -124,11 +124,12 @@ def _learning(options: argparse.Namespace, size: Preset) -> Learning:
     return Learning(options.adam, options.unit, size.iterations, size.batch, online_frames=online)
 
 
-def _curves(options: argparse.Namespace) -> tuple[str, ...]:
-    from isacblocks.study.curves import NAMES, curves_of
-
-    names = NAMES if options.curves is None else tuple(options.curves.split(","))
-    return tuple(curve.name for curve in curves_of(names))
+def _curves(options: argparse.Namespace, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The curves that were asked for, once each in the order of the list; names that are not in it stay, to be refused."""
+    if options.curves is None:
+        return names
+    given = options.curves.split(",")
+    return (*(name for name in names if name in given), *(name for name in given if name not in names))
 
 
 def work(options: argparse.Namespace) -> int:
@@ -177,9 +178,10 @@ def _say(path: Path) -> Path:
 
 def _figure2(options: argparse.Namespace, size: Preset) -> _Job:
     from isacblocks.study import figure2
+    from isacblocks.study.curves import NAMES
     from isacblocks.study.provenance import stamp, write_table
 
-    settings = figure2.Figure2(options.law, options.seed, _learning(options, size), _curves(options))
+    settings = figure2.Figure2(options.law, options.seed, _learning(options, size), _curves(options, NAMES))
 
     def run(out: Path, workers: Workers, kept: Kept, eta: Eta) -> Callable[[], None]:
         head, base = stamp("2", settings, size.note), f"figure2-{options.law}"
@@ -194,6 +196,7 @@ def _figure2(options: argparse.Namespace, size: Preset) -> _Job:
 
 def _figure3(options: argparse.Namespace, size: Preset) -> _Job:
     from isacblocks.study import figure3
+    from isacblocks.study.curves import NAMES
     from isacblocks.study.provenance import stamp, write_table
 
     settings = figure3.Figure3(
@@ -202,7 +205,7 @@ def _figure3(options: argparse.Namespace, size: Preset) -> _Job:
         size.realisations,
         size.test_frames,
         _learning(options, size),
-        curves=_curves(options),
+        curves=_curves(options, NAMES),
     )
 
     def run(out: Path, workers: Workers, kept: Kept, eta: Eta) -> Callable[[], None]:
@@ -228,6 +231,7 @@ def _figure_adam(options: argparse.Namespace, size: Preset) -> _Job:
         size.watts_iterations,
         size.batch,
         online_frames=options.online_frames or figure_adam.FigureAdam.online_frames,
+        curves=_curves(options, figure_adam.NAMES),
     )
 
     def run(out: Path, workers: Workers, kept: Kept, eta: Eta) -> Callable[[], None]:

@@ -53,7 +53,7 @@ def curves_of(names: tuple[str, ...]) -> tuple[Curve, ...]:
     """The curves of these names, in the order of the list. Raises ValueError for a name that is not one."""
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
-        raise ValueError(f"curves: expected some of {', '.join(NAMES)}, got {', '.join(names) or 'none'}")
+        raise ValueError(f"curves: expected some of {', '.join(NAMES)}, got {', '.join(unknown) or 'nothing'}")
     return tuple(curve for curve in CURVES if curve.name in names)
 
 

@@ -39,12 +39,13 @@ TRAININGS = (
     ("loss15-watts", "(15), watts", "reconstruction", "", "watts", "#E69F00", "--"),
 )
 ONLINE = ("online", "isacblocks, one pass", "#CC79A7")
+NAMES = (ONLINE[0], *(training[0] for training in TRAININGS))
 
 
 @dataclass(frozen=True)
 class FigureAdam:
     """The settings. second_moment: in watts, where it makes no difference (Adam's epsilon is larger than the gradients);
-    streams: of the one pass, each of online_frames.
+    streams: of the one pass, each of online_frames; curves: some of :data:`NAMES`, the one pass among them.
     """
 
     law: str = "table1"
@@ -56,8 +57,14 @@ class FigureAdam:
     learning_rate: float = 1e-2
     streams: int = 9
     online_frames: int = 2000
+    curves: tuple[str, ...] = NAMES
 
     def __post_init__(self) -> None:
+        unknown = [name for name in self.curves if name not in NAMES]
+        if unknown or ONLINE[0] not in self.curves:
+            raise ValueError(
+                f"curves: expected {ONLINE[0]} and some of {', '.join(NAMES[1:])}, got {', '.join(self.curves) or 'nothing'}"
+            )
         for name in ("streams", "online_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
@@ -73,7 +80,7 @@ class FigureAdam:
     def trainings(self) -> dict[str, Training]:
         """Algorithm 1 by the name of the curve."""
         case, out = self.case, {}
-        for name, _, loss, moment, unit, _, _ in TRAININGS:
+        for name, _, loss, moment, unit, _, _ in (t for t in TRAININGS if t[0] in self.curves):
             iterations = self.iterations if unit == "unit" else self.watts_iterations
             out[name] = Training(case, loss, moment or self.second_moment, unit, iterations, self.batch, self.learning_rate)
         return out
@@ -147,8 +154,7 @@ def crossing(frames: list[float], loss_db: list[float], target: float = TARGET_D
 def reached_rows(settings: FigureAdam, table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Who needs how many frames to 0.05 dB, also in units of the one pass; where each ends: :data:`REACHED_COLUMNS`."""
     out, needed = [], {}
-    names = [ONLINE[0], *(training[0] for training in TRAININGS)]
-    for name in names:
+    for name in (name for name in NAMES if name in settings.curves):
         own = [row for row in table if row["curve"] == name]
         needed[name] = crossing([row["frames"] for row in own], [row["loss_db"] for row in own])
         per_iteration = own[-1]["frames"] / own[-1]["iteration"]
@@ -173,6 +179,8 @@ def draw(path: Path, head: dict[str, str], table: list[dict[str, Any]]) -> None:
     for name, label, colour, style in [*drawn, (*ONLINE, "-")]:
         own = [row for row in table if row["curve"] == name]
         frames = [row["frames"] for row in own]
+        if not own:
+            continue
         for axis, (key, _) in zip(axes, _PANELS, strict=True):
             values = [abs(row[key]) if key == "slope_deg" else row[key] for row in own]
             axis.plot(frames, values, style, color=colour, label=label, lw=2 if name == ONLINE[0] else None)
