@@ -17,14 +17,17 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
+from isacblocks.cli import figure as command
 from isacblocks.cli.main import main
+from isacblocks.kernels.adam import SECOND_MOMENTS
+from isacblocks.kernels.impairments import LAWS
 from isacblocks.study import figure3, figure_adam
 from isacblocks.study.curves import CURVES, NAMES, Curve, Learning, curves_of
 from isacblocks.study.intervals import proportion_interval, ratio_interval, root_interval
 from isacblocks.study.kept import Kept
 from isacblocks.study.provenance import commit, read_table, write_table
 from isacblocks.study.sensing import COUNTS, SUMS, Sensing, sense
-from isacblocks.study.training import Case, Workers
+from isacblocks.study.training import NOISE_POWER, Case, Workers
 from isacblocks.view.eta import Eta
 
 P_FA = (1e-3, 1e-2, 1e-1)
@@ -171,6 +174,8 @@ def test_without_matplotlib_the_numbers_are_written(tmp_path: Path) -> None:
     [
         (["3", "--curves", "known,best"], "curves: expected some of known, none, loss14, loss15, online, got best"),
         (["adam", "--curves", "loss14-watts"], "curves: expected online and some of loss14-modulus, "),
+        (["2", "--online-frames", "7"], "online_frames: expected at least 8, one update, got 7"),
+        (["adam", "--online-frames", "7"], "online_frames: expected at least 8, one update, got 7"),
         (["3", "--realisations", "1001"], "realisations: expected 1 to 1000, got 1001"),
         (["3", "--seed", "-1"], "--seed: expected a number from 0"),
         (["2", "--out", "/proc/none"], "none"),
@@ -181,6 +186,17 @@ def test_wrong_calls_are_refused_before_any_work(
 ) -> None:
     assert main(["figure", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_tables_of_the_documentation_are_those_of_the_files() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "results.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_sums_over_detections_are_what_they_say() -> None:
@@ -235,6 +251,12 @@ def test_the_crossing_is_between_the_marks() -> None:
     assert figure_adam.crossing([10.0, 1000.0], [1.0, 0.0025]) == pytest.approx(100.0)  # loss = 10 / frames^... on a line
     assert figure_adam.crossing([10.0, 20.0], [0.04, 0.01]) == 10.0
     assert math.isnan(figure_adam.crossing([10.0, 20.0], [2.0, 1.0]))
+
+
+def test_the_command_s_words_are_those_of_the_study() -> None:
+    assert command.SECOND_MOMENTS == SECOND_MOMENTS
+    assert tuple(NOISE_POWER) == command.UNITS
+    assert set(command.LAWS) <= set(LAWS)
 
 
 def test_the_list_of_curves() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isacblocks.cli.script import UsageError, add_common, compile_kernels, start_logging, usage
-from isacblocks.kernels.adam import SECOND_MOMENTS
 
 if TYPE_CHECKING:
     from isacblocks.study.curves import Learning
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
     from isacblocks.view.eta import Eta
 
 FIGURES = ("2", "3", "adam")
-_LAWS = ("table1", "published")
-_UNITS = ("unit", "watts")
+# The words of kernels.adam and study.training, which take a second to load; a test holds them equal.
+SECOND_MOMENTS = ("modulus", "components")
+UNITS = ("unit", "watts")
+LAWS = ("table1", "published")
 _EPILOG = """figures
   2      the angle-delay map of one frame under the true kappa, kappa = 1 and every learned one
   3      misdetection and position error against the false-alarm probability, averaged over realisations
@@ -73,17 +74,17 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(full=False)
     parser.add_argument(
-        "--law", choices=_LAWS, default="table1", help="of the impairments: Table I's, or the published program's"
+        "--law", choices=LAWS, default="table1", help="of the impairments: Table I's, or the published program's"
     )
     parser.add_argument(
         "--adam", choices=SECOND_MOMENTS, default="modulus", help="Adam's second moment (default: modulus, the authors')"
     )
     parser.add_argument(
-        "--unit", choices=_UNITS, default="unit", help="in which the losses see the noise: N0 = 1, or watts as published"
+        "--unit", choices=UNITS, default="unit", help="in which the losses see the noise: N0 = 1, or watts as published"
     )
     parser.add_argument("--seed", type=int, default=1, help="realisation r has the seed 1000 SEED + r (default: 1)")
     parser.add_argument("--out", metavar="DIR", default=".", help="where to write (default: here)")
-    parser.add_argument("--workers", type=_count, default=len(os.sched_getaffinity(0)), help="threads (default: all cores)")
+    parser.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--curves", metavar="NAMES", help="some of the curves, say known,online (default: all)")
     parts = parser.add_argument_group("parts of --quick and --full, one by one")
     parts.add_argument("--realisations", type=_count, metavar="R", help=f"{QUICK.realisations}, {FULL.realisations}")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.angle_delay_map import AngleDelayMap
 from isacblocks.blocks.impaired_channel import ImpairedChannel
-from isacblocks.blocks.kappa_calibrator import KappaCalibrator
+from isacblocks.blocks.kappa_calibrator import BATCH, KappaCalibrator
 from isacblocks.blocks.ofdm_source import OfdmSource
 from isacblocks.blocks.probe import Probe
 from isacblocks.stream import Flowgraph
 from isacblocks.study.kept import Kept, Report
-from isacblocks.study.training import Case, Training, Workers, train
+from isacblocks.study.training import LOSSES, Case, Training, Workers, train
 
 LAG = 2  # messages until a new kappa is in force
 
@@ -61,12 +61,17 @@ def curves_of(names: tuple[str, ...]) -> tuple[Curve, ...]:
 class Online:
     """The one pass over the first `frames` frames of a case's stream.
 
-    noise_seed: of symbols, targets and noise, the case's own where it is None.
+    noise_seed: of symbols, targets and noise, the case's own where it is None. Raises ValueError for fewer frames than one
+    update takes.
     """
 
     case: Case
     frames: int = 1000
     noise_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < BATCH["online"]:
+            raise ValueError(f"online_frames: expected at least {BATCH['online']}, one update, got {self.frames}")
 
 
 def run_online(task: Online) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
@@ -96,6 +101,10 @@ class Learning:
     batch: int = 1024
     learning_rate: float = 1e-2
     online_frames: int = 1000
+
+    def __post_init__(self) -> None:
+        Online(Case(), self.online_frames)  # refuses what it refuses
+        self.training(Case(), LOSSES[0])
 
     def training(self, case: Case, loss: str) -> Training:
         """Algorithm 1 for one case."""

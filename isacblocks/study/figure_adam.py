@@ -44,7 +44,7 @@ NAMES = (ONLINE[0], *(training[0] for training in TRAININGS))
 
 @dataclass(frozen=True)
 class FigureAdam:
-    """The settings. second_moment: in watts, where it makes no difference (Adam's epsilon is larger than the gradients);
+    """The settings. second_moment: in watts, where it makes little difference (Adam's epsilon is larger than gradients);
     streams: of the one pass, each of online_frames; curves: some of :data:`NAMES`, the one pass among them.
     """
 
@@ -65,10 +65,10 @@ class FigureAdam:
             raise ValueError(
                 f"curves: expected {ONLINE[0]} and some of {', '.join(NAMES[1:])}, got {', '.join(self.curves) or 'nothing'}"
             )
-        for name in ("streams", "online_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        self.trainings()  # refuses what Training refuses
+        if self.streams < 1:
+            raise ValueError(f"streams: expected at least 1, got {self.streams}")
+        Online(self.case, self.online_frames)  # refuses what it refuses, as Training does
+        self.trainings()
 
     @property
     def case(self) -> Case:
