@@ -167,14 +167,14 @@ def reached_rows(settings: FigureAdam, table: list[dict[str, Any]]) -> list[dict
 _PANELS = (
     ("loss_db", "loss of array gain [dB]"),
     ("ramp_db", "error of kappa [dB]"),
-    ("slope_deg", "|slope| [deg]"),
+    ("slope_deg", "slope [deg]"),
 )
 
 
 def draw(path: Path, head: dict[str, str], table: list[dict[str, Any]]) -> None:
     """The picture as PNG from the rows of :func:`compute`. Raises NoPlotsError where matplotlib is missing."""
     plt = plotting.pyplot()
-    figure, axes = plt.subplots(3, 1, figsize=(plotting.COLUMN, 7.0), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(3, 1, figsize=(plotting.COLUMN, 7.4), sharex=True, layout="constrained")
     drawn = [(name, label, colour, style) for name, label, _, _, _, colour, style in TRAININGS]
     for name, label, colour, style in [*drawn, (*ONLINE, "-")]:
         own = [row for row in table if row["curve"] == name]
@@ -182,16 +182,18 @@ def draw(path: Path, head: dict[str, str], table: list[dict[str, Any]]) -> None:
         if not own:
             continue
         for axis, (key, _) in zip(axes, _PANELS, strict=True):
-            values = [abs(row[key]) if key == "slope_deg" else row[key] for row in own]
-            axis.plot(frames, values, style, color=colour, label=label, lw=2 if name == ONLINE[0] else None)
+            axis.plot(
+                frames, [row[key] for row in own], style, color=colour, label=label, lw=2 if name == ONLINE[0] else None
+            )
     bound = sorted({(row["frames"], row["bound_db"]) for row in table if row["frames"] >= 50})
     axes[0].plot(*zip(*bound, strict=True), "--", color="black", lw=0.8, label="Cramer-Rao bound")
     axes[0].axhline(TARGET_DB, color="0.5", lw=0.6)
     axes[0].set(yscale="log", title="loss, common and linear phase removed")
-    axes[1].set_title("squared error per antenna, common and linear phase removed")
-    axes[2].set(yscale="log", title="boresight bias", xlabel="frames")
+    axes[1].set_title("squared error, common and linear phase removed")
+    axes[2].axhline(0, color="0.5", lw=0.6)
+    axes[2].set(title="boresight bias (one pass: rms over streams)", xlabel="frames")
     for axis, (_, label) in zip(axes, _PANELS, strict=True):
         axis.set(xscale="log", ylabel=label)
         plotting.grid(axis)
-    axes[0].legend(ncols=2, fontsize=5.5)
+    axes[2].legend(*axes[0].get_legend_handles_labels(), loc="lower left")
     plotting.save(figure, path, head)
