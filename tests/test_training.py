@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from reference import model
 
-from isacblocks import OfdmRadar, Scene
+from isacblocks import OfdmRadar, Scene, kappa_error
 from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.compression import delay_basis
 from isacblocks.kernels.simulation import draw_scene
 from isacblocks.study import training
 from isacblocks.study.kept import Kept
-from isacblocks.study.training import NOISE_POWER, Case, Training, Workers, marks_of, parts_of, train
+from isacblocks.study.training import LOSSES, NOISE_POWER, Case, Training, Workers, marks_of, parts_of, train
 
 SMALL = Case(seed=5, radar=OfdmRadar(antennas=4, subcarriers=16), points=12)
 SETUP = model.Setup(4, 16)
@@ -173,3 +173,16 @@ def test_bad_workers_and_scenes_are_named() -> None:
         Workers(0)
     with pytest.raises(ValueError, match="range_max"):
         train(Training(Case(scene=Scene(range_max=500.0)), "max", iterations=1, batch=1))
+
+
+def test_loss_14_with_adam_in_unit_noise_forgets_the_gains() -> None:
+    """docs/maths.md, section 6: the gradient at the truth is radial, its steps have one length for all antennas."""
+    case = Case("published", 2, OfdmRadar(antennas=16, subcarriers=32), Scene(snr_db=25.0), points=24)
+    true = np.abs(case.kappa)
+    assert true.std() > 0.5
+    learned = {loss: train(Training(case, loss, iterations=600, batch=64)).kappa for loss in LOSSES}
+    assert np.abs(learned["max"]).std() < 0.1
+    equal = kappa_error(np.exp(1j * np.angle(case.kappa)), case.kappa, case.radar).loss_db
+    assert kappa_error(learned["max"], case.kappa, case.radar).loss_db == pytest.approx(equal, rel=0.2)
+    assert kappa_error(learned["reconstruction"], case.kappa, case.radar).loss_db < 0.05
+    assert np.corrcoef(np.abs(learned["reconstruction"]), true)[0, 1] > 0.99
