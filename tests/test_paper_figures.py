@@ -21,6 +21,7 @@ from isacblocks.cli import figure as command
 from isacblocks.cli.main import main
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
+from isacblocks.stream import codec
 from isacblocks.study import figure3, figure_adam
 from isacblocks.study.curves import CURVES, NAMES, Curve, Learning, curves_of
 from isacblocks.study.intervals import proportion_interval, ratio_interval, root_interval
@@ -115,6 +116,8 @@ def test_a_killed_figure_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert not list(out.glob("*.csv"))
+        (file,) = out.glob(pattern)
+        assert 0 < codec.decode(file.read_bytes()[12:])["done"] < 40  # behind eight letters and a checksum
     kept = {path.name for path in (out / "kept").glob("*.kept")}
     assert len([name for name in kept if "tested" in name]) < 6
     done = run(*SMALL, "--workers", "2", "--out", str(out))
