@@ -1,4 +1,4 @@
-"""isacblocks run | demo | campaign | info | warmup."""
+"""isacblocks run | demo | campaign | figure | info | warmup."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from isacblocks._version import __version__
-from isacblocks.cli import campaign
+from isacblocks.cli import campaign, figure
 from isacblocks.cli.script import UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -19,7 +19,8 @@ _EPILOG = """exit statuses: 0 done, 1 failed while running, 2 called wrongly, 13
   isacblocks demo                                   online calibration with a live line and a picture at the end
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
   isacblocks run my_flowgraph.py                    a script of your own
-  isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures"""
+  isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
+  isacblocks figure 3                               the paper's Fig. 3 again, scaled down to some minutes"""
 _DEMO_FRAMES = "10000"
 
 
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
     campaign.add_parser(commands)
+    figure.add_parser(commands)
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
     commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
     return parser
@@ -139,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("campaign", "info", "warmup"):
+    if rest and options.command in ("campaign", "figure", "info", "warmup"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "run":
         after = given[given.index("run") + 2 :]
@@ -151,4 +153,6 @@ def main(arguments: list[str] | None = None) -> int:
         )
     if options.command == "campaign":
         return execute("isacblocks", lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options))
+    if options.command == "figure":
+        return execute("isacblocks", lambda: figure.work(options))
     return execute("isacblocks", info if options.command == "info" else warmup)

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Copies the numbers of docs/results/*.csv into the tables of docs/results.md: python tools/results.py [--check]
+
+The CSV files come from `isacblocks figure`; the document names the commands. Each table stands between a line
+<!-- table KIND PATH --> and a line <!-- end -->, and is made by the function of that name below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from isacblocks.study.provenance import read_table
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+_BLOCK = re.compile(r"(<!-- table (\w+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def number(text: str, digits: int) -> str:
+    """A number of a CSV with so many digits behind the point; a dash for an empty field."""
+    return f"{float(text):.{digits}f}" if text else "-"
+
+
+def at(rows: list[dict[str, str]], curve: str, p_fa: str) -> dict[str, str]:
+    """The row of a curve at a false-alarm probability."""
+    return next(row for row in rows if row["curve"] == curve and float(row["p_fa"]) == float(p_fa))
+
+
+def curves(rows: list[dict[str, str]]) -> list[str]:
+    """The names of the curves in their order."""
+    return list(dict.fromkeys(row["curve"] for row in rows))
+
+
+def detection(rows: list[dict[str, str]]) -> str:
+    """P_d of Fig. 3 with its interval over realisations, and its difference to known kappa on the same frames."""
+    out = []
+    for curve in curves(rows):
+        line = [curve]
+        for p_fa in ("0.1", "0.01", "0.001", "0.0001"):
+            row = at(rows, curve, p_fa)
+            reach = (float(row["p_d_high"]) - float(row["p_d_low"])) / 2
+            line.append(f"{number(row['p_d'], 3)} ± {reach:.3f}")
+        row = at(rows, curve, "0.01")
+        reach = (float(row["p_d_minus_known_high"]) - float(row["p_d_minus_known_low"])) / 2
+        out.append([*line, f"{float(row['p_d_minus_known']):+.4f} ± {reach:.4f}"])
+    return markdown(["curve", "P_d at P_fa 1e-1", "1e-2", "1e-3", "1e-4", "minus known, at 1e-2"], out)
+
+
+def position(rows: list[dict[str, str]]) -> str:
+    """Position errors of Fig. 3 at P_fa = 1e-2."""
+    out = []
+    for curve in curves(rows):
+        row = at(rows, curve, "0.01")
+        keys = ("rmse_m", "inlier_rmse_m", "inlier_bound_m", "median_m")
+        out.append([curve, *(number(row[key], 3) for key in keys), f"{100 * float(row['outlier_rate']):.2f} %"])
+    return markdown(["curve", "RMSE, all [m]", "RMSE, main lobe [m]", "bound [m]", "median [m]", "outliers"], out)
+
+
+def alarms(rows: list[dict[str, str]]) -> str:
+    """The closed form's threshold against counts: known kappa of Fig. 3."""
+    out = []
+    for p_fa in ("0.1", "0.01", "0.001", "0.0001"):
+        row = at(rows, "known", p_fa)
+        low, high = row["p_fa_counted_low"], row["p_fa_counted_high"]
+        out.append([p_fa, f"{float(row['p_fa_counted']):.2g}", f"{float(low):.2g} to {float(high):.2g}", row["absent"]])
+    return markdown(["P_fa", "counted", "95 % interval", "frames without a target"], out)
+
+
+def kappas(rows: list[dict[str, str]]) -> str:
+    """What is left of kappa's error in Fig. 3: median loss and root mean square slope over realisations."""
+    out = []
+    for curve in curves(rows):
+        own = [row for row in rows if row["curve"] == curve]
+        slope = (sum(float(row["slope_deg"]) ** 2 for row in own) / len(own)) ** 0.5
+        loss = median(float(row["loss_db"]) for row in own)
+        out.append([curve, own[0]["frames"], f"{loss:.4f}", f"{slope:.3f}"])
+    return markdown(["curve", "frames", "loss, median [dB]", "slope, rms [deg]"], out)
+
+
+def peaks(rows: list[dict[str, str]]) -> str:
+    """The maxima of Fig. 2."""
+    keys = (("peak", 3), ("peak_angle_deg", 2), ("peak_range_m", 2), ("position_error_m", 3), ("loss_db", 3))
+    out = [[row["curve"], row["frames"], *(number(row[key], digits) for key, digits in keys)] for row in rows]
+    head = ["curve", "frames learned", "peak", "angle [deg]", "range [m]", "position error [m]", "loss of kappa [dB]"]
+    return markdown(head, out)
+
+
+def reached(rows: list[dict[str, str]]) -> str:
+    """Frames to 0.05 dB, and where each curve ends."""
+    out = []
+    for row in rows:
+        line = [row["curve"], *(number(row[key], 0) for key in ("iterations_to_target", "frames_to_target", "times_online"))]
+        out.append([*line, row["frames"], number(row["loss_db"], 4), number(row["slope_deg"], 3)])
+    head = ["curve", "iterations to 0.05 dB", "frames to 0.05 dB", "times the one pass", "frames in all", "loss then [dB]"]
+    return markdown([*head, "slope then [deg]"], out)
+
+
+TABLES: dict[str, Callable[[list[dict[str, str]]], str]] = {
+    function.__name__: function for function in (detection, position, alarms, kappas, peaks, reached)
+}
+
+
+def filled(page: str) -> str:
+    """The document with every table made anew."""
+    return _BLOCK.sub(lambda m: m[1] + TABLES[m[2]](read_table(PAGE.parent / m[3])[1]) + m[4], page)
+
+
+def main() -> int:
+    """The tool; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 where a table is not the CSV's")
+    options = parser.parse_args()
+    page = PAGE.read_text()
+    new = filled(page)
+    if options.check:
+        if new != page:
+            print("docs/results.md: tables differ from docs/results/*.csv; run tools/results.py", file=sys.stderr)
+        return int(new != page)
+    PAGE.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
