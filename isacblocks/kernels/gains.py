@@ -17,7 +17,8 @@ def shrink_gains(kappa: Complex, variance: float) -> Complex:
     """kappa with its gains moved towards their mean by the share of their spread that is error (James and Stein).
 
     |kappa| <- mean + (|kappa| - mean) max(0, 1 - variance / spread), spread being the gains' own variance: few frames leave
-    the phases only, many change nothing, and no law of the gains has to be known. kappa of any length; returns
+    the phases only, many change nothing, and no law of the gains has to be known. (It is for
+    errors well below one: beyond, a large estimate also says that its phase is good.) kappa of any length; returns
     ||kappa||^2 = N, which is the scale of `variance`.
     """
     kappa = retract(kappa)
