@@ -47,7 +47,7 @@ def test_the_likelihood_is_em_s_with_turned_kappa() -> None:
     np.testing.assert_allclose(whole, found.sum(axis=1), rtol=1e-9)
     usual = slope_likelihood(frames, basis, kappa, truth.theta_min, truth.theta_max, tau, slopes, SCENE.snr, 0.5)
     drop = whole.max() - whole
-    assert (np.abs(usual - whole) < 0.05 + 0.02 * drop).all()  # at the usual step, a twenty-fifth of a beam
+    assert (np.abs(usual - whole) < 0.05 + 0.06 * drop).all()  # at the usual step, a twenty-fifth of a beam
 
 
 @pytest.mark.parametrize("slope", [-0.45, -0.02, 0.0, 0.3])
