@@ -342,7 +342,7 @@ def test_adam_in_the_stream_is_adam(streams: dict[str, Fields]) -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"method": "magic"}, "method: expected one of online"),
+        ({"method": "magic"}, "method: expected one of tracker"),
         ({"batch": 0}, "batch"),
         ({"kappa": np.ones(7)}, "kappa: expected shape"),
         ({"kappa": np.zeros(8)}, "norm"),

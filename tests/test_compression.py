@@ -127,7 +127,7 @@ def test_bad_windows_are_refused() -> None:
 # Frames in the basis
 
 
-def frames_of(radar: OfdmRadar, count: int, seed: int, order: int = 4, dtype: type = np.complex64) -> tuple[Any, Any, Any]:
+def frames_of(radar: OfdmRadar, count: int, seed: int, order: int = 4, dtype: Any = np.complex64) -> tuple[Any, Any, Any]:
     scene = draw_scene(seed, 0, count, radar, Scene(snr_db=20))
     x = draw_symbols(seed, 0, count, radar, order).astype(dtype)
     kappa = np.exp(0.3j * np.arange(radar.antennas) ** 2)
@@ -138,7 +138,7 @@ def frames_of(radar: OfdmRadar, count: int, seed: int, order: int = 4, dtype: ty
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.complex64, 3e-6), (np.complex128, 1e-9)])
 @pytest.mark.parametrize("order", [4, 16])
 def test_correlations_come_back_from_the_compressed_frame(
-    radar: OfdmRadar, dtype: type, tolerance: float, order: int
+    radar: OfdmRadar, dtype: Any, tolerance: float, order: int
 ) -> None:
     """p_n(tau) = sum_s Y_ns conj(x_s b_s(tau)), term by term."""
     y, x, _ = frames_of(radar, 4, 5, order, dtype)
@@ -183,7 +183,7 @@ RADARS = {
 @pytest.mark.parametrize(("dtype", "error", "tolerance"), [(np.complex64, 1e-6, 2e-5), (np.complex128, 1e-12, 1e-9)])
 @pytest.mark.parametrize("refine", [False, True])
 def test_the_search_finds_what_the_search_in_whole_frames_finds(
-    name: str, dtype: type, error: float, tolerance: float, refine: bool
+    name: str, dtype: Any, error: float, tolerance: float, refine: bool
 ) -> None:
     radar = RADARS[name]
     y, x, scene = frames_of(radar, 12, 7, 4, dtype)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
-from isacblocks.blocks.methods.base import Method
+from isacblocks.blocks.methods.base import Estimate, Method
 from isacblocks.blocks.methods.descent import Descent
 from isacblocks.blocks.methods.expectation import ExpectationMaximisation
 from isacblocks.blocks.methods.full_circle import FullCircle
@@ -35,7 +35,9 @@ from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
 from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, radar_sizes
+from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.compression import delay_basis
+from isacblocks.kernels.gains import shrink_gains
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
@@ -57,8 +59,10 @@ class KappaCalibrator(Block):
     the slope is estimated (uniform linear arrays, not Adam); phase_deviation: prior standard deviation of the impairments'
     phases in radians, which bounds the slope, by default that of U[-pi/2, pi/2], or of any phase with full_circle;
     learning_rate, second_moment: Adam's; n_theta, n_tau: points of the grid that was searched, 0 for a search off the grid;
-    full_circle: the phases may be anywhere, start from nothing; window: a scene whose delay window says in which basis
-    compressed frames come. "em" and full_circle need them, on ``compressed``, beside peaks.
+    shrink: whether the gains that are sent are moved towards their mean by the share of their spread that is error,
+    :mod:`isacblocks.kernels.gains` (not Adam's); full_circle: the phases may be anywhere, start from nothing; window: a scene
+    whose delay window says in which basis compressed frames come. "em" and full_circle need them, on ``compressed``, beside
+    peaks.
     The result depends on the frames and their order, not on how they are divided into messages.
     """
 
@@ -88,6 +92,7 @@ class KappaCalibrator(Block):
         second_moment: str = "modulus",
         n_theta: int = 100,
         n_tau: int = 100,
+        shrink: bool = True,
         full_circle: bool = False,
         window: Scene | None = None,
     ) -> None:
@@ -102,6 +107,7 @@ class KappaCalibrator(Block):
         if not (math.isfinite(confidence) and confidence >= 0):
             raise ValueError(f"confidence: expected at least 0 frames, got {confidence!r}")
         self.confidence = float(confidence)
+        self.shrink = shrink
         self.surroundings = Surroundings(radar, scene, n_theta, n_tau)
         self.basis = delay_basis(radar, *(window or scene or Scene()).delay_window(radar))
         step = SlopeStep(radar, phase_deviation) if slope and radar.uniform_linear else None
@@ -169,12 +175,12 @@ class KappaCalibrator(Block):
     def _update(self) -> dict[str, Any]:
         """The update is full: a new estimate from it."""
         new = self.learner.update(self.learned, self.batch, self.memory)
-        self.estimate = new.kappa
+        self.estimate = self._sent(new)
         self.filled = 0
         snr, prior, noise_power = self._believed()
         self.snr_db, self.target_probability = decibels(snr), prior
         return {
-            "kappa": new.kappa.copy(),
+            "kappa": self.estimate.copy(),
             "sigma": new.sigma,
             "gain_sigma": new.gain_sigma,
             "health": new.health,
@@ -189,6 +195,12 @@ class KappaCalibrator(Block):
             "noise_power": noise_power,
             "gauge": np.uint8(GAUGE_START),
         }
+
+    def _sent(self, new: Estimate) -> Complex:
+        """The estimate, its gains as far from their mean as they are to be believed; learning goes on without that."""
+        if not self.shrink or np.isnan(new.gain_sigma).any():
+            return new.kappa
+        return shrink_gains(new.kappa, np.square(new.gain_sigma))
 
     def _believed(self) -> tuple[float, float, float]:
         return self.surroundings.believed(self.learned["surroundings"])

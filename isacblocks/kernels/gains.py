@@ -24,7 +24,8 @@ def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | No
     |kappa_n| <- m + (|kappa_n| - m) pv / (pv + v_n), m the mean gain, v the variance of the measured gains, one for all or
     (N,), pv that of the gains from antenna to antenna: 0.1^2 / 12 for Table I; where none is given, what the spread of the
     measured gains exceeds v by (James and Stein), so that few frames leave the phases only, many change nothing, and no law
-    of the gains has to be known. An antenna further from the mean than the prior allows stays where it is.
+    of the gains has to be known. An antenna further from the mean than the prior allows stays where it is. (For errors well
+    below one: beyond, a large gain also says that its phase is good.)
     Raises ValueError for a prior variance that is not positive.
     """
     kappa = retract(kappa)

@@ -3,11 +3,10 @@
 kappa exp(j b n) sees at psi - b what kappa sees at psi, psi = 2 pi d sin(theta), so the slope moves the frame's prior sector
 over one and the same map:
 
-    LL(b) = sum_k log(1 - pi + pi A_k(b)),   A_k(b) = int over [psi_1, psi_2] of w(psi) e_k(psi - b) d psi,
-    e_k(psi) = mean over the delays of exp(rho T(psi, tau)) / (1 + SNR),   int w = 1
+    LL(b) = sum_k log(1 - pi + pi A_k(b)),   A_k(b) = mean over theta in [theta_1, theta_2] of e_k(psi(theta) - b),
+    e_k(psi) = mean over the delays of exp(rho T(psi, tau)) / (1 + SNR)
 
-w(psi) ~ 1 / cos(theta), the density of an angle uniform in theta. Over a sector it is a parabola, w = w_0 + w_1 xi + w_2
-xi^2 with xi = (psi - centre) / half width, so that three cumulative sums, of e, e xi and e xi^2, serve every b.
+One map a frame, wider than its sector by the reach of b on both sides, serves every b; d theta = d psi / (2 pi d cos theta).
 calibration.py has the same likelihood from snapshots: one delay a frame, and small b. Uniform linear arrays only; no other
 has the ambiguity.
 """
@@ -31,23 +30,7 @@ from isacblocks.kernels.jit import jit
 from isacblocks.kernels.steering import phasor_table
 
 _COARSE, _FINE = 1.0, 0.256  # steps of psi times N: a sixth and a twenty-fifth of a beam's peak to its first null
-_NODE = math.sqrt(0.6)  # where the parabola meets w: the nodes of Gauss and Legendre, for a small error of every mean
-
-
-@jit
-def _density(theta_min: float, theta_max: float, out: Float) -> None:
-    """(w_0, w_1, w_2) of the sector's density over psi, with a mean of one over xi in [-1, 1]."""
-    centre = 0.5 * (math.sin(theta_max) + math.sin(theta_min))
-    half = 0.5 * (math.sin(theta_max) - math.sin(theta_min))
-    low = 1.0 / math.sqrt(1.0 - (centre - _NODE * half) ** 2)
-    middle = 1.0 / math.sqrt(1.0 - centre**2)
-    high = 1.0 / math.sqrt(1.0 - (centre + _NODE * half) ** 2)
-    out[0] = middle
-    out[1] = (high - low) / (2.0 * _NODE)
-    out[2] = (high + low - 2.0 * middle) / (2.0 * _NODE**2)
-    mean = out[0] + out[2] / 3.0
-    for k in range(3):
-        out[k] /= mean
+_GRAZING = 1e-4  # least cos(theta)^2 of a cell
 
 
 @jit
@@ -72,21 +55,21 @@ def _profile(real: Real, imag: Real, scale: float, rho: float, row: Float, out: 
 
 
 @jit
-def _moment(sums: Float, order: int, position: float) -> float:
-    """Linear interpolation of the cumulative sums `sums` (3, n + 1) at a fractional position inside them."""
-    whole = min(int(position), sums.shape[1] - 2)
-    return float(sums[order, whole] + (position - whole) * (sums[order, whole + 1] - sums[order, whole]))
+def _inside(profile: Float, first: float, last: float, sine: float, stride: float) -> float:
+    """sum of e / cos(theta) over the cells between the fractional positions first and last; sin(theta) = sine + i stride.
 
-
-@jit
-def _moved_sector(sums: Float, first: float, last: float, density: Float, moved: float) -> float:
-    """sum over the cells first .. last of e w(xi + moved), in powers of xi."""
-    w_0, w_1, w_2 = density[0], density[1], density[2]
-    zeroth = _moment(sums, 0, last) - _moment(sums, 0, first)
-    second = _moment(sums, 2, last) - _moment(sums, 2, first)
-    total = (w_0 + (w_1 + w_2 * moved) * moved) * zeroth + w_2 * second
-    total += (w_1 + 2.0 * w_2 * moved) * (_moment(sums, 1, last) - _moment(sums, 1, first))
-    return float(total)
+    Added up for every sector anew: as a difference of cumulative sums, what lies beside a strong peak would drown in the
+    rounding of the peak.
+    """
+    begin, end = int(first), min(int(last), profile.shape[0] - 1)
+    total = 0.0
+    for i in range(begin, end + 1):
+        square = (sine + i * stride) ** 2
+        total += profile[i] / math.sqrt(max(1.0 - square, _GRAZING))
+    outer = profile[begin] / math.sqrt(max(1.0 - (sine + begin * stride) ** 2, _GRAZING))
+    total -= outer * (first - begin)
+    outer = profile[end] / math.sqrt(max(1.0 - (sine + end * stride) ** 2, _GRAZING))
+    return float(total - outer * (end + 1.0 - last))
 
 
 @jit
@@ -120,7 +103,7 @@ def slope_profile(
     table = np.zeros((rank, tau.shape[0]), kind)
     delay_rows(vectors, spacing, centre, tau, table)
     parts = np.zeros((2, padded(elements, 2), rank), kind)
-    density, row = np.empty(3), np.empty(tau.shape[0])
+    row = np.empty(tau.shape[0])
     for f in range(g.shape[0]):
         width = unit * (math.sin(theta_max[f]) - math.sin(theta_min[f]))
         low = unit * math.sin(theta_min[f]) - reach - step
@@ -142,19 +125,12 @@ def slope_profile(
         fields(rows, table, s[0], s[1])
         profile = np.empty(count)
         top = _profile(s[0], s[1], 1.0 / (elements * symbol_energy[f] * noise_power), rho, row, profile)
-        sums = np.zeros((3, count + 1))
-        half = 0.5 * width
-        for i in range(count):
-            xi = (low + i * step - unit * math.sin(theta_min[f])) / half - 1.0
-            sums[0, i + 1] = sums[0, i] + profile[i]
-            sums[1, i + 1] = sums[1, i] + profile[i] * xi
-            sums[2, i + 1] = sums[2, i] + profile[i] * xi * xi
-        _density(theta_min[f], theta_max[f], density)
-        offset = rho * top - math.log1p(snr) + math.log(prior) - math.log1p(-prior) + math.log(step / width)
+        offset = rho * top - math.log1p(snr) + math.log(prior) - math.log1p(-prior)
+        offset += math.log(step / (unit * (theta_max[f] - theta_min[f])))  # d psi / (2 pi d cos theta) = d theta
         for k in range(slope.shape[0]):
             # the edge of the moved sector in units of the profile's cells, each centred on its point
             first = (reach + step - slope[k]) / step + 0.5
-            inside = _moved_sector(sums, first, first + width / step, density, slope[k] / half)
+            inside = _inside(profile, first, first + width / step, (low + slope[k]) / unit, step / unit)
             out[k] += log_odds_to_likelihood(math.log(max(inside, 1e-300)) + offset, prior)
 
 
