@@ -60,9 +60,9 @@ class KappaCalibrator(Block):
     phases in radians, which bounds the slope, by default that of U[-pi/2, pi/2], or of any phase with full_circle;
     learning_rate, second_moment: Adam's; n_theta, n_tau: points of the grid that was searched, 0 for a search off the grid;
     shrink: whether the gains that are sent are moved towards their mean by the share of their spread that is error,
-    :mod:`isacblocks.kernels.gains` (not Adam's); full_circle: the phases may be anywhere, start from nothing; window: a scene
-    whose delay window says in which basis compressed frames come. "em" and full_circle need them, on ``compressed``, beside
-    peaks.
+    :mod:`isacblocks.kernels.gains` (not Adam's); full_circle: the phases may be anywhere, start from nothing; window: a
+    scene whose delay window says in which basis compressed frames come. "em" and full_circle need them, on ``compressed``,
+    beside peaks.
     The result depends on the frames and their order, not on how they are divided into messages.
     """
 

@@ -32,8 +32,12 @@ _EXPECTED = {
     "seed": "integers from 0 to 2^63 - 1",
     "marks": "integers of at least 1",
     "p_fa": "a number from 1e-12 to 0.4",
+    "full_circle": "true or false",
+    "refine": "true or false",
+    "told": "true or false",
     "steps": "tables {frame = integer from 0, antennas = list of integers from 0, degrees = number}",
 }
+_SHARED = ("marks", "p_fa", "steps", "full_circle", "refine", "told")  # by all cells
 _LISTS = (*AXES, "marks")
 _RANGES = {"snr_db": float, "drift": float} | dict.fromkeys(("antennas", "subcarriers", "frames", "seed", "marks"), int)
 
@@ -69,12 +73,16 @@ class Cell(msgspec.Struct, frozen=True):
     marks: tuple[int, ...]
     p_fa: float
     steps: tuple[Step, ...]
+    full_circle: bool = False
+    refine: bool = False
+    told: bool = False
 
 
 class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The values of every axis, and what all cells share; Table I by default.
 
-    marks: numbers of frames after which kappa's error is noted, by default where the runs end; steps: phase jumps.
+    marks: numbers of frames after which kappa's error is noted, by default where the runs end; steps: phase jumps;
+    full_circle, refine, told: see :func:`~isacblocks.study.simulation.simulate`.
     """
 
     snr_db: tuple[Annotated[float, Meta(ge=-60, le=120)], ...] = (15.0,)
@@ -82,12 +90,15 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subcarriers: tuple[Size, ...] = (256,)
     drift: tuple[Annotated[float, Meta(ge=0)], ...] = (0.0,)
     impairments: tuple[str, ...] = ("table1",)
-    method: tuple[str, ...] = ("online",)
+    method: tuple[str, ...] = ("tracker",)
     frames: tuple[Count, ...] = (2000,)
     seed: tuple[Index, ...] = (1,)
     marks: tuple[Count, ...] = ()
     p_fa: Annotated[float, Meta(ge=1e-12, le=0.4)] = 1e-2
     steps: tuple[Step, ...] = ()
+    full_circle: bool = False
+    refine: bool = False
+    told: bool = False
 
     @property
     def size(self) -> int:
@@ -102,9 +113,8 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def cells(self) -> Iterator[Cell]:
         """All cells in the grid's order."""
         for number, values in enumerate(itertools.product(*(getattr(self, axis) for axis in AXES))):
-            yield Cell(
-                number=number, marks=self.marks, p_fa=self.p_fa, steps=self.steps, **dict(zip(AXES, values, strict=True))
-            )
+            shared = {name: getattr(self, name) for name in _SHARED}
+            yield Cell(number=number, **shared, **dict(zip(AXES, values, strict=True)))
 
 
 def load_campaign(path: str | Path) -> Campaign:

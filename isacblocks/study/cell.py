@@ -106,6 +106,10 @@ def cell_row(cell: Cell) -> Row:
         steps=[PhaseStep(step.frame, step.antennas, step.degrees) for step in cell.steps],
         p_fa=cell.p_fa,
         marks=cell.marks,
+        told=cell.told,
+        refine=cell.refine,
+        full_circle=cell.full_circle,
+        compressed=True,
     )
     row: Row = {axis: getattr(cell, axis) for axis in AXES}
     errors = run.marks.errors() if run.marks is not None else {}
