@@ -109,12 +109,10 @@ def drift_bank() -> tuple[Float, Float]:
     """The drifts q (K,) of the bank in rad^2 per frame and their log prior (K,).
 
     0, then 0.1 to 25.6 degrees per square root of 1000 frames by factors of two: the memories differ by two as well, and a
-    drift in between loses at most 6 % to the nearer of its neighbours. A priori nothing drifts with probability one half,
-    and all others are equally likely.
+    drift in between loses at most 6 % to the nearer of its neighbours. All are equally likely a priori.
     """
     degrees = np.concatenate([[0.0], 0.1 * 2.0 ** np.arange(9)])
-    prior = np.where(degrees > 0, 0.5 / (degrees.size - 1), 0.5)
-    return np.square(np.radians(degrees)) / 1000, np.log(prior)
+    return np.square(np.radians(degrees)) / 1000, np.full(degrees.size, -math.log(degrees.size))
 
 
 def drift_estimate(evidence_sums: Float, drift: Float, log_prior: Float) -> Float:
