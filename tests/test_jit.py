@@ -115,8 +115,17 @@ def test_warming_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
     before = sorted(p.name for p in cache.rglob("*.nb[ic]"))
     assert len(before) > 20
     assert "are compiled" in isacblocks("warmup")
-    for method in ("online", "adam-max", "adam-reconstruction"):
-        out = isacblocks("run", "online_calibration", "--frames", "300", "--method", method, "--no-view", "--drift", "1")
+    for options in (
+        "tracker",
+        "online",
+        "adam-max",
+        "adam-reconstruction",
+        "em",
+        "tracker --full-circle",
+        "tracker --refine",
+    ):
+        method = ["--method", *options.split()]
+        out = isacblocks("run", "online_calibration", "--frames", "300", *method, "--no-view", "--drift", "1")
         assert "compiling" not in out
     assert sorted(p.name for p in cache.rglob("*.nb[ic]")) == before
 

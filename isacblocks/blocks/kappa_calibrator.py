@@ -137,6 +137,7 @@ class KappaCalibrator(Block):
     def prepare(cls) -> None:
         """Load the compiled kernels."""
         load("online calibration")
+        load("tracking")
         load("gradient descent")
 
     def start(self) -> None:
@@ -147,6 +148,8 @@ class KappaCalibrator(Block):
                 f"{self.label}: {self.method} from {'nothing' if self.method != 'em' else 'the whole map'} needs compressed "
                 "frames; connect a DelayCompressor to `compressed`"
             )
+        if self.needs_frames:
+            load("start")
         self.estimate = self.initial
         self.learned = self.learner.begin(self.initial, self.confidence)
 

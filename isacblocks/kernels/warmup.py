@@ -18,14 +18,21 @@ from isacblocks.kernels import (
     compressed_simulation,
     compression,
     detection,
+    drift,
     estimation,
+    health,
     jit,
+    jumps,
     losses,
     peak,
     random,
+    scores,
     simulation,
+    start,
+    tracking,
+    uncertainty,
 )
-from isacblocks.kernels.arrays import frozen
+from isacblocks.kernels.arrays import frozen, real_view
 from isacblocks.radar import OfdmRadar, Scene
 
 _RADAR = OfdmRadar(antennas=4, subcarriers=8)
@@ -80,6 +87,42 @@ def _online() -> None:
     )  # fmt: skip
 
 
+def _tracking() -> None:
+    u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
+    score, information, probability = np.zeros(4, np.complex128), np.zeros(1), np.empty(2)
+    scores.score_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, score, information, probability)
+    (bank, prior), leverage = drift.drift_bank(), frozen(uncertainty.gauge_leverage(_RADAR))
+    filters = [np.full((2, bank.size, 4), 0.1) for _ in range(3)]  # offset, variance, evidence
+    held, spread, innovation = np.zeros((2, 2, bank.size, 4)), np.empty((2, 4)), np.empty((2, 4))
+    moved = np.ones(4, np.complex128)
+    tracking.track(
+        score, 1.0, 2.0, frozen(bank), frozen(prior), leverage, 0.04, 1000.0, frozen(filters[2]), moved, filters[0],
+        filters[1], held, np.zeros((2, 2)), spread, innovation,
+    )  # fmt: skip
+    memories = frozen(jumps.FAST_MEMORIES)
+    fast, variance, gathered = np.zeros((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))
+    jumps.fast_sums(innovation, 1.0, spread, memories, fast, variance, gathered)
+    statistic, flags = np.empty((3, 4)), np.empty(4, np.uint8)
+    jumps.jump_statistic(fast, variance, leverage, statistic)
+    drift.commit_evidence(statistic, 20.0, 1.0, drift.HOLD, 1.0, held, np.zeros(1), filters[2])
+    jumps.restart_jumped(
+        statistic, 40.0, 1.0, moved, filters[0], filters[1], held, fast, variance, gathered, flags
+    )  # fmt: skip
+    drift.drift_estimate(filters[2], bank, prior)
+    uncertainty.deviations(moved, *filters, prior, leverage)
+    health.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
+    health.running_mean(frozen(np.ones((2, 4))), 100.0, np.zeros(4), np.zeros(1))
+    positions, place = frozen(_RADAR.positions), np.zeros((4, 4), np.complex128)
+    health.place_sums(u, ones, ones, frozen(probability), kappa, 1.0, positions, flags, place, np.zeros(4))
+
+
+def _start() -> None:
+    scene = simulation.draw_scene(0, 0, 8, _RADAR, Scene())
+    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    frames = compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
+    start.full_circle_start(frames, basis, scene.theta_min, scene.theta_max, noise_power=1.0)
+
+
 def _descent() -> None:
     u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
     gradient = np.zeros(4, np.complex128)
@@ -94,6 +137,8 @@ GROUPS: dict[str, Callable[[], None]] = {
     "compression": _compression,
     "detection": _detection,
     "online calibration": _online,
+    "tracking": _tracking,
+    "start": _start,
     "gradient descent": _descent,
 }
 
