@@ -92,24 +92,24 @@ def _tracking() -> None:
     score, information, probability = np.zeros(4, np.complex128), np.zeros(1), np.empty(2)
     scores.score_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, score, information, probability)
     (bank, prior), leverage = drift.drift_bank(), frozen(uncertainty.gauge_leverage(_RADAR))
-    filters = [np.full((2, bank.size, 4), 0.1) for _ in range(3)]  # offset, variance, evidence
+    offset, variance, evidence = np.full((3, 2, bank.size, 4), 0.1)
     held, spread, innovation = np.zeros((2, 2, bank.size, 4)), np.empty((2, 4)), np.empty((2, 4))
     moved = np.ones(4, np.complex128)
     tracking.track(
-        score, 1.0, 2.0, frozen(bank), frozen(prior), leverage, 0.04, 1000.0, frozen(filters[2]), moved, filters[0],
-        filters[1], held, np.zeros((2, 2)), spread, innovation,
+        score, 1.0, 2.0, frozen(bank), frozen(prior), leverage, 0.04, 1000.0, frozen(evidence), moved, offset,
+        variance, held, np.zeros((2, 2)), spread, innovation,
     )  # fmt: skip
     memories = frozen(jumps.FAST_MEMORIES)
-    fast, variance, gathered = np.zeros((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))
-    jumps.fast_sums(innovation, 1.0, spread, memories, fast, variance, gathered)
+    fast, fast_variance, gathered = np.zeros((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))
+    jumps.fast_sums(innovation, 1.0, spread, memories, fast, fast_variance, gathered)
     statistic, flags = np.empty((3, 4)), np.empty(4, np.uint8)
-    jumps.jump_statistic(fast, variance, leverage, statistic)
-    drift.commit_evidence(statistic, 20.0, 1.0, drift.HOLD, 1.0, held, np.zeros(1), filters[2])
+    jumps.jump_statistic(fast, fast_variance, leverage, statistic)
+    drift.commit_evidence(statistic, 20.0, 1.0, drift.HOLD, 1.0, held, np.zeros(1), evidence)
     jumps.restart_jumped(
-        statistic, 40.0, 1.0, moved, filters[0], filters[1], held, fast, variance, gathered, flags
+        statistic, 40.0, 1.0, moved, offset, variance, held, fast, fast_variance, gathered, flags
     )  # fmt: skip
-    drift.drift_estimate(filters[2], bank, prior)
-    uncertainty.deviations(moved, *filters, prior, leverage)
+    drift.drift_estimate(evidence, bank, prior)
+    uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
     health.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
     health.running_mean(frozen(np.ones((2, 4))), 100.0, np.zeros(4), np.zeros(1))
     positions, place = frozen(_RADAR.positions), np.zeros((4, 4), np.complex128)
