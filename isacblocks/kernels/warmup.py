@@ -23,6 +23,7 @@ from isacblocks.kernels import (
     peak,
     random,
     simulation,
+    start,
 )
 from isacblocks.kernels.arrays import frozen
 from isacblocks.radar import OfdmRadar, Scene
@@ -73,6 +74,13 @@ def _online() -> None:
     calibration.rotate(sums, 0.1)
 
 
+def _start() -> None:
+    scene = simulation.draw_scene(0, 0, 8, _RADAR, Scene())
+    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    frames = compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
+    start.full_circle_start(frames, basis, scene.theta_min, scene.theta_max, noise_power=1.0)
+
+
 def _descent() -> None:
     u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
     gradient = np.zeros(4, np.complex128)
@@ -87,6 +95,7 @@ GROUPS: dict[str, Callable[[], None]] = {
     "compression": _compression,
     "detection": _detection,
     "online calibration": _online,
+    "start": _start,
     "gradient descent": _descent,
 }
 
