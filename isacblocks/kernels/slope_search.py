@@ -24,9 +24,10 @@ from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.calibration import best_slope
 from isacblocks.kernels.compressed_peak import beams, delay_rows, split
 from isacblocks.kernels.compression import Compressed, DelayBasis
-from isacblocks.kernels.expectation import check_law, fields, log_odds_to_likelihood
+from isacblocks.kernels.expectation import check_law
 from isacblocks.kernels.exponentials import exponentials
 from isacblocks.kernels.jit import jit
+from isacblocks.kernels.posterior import fields, log_odds_to_likelihood
 from isacblocks.kernels.steering import phasor_table
 
 _COARSE, _FINE = 1.0, 0.256  # steps of psi times N: a sixth and a twenty-fifth of a beam's peak to its first null

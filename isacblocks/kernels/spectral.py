@@ -28,8 +28,9 @@ from isacblocks.kernels.angle_delay import Real
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.compression import Compressed, DelayBasis
 from isacblocks.kernels.detection import logistic
-from isacblocks.kernels.expectation import check_law, log_odds_to_likelihood
+from isacblocks.kernels.expectation import check_law
 from isacblocks.kernels.jit import jit, jit_exact
+from isacblocks.kernels.posterior import log_odds_to_likelihood
 from isacblocks.kernels.steering import array_table, pitch_of
 
 _NODES = 48  # of the mean over the sector: exact for phases that sweep up to some 80 rad

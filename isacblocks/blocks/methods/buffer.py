@@ -28,6 +28,12 @@ def count(buffer: Memory) -> int:
     return len(buffer["g"]) if buffer else 0
 
 
+def let_go(buffer: Memory, frames: int) -> None:
+    """Forget the oldest frames."""
+    for name in _KEPT:
+        buffer[name] = buffer[name][frames:].copy()
+
+
 def samples(buffer: Memory) -> Compressed:
     """The frames as kernels take them."""
     return Compressed(buffer["g"], buffer["energy"], buffer["symbol_energy"])

@@ -1,8 +1,9 @@
 """A start from nothing: phases anywhere on the circle, from the first frames (kernels/start.py); another method goes on.
 
 The first frames are kept. When there are enough of them a spectral estimate, EM and a search for the slope are made of them
-and tried on frames held back; where the trial fails, twice as many frames are waited for. What follows is the other
-method's: the kept frames are given to it as if they came now, seen with the kappa that was found.
+and tried on frames held back; where the trial fails, more frames are waited for, and until it is passed the estimates say
+that nothing is known. What follows is the other method's: the kept frames are given to it as if they came now, seen with the
+kappa that was found.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from isacblocks.kernels.compression import DelayBasis
 from isacblocks.kernels.start import Start, full_circle_start
 
 FIRST = 128  # frames of the first attempt
-MOST = 2048  # of the last one, which is taken whatever its trial says
+MOST = 2048  # of the largest: where that fails too, the older half is let go and as many newer ones are waited for
 _UNKNOWN = math.pi / math.sqrt(3)  # rad, the standard deviation of a phase anywhere on the circle
 
 
@@ -61,8 +62,10 @@ class FullCircle:
             return self.estimate(memory)
         start = self._attempt(memory)
         memory["acceptance"] = start.trial.gain
-        if not start.stands and held < MOST:
-            memory["wanted"] = 2 * held
+        if not start.stands:
+            if held >= MOST:
+                buffer.let_go(memory["buffer"], held // 2)
+            memory["wanted"] = min(2 * held, MOST)
             return self.estimate(memory)
         memory["started"] = held
         memory["follower"] = self.follower.begin(start.kappa, 0.0)
