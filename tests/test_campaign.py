@@ -85,7 +85,10 @@ def test_the_digest_knows_cells_not_spelling() -> None:
         ({"snr_db": float("nan")}, r"snr_db\[0\]: expected numbers of decibels from -60 to 120, got nan"),
         ({"drift": float("inf")}, r"drift: expected finite numbers"),
         ({"drift": -1}, r"drift\[0\]: expected numbers of at least 0, degrees per sqrt\(1000 frames\), got -1"),
-        ({"method": "onlin"}, r"method: expected names of methods, got 'onlin'; did you mean online\? Known: online, adam"),
+        (
+            {"method": "onlin"},
+            r"method: expected names of methods, got 'onlin'; did you mean online\? Known: tracker, online, em, adam",
+        ),
         ({"impairments": ["table1", "tabel"]}, r"impairments: .*got 'tabel'; did you mean table1\?"),
         ({"method": {"from": 1, "to": 2}}, r"method\[0\]: expected names of methods, got \{'from': 1, 'to': 2\}"),
         ({"seed": []}, r"seed: expected at least one value, got an empty list"),
@@ -144,7 +147,7 @@ def test_a_row_has_the_columns_and_the_figures_of_the_run() -> None:
             assert row[column.name] is None or type(row[column.name]) is kinds[column.kind], column.name
     assert short["loss_db_1200"] is short["p_d_after_1000"] is None
     radar = OfdmRadar(antennas=8, subcarriers=16)
-    run = simulate(1200, 4, radar=radar, drift=2.0)
+    run = simulate(1200, 4, radar=radar, drift=2.0, compressed=True)
     at = {row["frames"]: row for row in run.judge.kappa_errors()}
     for mark in (200, 1200):
         for name in ("phase_db", "ramp_db", "slope_deg", "loss_db"):

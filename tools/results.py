@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Copies the numbers of docs/results/*.csv into the tables of docs/results.md: python tools/results.py [--check]
 
-The CSV files come from `isacblocks figure`; the document names the commands. Each table stands between a line
-<!-- table KIND PATH --> and a line <!-- end -->, and is made by the function of that name below.
+The CSV files come from `isacblocks figure` and `isacblocks campaign`; the document names the commands. Each table stands
+between a line <!-- table KIND PATH --> and a line <!-- end -->, and is made by the function of that name below.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+from numpy.typing import NDArray
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from isacblocks import Scene
+from isacblocks.kernels.bounds import loss_bound_db
+from isacblocks.study.campaign import AXES
 from isacblocks.study.provenance import read_table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
@@ -107,8 +113,57 @@ def reached(rows: list[dict[str, str]]) -> str:
     return markdown([*head, "slope then [deg]"], out)
 
 
+def campaign(rows: list[dict[str, str]]) -> str:
+    """A campaign over seeds: loss at its marks against the bound of an array at rest, and slope, per configuration."""
+    out = []
+    for name, own in configurations(rows).items():
+        scene, elements = Scene(snr_db=float(own[0]["snr_db"])), int(own[0]["antennas"])
+        for mark in marks(rows):
+            loss, slope = column(own, f"loss_db_{mark}"), column(own, f"slope_deg_{mark}")
+            bound = float(loss_bound_db(mark, elements, scene.snr, scene.target_probability))
+            middle = float(np.median(loss))
+            line = [name, str(mark), *(f"{v:.4f}" for v in (middle, np.quantile(loss, 0.9), loss.max(), bound))]
+            out.append([*line, f"{middle / bound:.2f}", f"{np.sqrt(np.mean(slope**2)):.3f}"])
+    head = ["configuration", "frames", "loss, median [dB]", "9 of 10 [dB]", "worst [dB]", "bound [dB]", "median/bound"]
+    return markdown([*head, "slope, rms [deg]"], out)
+
+
+def steady(rows: list[dict[str, str]]) -> str:
+    """A campaign in its steady state: loss over all marks and seeds together, per configuration, and detection."""
+    out = []
+    for name, own in configurations(rows).items():
+        loss = np.concatenate([column(own, f"loss_db_{mark}") for mark in marks(rows)])
+        slope = np.concatenate([column(own, f"slope_deg_{mark}") for mark in marks(rows)])
+        hits = column(own, "detections_after_1000").sum() / column(own, "targets_after_1000").sum()
+        figures = (np.median(loss), loss.mean(), np.quantile(loss, 0.9))
+        span = f"{min(marks(rows))} to {max(marks(rows))}"
+        out.append([name, span, *(f"{v:.4f}" for v in figures), f"{np.sqrt(np.mean(slope**2)):.3f}", f"{hits:.3f}"])
+    head = ["configuration", "frames", "loss, median [dB]", "mean [dB]", "9 of 10 [dB]", "slope, rms [deg]"]
+    return markdown([*head, "P_d at P_fa 1e-2"], out)
+
+
+def configurations(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """The rows of a campaign by what distinguishes them, seeds aside."""
+    axes = [axis for axis in AXES[:-1] if len({row[axis] for row in rows}) > 1] or ["snr_db"]
+    units = {"snr_db": "{} dB", "drift": "{} deg per sqrt(1000 frames)"}
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        found.setdefault(", ".join(units.get(axis, axis + " {}").format(row[axis]) for axis in axes), []).append(row)
+    return found
+
+
+def marks(rows: list[dict[str, str]]) -> list[int]:
+    """The numbers of frames at which a campaign noted kappa's error."""
+    return [int(name.removeprefix("loss_db_")) for name in rows[0] if name.startswith("loss_db_")]
+
+
+def column(rows: list[dict[str, str]], name: str) -> NDArray[np.float64]:
+    """The numbers of a column, empty fields left out."""
+    return np.array([float(row[name]) for row in rows if row[name]])
+
+
 TABLES: dict[str, Callable[[list[dict[str, str]]], str]] = {
-    function.__name__: function for function in (detection, position, alarms, kappas, peaks, reached)
+    function.__name__: function for function in (detection, position, alarms, kappas, peaks, reached, campaign, steady)
 }
 
 

@@ -88,11 +88,12 @@ class TrueKappa(Block):
         return self.kappa.items(
             kappa=truth.kappa[-1:].astype(np.complex128),
             sigma=np.zeros((1, self.radar.antennas)),
+            gain_sigma=np.zeros((1, self.radar.antennas)),
             health=np.zeros((1, self.radar.antennas), np.uint8),
             slope=np.zeros(1),
             slope_sigma=np.zeros(1),
             frames=np.array([frames], np.uint64),
             targets=np.array([np.nan]),  # it counts none
-            loss=np.array([np.nan]),
+            **{name: np.array([np.nan]) for name in ("loss", "acceptance", "snr", "target_probability", "noise_power")},
             gauge=np.array([GAUGE_START], np.uint8),
         )
