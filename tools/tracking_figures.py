@@ -48,11 +48,6 @@ def loss(tracker: Tracker, frames: Frames) -> float:
     return kappa_error(tracker.kappa, frames.kappa[-1], RADAR).loss_db
 
 
-def told(scene: Scene) -> tuple[float, float, float]:
-    """What a tracker would have to be told."""
-    return scene.snr, scene.target_probability, 1.0
-
-
 def estimation(seeds: int) -> None:
     """The estimates with known kappa; then the loss of trackers that were and were not told."""
     print(f"estimates after 2000 frames, known kappa, {seeds} seeds: mean error +- its standard error (standard deviation)")
@@ -61,13 +56,11 @@ def estimation(seeds: int) -> None:
             scene = Scene(snr_db=snr_db, target_probability=probability)
             found = []
             for seed in range(seeds):
-                tracker = Tracker(RADAR)
-                tracker.kappa = np.asarray(draw_impairments("table1", RADAR.antennas, 1000 + seed), np.complex128)
+                tracker = Tracker(RADAR, kappa=draw_impairments("table1", RADAR.antennas, 1000 + seed))
                 for frames in hardware(2000, 1000 + seed, RADAR, scene):
-                    tracker.estimate(frames, frames.peaks(tracker.kappa, RADAR))
-                found.append(
-                    (10 * math.log10(tracker.snr) - snr_db, tracker.prior - probability, 10 * np.log10(tracker.noise[0]))
-                )
+                    tracker.estimate(frames)
+                snr, prior, noise_power = tracker.believed
+                found.append((10 * math.log10(snr) - snr_db, prior - probability, 10 * math.log10(noise_power)))
             mean, spread = np.mean(found, axis=0), np.std(found, axis=0)
             error = spread / math.sqrt(seeds)
             print(
@@ -80,7 +73,7 @@ def estimation(seeds: int) -> None:
         rows = np.empty((2, seeds, 5))
         for seed in range(seeds):
             for known in (0, 1):
-                tracker = Tracker(RADAR, told(scene) if known else None)
+                tracker = Tracker(RADAR, scene if known else None)
                 marks = follow(tracker, hardware(4000, seed, RADAR, scene), 400)
                 losses = [loss(tracker, frames) for frames in marks]
                 rows[known, seed] = [losses[k] for k in (0, 1, 2, 4, 9)]

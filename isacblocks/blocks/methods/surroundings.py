@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isacblocks.blocks.methods.base import Frames, Memory
-from isacblocks.kernels.arrays import Float, frozen
+from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.detection import angle_extent, delay_extent
 from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
 from isacblocks.radar import OfdmRadar, Scene
@@ -50,7 +50,7 @@ class Surroundings:
         first = angle_extent(frames["theta_min"], frames["theta_max"], self.radar)
         return frozen(first), frozen(delay_extent(frames["tau_min"], frames["tau_max"], self.radar))
 
-    def add(self, memory: Memory, frames: Frames, kappa: Float) -> None:
+    def add(self, memory: Memory, frames: Frames, kappa: Complex) -> None:
         """Add frames to the sums of the update that is being filled."""
         if self.told is not None:
             return
