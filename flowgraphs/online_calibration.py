@@ -122,13 +122,15 @@ def work(options: argparse.Namespace) -> int:
     judge, channel, calibrator = blocks["judge"], blocks["channel"], blocks.get("calibrator")
     assert isinstance(judge, Evaluation)
     assert isinstance(channel, ImpairedChannel)
-    known = {
+    known: dict[str, object] = {
         "placement": options.placement,
         "seed": options.seed,
         "method": options.method,
         "impairments": options.impairments,
         "memory": options.memory if math.isfinite(options.memory) else None,
     }
+    if isinstance(calibrator, KappaCalibrator):
+        known["receiver"] = calibrator.findings()
     report = calibration_report(status, judge, radar, scene, options.p_fa, **known)
     print(in_words(report))
     if options.report is not None:

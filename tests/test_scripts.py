@@ -59,7 +59,13 @@ def test_the_report_has_everything_it_promises(placement: str, tmp_path: Path) -
     assert detection["p_fa_nominal"] == 0.01
     assert 0.5 < detection["p_d"] < 0.85
     assert 0.1 < detection["position_median_m"] < 0.25
-    assert len(report["edges"]) == 8
+    receiver = report["receiver"]
+    assert receiver["snr_db"] == pytest.approx(15, abs=1.5)
+    assert receiver["target_probability"] == pytest.approx(0.5, abs=0.15)
+    assert receiver["noise_power"] == pytest.approx(1, abs=0.01)
+    assert 0.02 < receiver["sigma_rad"] < 0.2
+    assert receiver["health"] == {}
+    assert len(report["edges"]) == 9
     for edge in report["edges"]:
         assert {"from", "to", "produced", "committed", "in_flight", "dropped"} <= edge.keys()
         assert edge["produced"] == edge["committed"] + edge["in_flight"] + edge["dropped"]
@@ -67,11 +73,31 @@ def test_the_report_has_everything_it_promises(placement: str, tmp_path: Path) -
         assert edge["produced"] == (75 if edge["from"] == "kappa_calibrator.kappa" else 600)
 
 
-@pytest.mark.parametrize("method", ["adam-max", "adam-reconstruction", "known", "none"])
+@pytest.mark.parametrize("method", ["online", "em", "adam-max", "adam-reconstruction", "known", "none"])
 def test_every_method_runs(tmp_path: Path, method: str) -> None:
     report = report_of(tmp_path, "--frames", 400, "--method", method)
     assert report["method"] == method
-    assert bool(report["kappa_error"]) == method.startswith("adam")
+    assert bool(report["kappa_error"]) == (method not in ("known", "none"))
+    if method in ("online", "em"):
+        assert report["kappa_error"][-1]["loss_db"] < 0.1
+
+
+@pytest.mark.parametrize("option", ["--told", "--refine", "--full-circle"])
+def test_the_receiver_can_be_told_refine_and_start_from_nothing(tmp_path: Path, option: str) -> None:
+    law = "full-circle" if option == "--full-circle" else "table1"
+    report = report_of(tmp_path, "--frames", 600, option, "--impairments", law)
+    assert report["kappa_error"][-1]["loss_db"] < 0.05
+    receiver = report["receiver"]
+    assert (receiver["snr_db"] == 15) == (option == "--told")
+    assert (receiver["acceptance"] or 0) > 7 or option != "--full-circle"
+
+
+def test_an_antenna_that_jumps_is_named_while_it_is_learned_anew(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "--frames", 1600, "--step", "1480:3,40:90")
+    assert set(report["receiver"]["health"]) <= {"restarted"}
+    late = report_of(tmp_path, "--frames", 2400, "--step", "1000:3,40:90")
+    assert late["receiver"]["health"] == {}
+    assert late["kappa_error"][-1]["loss_db"] < 0.015
 
 
 def test_scene_options_do_what_they_say(tmp_path: Path) -> None:

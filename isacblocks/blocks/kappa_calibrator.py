@@ -38,6 +38,7 @@ from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, rada
 from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.compression import delay_basis
 from isacblocks.kernels.gains import shrink_gains
+from isacblocks.kernels.health import HEALTH
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
@@ -207,6 +208,27 @@ class KappaCalibrator(Block):
 
     def _believed(self) -> tuple[float, float, float]:
         return self.surroundings.believed(self.learned["surroundings"])
+
+    def findings(self) -> dict[str, Any]:
+        """What the calibrator thinks, of the stream and of itself: plain values for a report, None where it has no thought.
+
+        snr_db, target_probability, noise_power: told or estimated; sigma_rad, gain_sigma: medians over the antennas;
+        slope_sigma_rad; acceptance; health: the antennas that are not good, by the name of what is wrong with them.
+        """
+        made = self.learner.estimate(self.learned)
+        snr, prior, noise_power = self._believed()
+        numbers = {
+            "snr_db": decibels(snr),
+            "target_probability": prior,
+            "noise_power": noise_power,
+            "sigma_rad": float(np.median(made.sigma)),
+            "gain_sigma": float(np.median(made.gain_sigma)),
+            "slope_sigma_rad": made.slope_sigma,
+            "acceptance": made.acceptance,
+        }
+        found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        codes = ((name, np.flatnonzero(made.health == code).tolist()) for code, name in enumerate(HEALTH) if code)
+        return found | {"health": {name: antennas for name, antennas in codes if antennas}}
 
     def calibration(self, provenance: str = "") -> Calibration:
         """What has been learned so far, for a calibration file."""

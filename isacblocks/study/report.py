@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from typing import Any
 
@@ -71,6 +72,17 @@ def _figure(value: float | None, form: str, unit: str = "") -> str:
     return "-" if value is None else form.format(value) + unit
 
 
+def receiver_in_words(found: dict[str, Any]) -> list[str]:
+    """What the calibrator itself thinks."""
+    sigma = None if found["sigma_rad"] is None else math.degrees(found["sigma_rad"])
+    lines = [
+        f"the receiver's view: SNR {found['snr_db']:.1f} dB, P(t = 1) {found['target_probability']:.2f}, "
+        f"N0 {found['noise_power']:.4g}, phases known to {_figure(sigma, '{:.2f}', ' deg')}"
+    ]
+    lines += [f"antennas {name}: {', '.join(map(str, antennas))}" for name, antennas in found["health"].items()]
+    return lines
+
+
 def in_words(report: dict[str, Any]) -> str:
     """The report for a person at a terminal."""
     lines = [
@@ -84,6 +96,8 @@ def in_words(report: dict[str, Any]) -> str:
             f"error {last['ramp_db']:.1f} dB without the ramp, {last['phase_db']:.1f} dB with it, "
             f"boresight bias {last['slope_deg']:+.3f} deg"
         )
+    if report.get("receiver"):
+        lines += receiver_in_words(report["receiver"])
     figures = report["detection"]
     for name, part in (("all frames", figures), ("after the first 1000", figures["after_1000"])):
         if part["p_d"] is not None:
