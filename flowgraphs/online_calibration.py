@@ -109,7 +109,8 @@ def work(options: argparse.Namespace) -> int:
         radar = OfdmRadar()
         scene = shared.scene_of(options)
         options.steps = [shared.step_of(text) for text in options.step]
-        options.memory = shared.memory_of(options, radar, scene)
+        forgets = options.method in ("online", "em")  # the others remember everything, or find out by themselves
+        options.memory = shared.memory_of(options, radar, scene) if forgets or options.memory is not None else math.inf
         if options.plot is None and not options.no_view:
             options.plot = f"{NAME}.png"
         for path in (options.report, options.plot, options.calibration, options.record):

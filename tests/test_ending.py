@@ -20,8 +20,8 @@ from stream_blocks import Collect, Counter, Leaky, Mixer, Scale, Trouble
 from isacblocks.stream import BlockError, Flowgraph, PlacementError
 
 
-def children() -> set[int]:
-    """All processes that descend from this one."""
+def children(root: int | None = None) -> set[int]:
+    """All processes that descend from this one, or from `root`."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -29,11 +29,12 @@ def children() -> set[int]:
         except OSError:
             continue
         parents[int(entry.name)] = int(fields[1])
-    found = {os.getpid()}
+    top = {os.getpid() if root is None else root}
+    found = set(top)
     while True:
         more = {pid for pid, parent in parents.items() if parent in found} - found
         if not more:
-            return found - {os.getpid()}
+            return found - top
         found |= more
 
 
@@ -281,7 +282,7 @@ def test_a_ctrl_c_typed_at_a_terminal_reaches_the_whole_group(elsewhere: str, st
 def test_nothing_outlives_a_program_that_is_killed(elsewhere: str, start_script: Callable[..., Any]) -> None:
     """kill -9: no chance to tidy up; the nursery does it. The fixture looks for what is left."""
     process = start_script(elsewhere)
-    mine = children()
+    mine = {process.pid} | children(process.pid)
     process.kill()
     process.communicate(timeout=10)
     end = time.monotonic() + 3
@@ -293,8 +294,8 @@ def test_nothing_outlives_a_program_that_is_killed(elsewhere: str, start_script:
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])
 def test_nothing_outlives_a_nursery_that_is_killed(elsewhere: str, start_script: Callable[..., Any]) -> None:
     process = start_script(elsewhere)
-    mine = children()
-    nursery = min(mine - {process.pid})
+    mine = {process.pid} | children(process.pid)
+    nursery = min(children(process.pid))
     os.kill(nursery, signal.SIGKILL)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 1

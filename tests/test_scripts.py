@@ -112,15 +112,27 @@ def test_scene_options_do_what_they_say(tmp_path: Path) -> None:
     assert report_of(tmp_path, "--frames", 100, "--p-fa", 0.1)["detection"]["p_fa_nominal"] == 0.1
 
 
-def test_steps_and_drift_are_followed(tmp_path: Path) -> None:
-    stepped = report_of(tmp_path, "--frames", 4000, "--step", "1000:3,17,40,63:90", "--seed", 4)
+def test_steps_and_drift_are_followed_without_being_told(tmp_path: Path) -> None:
+    stepped = report_of(tmp_path, "--frames", 2000, "--step", "1000:3,17,40,63:90", "--seed", 4)
+    losses = {row["frames"]: row["loss_db"] for row in stepped["kappa_error"]}
+    assert stepped["memory"] is None
+    assert losses[1200] < 0.05
+    assert losses[2000] < losses[1000]
+    drifting = report_of(tmp_path, "--frames", 3000, "--drift", 10, "--seed", 4)
+    fixed = report_of(tmp_path, "--frames", 3000, "--drift", 10, "--seed", 4, "--method", "online", "--memory", 1e9)
+    assert drifting["kappa_error"][-1]["loss_db"] < min(0.07, 0.5 * fixed["kappa_error"][-1]["loss_db"])
+
+
+def test_the_memory_of_the_online_method_is_matched_to_steps_and_drift(tmp_path: Path) -> None:
+    online = ("--method", "online", "--seed", 4)
+    stepped = report_of(tmp_path, "--frames", 4000, "--step", "1000:3,17,40,63:90", *online)
     assert stepped["memory"] == 1000
     losses = {row["frames"]: row["loss_db"] for row in stepped["kappa_error"]}
     assert losses[1200] > 3 * losses[1000]
     assert losses[4000] < losses[1200] / 2
-    drifting = report_of(tmp_path, "--frames", 3000, "--drift", 10, "--seed", 4)
+    drifting = report_of(tmp_path, "--frames", 3000, "--drift", 10, *online)
     assert 50 < drifting["memory"] < 1000
-    fixed = report_of(tmp_path, "--frames", 3000, "--drift", 10, "--seed", 4, "--memory", 1e9)
+    fixed = report_of(tmp_path, "--frames", 3000, "--drift", 10, *online, "--memory", 1e9)
     assert drifting["kappa_error"][-1]["loss_db"] < 0.7 * fixed["kappa_error"][-1]["loss_db"]
 
 
@@ -131,8 +143,10 @@ def test_a_calibration_is_saved_used_again_and_refused_where_it_does_not_fit(tmp
     assert len(saved["kappa"]) == 64
     assert saved["frames"] == 800
     assert saved["radar"]["antennas"] == 64
+    assert first["kappa_error"][-1]["loss_db"] < 0.03
     second = report_of(tmp_path, "--frames", 16, "--calibration", path)
-    assert second["kappa_error"][0]["loss_db"] < 2 * first["kappa_error"][-1]["loss_db"]
+    fresh = report_of(tmp_path, "--frames", 16)
+    assert second["kappa_error"][0]["loss_db"] < fresh["kappa_error"][0]["loss_db"] / 20
     save_calibration(path, calibration_of(OfdmRadar(antennas=32), np.ones(32)))
     done = call(ONLINE, "--no-view", "--frames", 16, "--calibration", path)
     assert done.returncode == 2

@@ -29,6 +29,9 @@ _FALSE_FLAGS = 1e-5  # expected per fast memory, all antennas together
 _EVIDENCE = 16000.0  # frames over which evidence about the drift is kept
 _SETTLED = 0.04  # rad^2: an antenna less certain than this says nothing about the drift
 _SHARED = 200.0  # frames over which shared largest values are averaged
+_EXCESS_MEMORY = 4000.0  # frames over which the scores' scatter is compared with theory
+_EXCESS_BELIEF = 40.0  # targets that theory is worth before that
+_EXCESS_LEAST = 2.0  # less is what the search adds, or chance, and does no harm
 
 
 class Tracker:
@@ -57,6 +60,8 @@ class Tracker:
             "held": np.zeros((2, 2, k, n)),
             "held_information": np.zeros(1),
             "score_noise": np.zeros((2, 2)),
+            "excess": 1.0,  # by what the scores' variance exceeds theory
+            "excess_sums": np.zeros(2),  # what it was measured to be, and the targets that it was measured with
             "fast": np.zeros((w, 2, n)),
             "fast_variance": np.zeros((w, 2, n)),
             "gathered": np.zeros((w, n)),
@@ -138,10 +143,11 @@ class Tracker:
 
     def _track(self, memory: Memory, count: int) -> NDArray[np.uint8]:
         antennas = memory["kappa"].size
-        information = float(memory["information"][0])
+        # Scores with r times the variance that theory gives them carry 1 / r of the information.
+        information = float(memory["information"][0]) / memory["excess"]
         spread, innovation = np.empty((2, antennas)), np.empty((2, antennas))
         track(
-            memory["score"],
+            memory["score"] / memory["excess"],
             information,
             float(count),
             frozen(self.drift),
@@ -167,7 +173,26 @@ class Tracker:
             memory["fast_variance"],
             memory["gathered"],
         )
-        return self._find_jumps(memory, count, information)
+        jumped = self._find_jumps(memory, count, information)
+        self._measure_excess(memory, count, information, spread, innovation)
+        return jumped
+
+    def _measure_excess(self, memory: Memory, count: int, information: float, spread: Float, innovation: Float) -> None:
+        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR.
+
+        The median over the antennas, which a few that jump do not move. Over theory it is exponential with mean one.
+        """
+        if information <= 0:
+            return
+        expected = information * (1 + information * spread) * (1 - self.leverage)
+        seen = float(np.median((np.square(innovation) / expected).mean(axis=0))) / math.log(2) * memory["excess"]
+        weight = memory["pending_targets"]
+        memory["excess_sums"] = math.exp(-count / _EXCESS_MEMORY) * memory["excess_sums"] + (weight * seen, weight)
+        total, targets = memory["excess_sums"] + _EXCESS_BELIEF
+        before, now = memory["excess"], float(total / targets)
+        memory["excess"] = now if now > _EXCESS_LEAST else 1.0
+        if memory["excess"] != before:  # what was learned so far is worth as much more, or less
+            memory["variance"] = np.minimum(memory["variance"] * (memory["excess"] / before), self.variance)
 
     def _find_jumps(self, memory: Memory, count: int, information: float) -> NDArray[np.uint8]:
         statistic = np.empty(memory["gathered"].shape)
