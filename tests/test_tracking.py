@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -481,3 +482,15 @@ def test_faults_on_full_frames_are_named() -> None:
     product = tracker.kappa * frames.kappa[-1].conj()
     product[[3, 30, 7]] = 0
     assert best_ramp(product)[1] / np.linalg.norm(tracker.kappa[good]) / np.linalg.norm(frames.kappa[-1, good]) > 1 - 0.0025
+
+
+def test_echoes_that_are_not_one_plane_wave_do_not_look_like_jumps() -> None:
+    """Every frame's echo is distorted by 20 % on every antenna, far more than the noise: that is scatter, not hardware."""
+    radar, rng = OfdmRadar(antennas=16, subcarriers=64), np.random.default_rng(3)
+    tracker = Tracker(radar)
+    for frames in hardware(400, 3, radar, Scene(snr_db=35)):
+        bent = 1 + 0.2 * (rng.standard_normal((8, 16, 1)) + 1j * rng.standard_normal((8, 16, 1)))
+        tracker.update(dataclasses.replace(frames, y=(frames.y * bent).astype(np.complex64)))
+    assert tracker.memory["excess"] > 5
+    assert len(tracker.flags) < 8
+    assert kappa_error(tracker.kappa, frames.kappa[-1], radar).loss_db < 0.02
