@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isacblocks.blocks.records import DETECTION, KAPPA, TRUTH, radar_sizes
 from isacblocks.kernels.errors import kappa_error
-from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar
+from isacblocks.radar import OfdmRadar
 from isacblocks.stream import Block, In, Reading, State
 from isacblocks.stream.spec import Items
+from isacblocks.study.positions import outside_main_lobe, position
 
 LEARNED = 1000  # frames after which the online method has arrived; figures from there on are kept apart
 _KEPT = 65536  # position errors kept for median and outlier rate, the latest ones
@@ -76,10 +76,8 @@ class Evaluation(Block):
             masks = (there, there & said, away, away & said)
             self.counts[row] += [int((mask & part).sum()) for mask in masks]
         hit = there & said
-        distance = SPEED_OF_LIGHT * truth.tau / 2
-        target = np.stack([distance * np.cos(truth.theta), distance * np.sin(truth.theta)], axis=-1)
-        error = np.linalg.norm(detection.position[:, 0] - target, axis=-1)
-        outside = self._outside(detection, truth)
+        error = np.linalg.norm(detection.position[:, 0] - position(truth.theta, truth.tau), axis=-1)
+        outside = outside_main_lobe(detection.theta[:, 0], detection.tau[:, 0], truth.theta, truth.tau, self.radar)
         for row, part in ((0, hit), (1, hit & late)):
             self.squares[row] += float(np.square(error[part]).sum())
             if row == 0:
@@ -87,13 +85,6 @@ class Evaluation(Block):
                 self.errors[places, 0] = error[part]
                 self.errors[places, 1] = outside[part]
             self.stored[row] += int(part.sum())
-
-    def _outside(self, detection: Items, truth: Items) -> NDArray[np.bool_]:
-        """Whether the estimate lies beyond the first null of the main lobe, in angle or in range: an outlier."""
-        null = 1 / (self.radar.antennas * self.radar.element_spacing)
-        resolution = 1 / self.radar.bandwidth
-        angle = np.abs(np.sin(detection.theta[:, 0]) - np.sin(truth.theta)) > null
-        return np.asarray(angle | (np.abs(detection.tau[:, 0] - truth.tau) > resolution))
 
     def _impairments(self, detection: Items, truth: Items, kappa: Items) -> None:
         for k in range(len(kappa)):

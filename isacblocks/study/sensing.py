@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.kernels.arrays import Float
-from isacblocks.kernels.bounds import angle_bound, delay_bound
+from isacblocks.kernels.bounds import position_bound
 from isacblocks.kernels.detection import false_alarm_probability
-from isacblocks.kernels.peak import Peaks
 from isacblocks.kernels.simulation import Truth
 from isacblocks.kernels.warmup import load
-from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar
+from isacblocks.radar import OfdmRadar
 from isacblocks.study.kept import Report, silent
+from isacblocks.study.positions import outside_main_lobe, position
 from isacblocks.study.training import Case, Workers, parts_of
 
 FIRST_TEST = 1 << 41  # items from here on are for testing: nothing is learned from them
@@ -54,26 +54,12 @@ class Frames:
     outlier: NDArray[np.bool_]
 
 
-def outside_main_lobe(truth: Truth, peaks: Peaks, radar: OfdmRadar) -> NDArray[np.bool_]:
-    """Which peaks lie beyond the first null in angle or in range: outliers."""
-    null = 1 / (radar.antennas * radar.element_spacing)
-    angle = np.abs(np.sin(peaks.theta) - np.sin(truth.theta)) > null
-    return np.asarray(angle | (np.abs(peaks.tau - truth.tau) > 1 / radar.bandwidth))
-
-
-def _position(theta: Float, tau: Float) -> Float:
-    distance = SPEED_OF_LIGHT * tau / 2
-    return np.stack([distance * np.cos(theta), distance * np.sin(theta)], axis=-1)
-
-
-def position_bound(truth: Truth, radar: OfdmRadar) -> Float:
-    """The Cramer-Rao bound of the position of every target, m (F,): range and cross range; infinite where there is none."""
+def _bound(truth: Truth, radar: OfdmRadar) -> Float:
+    """The bound of the position of every target, m (F,); infinite where there is none."""
     rho = np.square(np.abs(truth.gamma)) * radar.antennas * radar.subcarriers
-    out = np.full(rho.shape, math.inf)
     there = rho > 0
-    across = SPEED_OF_LIGHT / 2 * truth.tau[there] * angle_bound(rho[there], truth.theta[there], radar)
-    along = SPEED_OF_LIGHT / 2 * delay_bound(rho[there], radar)
-    out[there] = np.hypot(across, along)
+    out = np.full(rho.shape, math.inf)
+    out[there] = position_bound(rho[there], truth.theta[there], truth.tau[there], radar)
     return out
 
 
@@ -86,9 +72,9 @@ def _sense_part(case: Case, kappa: NDArray[np.complex128], part: tuple[int, int]
     return Frames(
         truth.present != 0,
         np.asarray(false_alarm_probability(level, radar, theta, tau)),
-        np.linalg.norm(_position(peaks.theta, peaks.tau) - _position(truth.theta, truth.tau), axis=-1),
-        position_bound(truth, radar),
-        outside_main_lobe(truth, peaks, radar),
+        np.linalg.norm(position(peaks.theta, peaks.tau) - position(truth.theta, truth.tau), axis=-1),
+        _bound(truth, radar),
+        outside_main_lobe(peaks.theta, peaks.tau, truth.theta, truth.tau, radar),
     )
 
 
