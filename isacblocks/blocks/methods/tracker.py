@@ -25,7 +25,7 @@ from isacblocks.kernels.scores import PHASE, score_sums
 from isacblocks.kernels.tracking import track
 from isacblocks.kernels.uncertainty import deviations, gauge_leverage
 
-_FALSE_FLAGS = 1e-5  # expected per fast memory, all antennas together
+_FALSE_FLAGS = 5e-5  # expected per fast memory, all antennas together
 _EVIDENCE = 16000.0  # frames over which evidence about the drift is kept
 _SETTLED = 0.04  # rad^2: an antenna less certain than this says nothing about the drift
 _SHARED = 200.0  # frames over which shared largest values are averaged
