@@ -1,8 +1,8 @@
 """An antenna array calibrates itself while it senses: no target, no labels, no downtime.
 
     OfdmSource -> ImpairedChannel -> DelayCompressor -> AngleDelayMap -> MaprtDetector -> KappaCalibrator
-                                                              ^                                  |
-                                                              +--------- kappa, lag 2 -----------+
+                                                              ^                ^                 |
+                                                              +----------------+-- kappa, lag 2 -+
 
 A simulated OFDM radar (Table I of the paper) senses with an array whose gains and phases nobody knows; the calibrator learns
 them from the echoes, and the map uses what has been learned two messages ago. Beside the receiver a judge, who knows the
@@ -60,7 +60,8 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     assumed = channel.kappa if options.method == "known" else start
     image = AngleDelayMap(radar, kappa=assumed, refine=options.refine, scene=scene)
     noise = "known" if options.told else "estimated"
-    detector = MaprtDetector(radar, scene, p_fa=options.p_fa, refine=options.refine, noise=noise)
+    told = scene if options.told else None
+    detector = MaprtDetector(radar, told, p_fa=options.p_fa, refine=options.refine, noise=noise)
     judge = Evaluation(radar)
     blocks: dict[str, object] = {"channel": channel, "judge": judge}
 
@@ -72,7 +73,7 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     if options.method not in ("known", "none"):
         calibrator = KappaCalibrator(
             radar,
-            scene if options.told else None,
+            told,
             options.method,
             kappa=start,
             confidence=confidence,
@@ -87,6 +88,8 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
             fg.connect(compressor, calibrator.compressed)
         fg.connect(detector, calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
+        if not options.told:
+            fg.feedback(calibrator.kappa, detector.kappa, lag=LAG)
         blocks["calibrator"] = calibrator
     if options.record is not None:
         fg.connect(channel.frame, Recorder(options.record, "replace", radar, {"seed": options.seed}))

@@ -83,7 +83,7 @@ def learn(source: Source, radar: OfdmRadar, levels: Levels, options: argparse.Na
 
     # Blocks
     image = AngleDelayMap(radar, *GRID, refine=True)
-    calibrator = KappaCalibrator(radar, scene, batch=4)
+    calibrator = KappaCalibrator(radar, scene, "online", batch=4)  # hardware does not change within a recording
 
     # Connections
     fg = Flowgraph(NAME)

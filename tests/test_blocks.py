@@ -173,6 +173,18 @@ def test_estimated_noise_of_frames_without_any() -> None:
         assert np.isfinite(array).all(), name
 
 
+def test_detector_believes_the_calibrator(streams: dict[str, Fields]) -> None:
+    """SNR and P(t = 1) that come back change gain and probability, never the decision."""
+    kappa = {name: array[:1].repeat(60, 0) for name, array in streams["kappa"].items()}
+    kappa |= {"snr": np.full(60, 3.0), "target_probability": np.full(60, 0.1)}
+    peak = streams["peak"]
+    told = jig.run(MaprtDetector(RADAR, Scene(snr_db=3, target_probability=0.1), **GRID), {"peak": peak})[0]["detection"]
+    heard = jig.run(MaprtDetector(RADAR, SCENE, **GRID), {"peak": peak, "kappa": kappa})[0]["detection"]
+    for name in heard:
+        np.testing.assert_allclose(heard[name], told[name], rtol=1e-12)
+    assert (heard["probability"] != streams["detection"]["probability"]).any()
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told", "blind"])
 @pytest.mark.parametrize("method", METHODS)
 def test_calibrator(streams: dict[str, Fields], method: str, told: bool) -> None:

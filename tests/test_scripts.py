@@ -65,7 +65,7 @@ def test_the_report_has_everything_it_promises(placement: str, tmp_path: Path) -
     assert receiver["noise_power"] == pytest.approx(1, abs=0.01)
     assert 0.02 < receiver["sigma_rad"] < 0.2
     assert receiver["health"] == {}
-    assert len(report["edges"]) == 9
+    assert len(report["edges"]) == 10
     for edge in report["edges"]:
         assert {"from", "to", "produced", "committed", "in_flight", "dropped"} <= edge.keys()
         assert edge["produced"] == edge["committed"] + edge["in_flight"] + edge["dropped"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from isacblocks.blocks.records import DETECTION, PEAK, fields_of, radar_sizes
+from isacblocks.blocks.records import DETECTION, KAPPA, PEAK, fields_of, radar_sizes
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.detection import (
     angle_extent,
@@ -18,7 +18,7 @@ from isacblocks.kernels.detection import (
 )
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
-from isacblocks.stream import Block, In, Out, Reading, Setting
+from isacblocks.stream import Block, In, Out, Reading, Setting, State
 from isacblocks.stream.spec import Items
 
 NOISE = ("known", "estimated")
@@ -28,16 +28,20 @@ _ROUNDING = 1e-15  # of ||Y||^2, per sample: frames come in single precision
 class MaprtDetector(Block):
     """Compares T = |s|^2 / (N ||x||^2 N0) with the closed-form threshold of every frame's own search window.
 
-    radar, scene: parameters, of which the SNR and P(t = 1) enter gamma_hat and the probability only, not the decision;
+    radar, scene: parameters, of which the SNR and P(t = 1) enter gamma_hat and the probability only, not the decision. Where
+    a calibrator's words come back on ``kappa``, its estimates of both take the place of the scene's;
     p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: searched off the grid;
     noise: "known", the setting `noise_power`; or "estimated", what the peak leaves of its own frame: a constant false-alarm
     rate whatever the noise, with the threshold for M = N S - 1 samples. An echo that kappa does not focus counts as noise.
     """
 
     peak = In(PEAK)
+    kappa = In(KAPPA, optional=True)
     detection = Out(DETECTION)
     p_fa = Setting(float, initial=1e-2, minimum=1e-12, maximum=0.4, doc="false-alarm probability")
     noise_power = Setting(float, initial=1.0, minimum=1e-300, doc="N0, where the noise is known")
+    snr = State("float64")  # linear
+    prior = State("float64")  # P(t = 1)
     detected = Reading(doc="share of the last message's frames with a detection")
 
     def __init__(
@@ -67,6 +71,11 @@ class MaprtDetector(Block):
         """Load the compiled kernels."""
         load("detection")
 
+    def start(self) -> None:
+        """Begin with the scene's SNR and P(t = 1)."""
+        super().start()
+        self.snr, self.prior = self.scene.snr, self.scene.target_probability
+
     def _noise(self, peak: Items) -> Float:
         """N0 of every frame, (F,)."""
         if not self.estimated:
@@ -74,8 +83,10 @@ class MaprtDetector(Block):
         # where a frame has no noise at all, what the peak leaves is rounding
         return np.asarray(np.maximum(peak.noise_power, _ROUNDING * peak.energy + 1e-300))
 
-    def process(self, peak: Items) -> Items:
+    def process(self, peak: Items, kappa: Items | None) -> Items:
         """One detection per peak record; a frame without a usable peak has none."""
+        if kappa is not None and len(kappa):
+            self.snr, self.prior = float(10 ** (kappa.snr[-1] / 10)), kappa.target_probability[-1]
         elements = self.radar.antennas
         extent_1 = angle_extent(peak.theta_min, peak.theta_max, self.radar)
         extent_2 = delay_extent(peak.tau_min, peak.tau_max, self.radar)
@@ -91,13 +102,12 @@ class MaprtDetector(Block):
                 frozen(level[:, k]),
                 frozen(extent_1),
                 frozen(extent_2),
-                self.scene.snr,
-                self.scene.target_probability,
+                self.snr,
+                self.prior,
                 column,
             )
             probability[:, k] = column
-        # N0 / sigma_gamma^2: the scene states its gain in units of N0, so this holds whatever N0 is
-        noise_to_gain = 1.0 / self.scene.gain_variance(self.radar)
+        noise_to_gain = elements * self.radar.subcarriers / self.snr  # N0 / sigma_gamma^2, whatever N0 is
         gain = np.stack([gain_estimate(s, peak.symbol_energy, elements, noise_to_gain) for s in peak.correlation.T], axis=1)
         distance = SPEED_OF_LIGHT * peak.tau / 2
         position = np.stack([distance * np.cos(peak.theta), distance * np.sin(peak.theta)], axis=-1)

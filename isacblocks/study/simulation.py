@@ -80,14 +80,16 @@ def simulate(
     source, channel = OfdmSource(radar, seed=seed), ImpairedChannel(radar, scene, impairments, seed, drift, steps)
     start = channel.kappa if method == "known" else None
     image = AngleDelayMap(radar, kappa=start, scene=scene, refine=refine)
-    detector = MaprtDetector(radar, scene, p_fa=p_fa, refine=refine, noise="known" if told else "estimated")
+    detector = MaprtDetector(
+        radar, scene if told else None, p_fa=p_fa, refine=refine, noise="known" if told else "estimated"
+    )
     judge = Evaluation(radar)
     markers = Marks(radar, marks, start) if marks else None
     calibrator = None
     if method in METHODS:
         calibrator = KappaCalibrator(
             radar,
-            scene if told else None,
+            known,
             method,
             n_theta=0 if refine else 100,
             n_tau=0 if refine else 100,
@@ -120,6 +122,8 @@ def simulate(
         fg.connect(detector, calibrator.peak)
         fg.connect(calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
+        if not told:
+            fg.feedback(calibrator.kappa, detector.kappa, lag=LAG)
     elif method == "known" and (drift > 0 or steps):
         teacher = TrueKappa(radar)
         fg.connect(channel.truth, teacher)
