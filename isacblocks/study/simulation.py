@@ -80,9 +80,8 @@ def simulate(
     source, channel = OfdmSource(radar, seed=seed), ImpairedChannel(radar, scene, impairments, seed, drift, steps)
     start = channel.kappa if method == "known" else None
     image = AngleDelayMap(radar, kappa=start, scene=scene, refine=refine)
-    detector = MaprtDetector(
-        radar, scene if told else None, p_fa=p_fa, refine=refine, noise="known" if told else "estimated"
-    )
+    known, noise = (scene, "known") if told else (None, "estimated")
+    detector = MaprtDetector(radar, known, p_fa=p_fa, refine=refine, noise=noise)
     judge = Evaluation(radar)
     markers = Marks(radar, marks, start) if marks else None
     calibrator = None
