@@ -49,7 +49,7 @@ def test_detection_that_ignores_the_impairments() -> None:
 def test_detection_after_a_thousand_frames_is_that_of_known_kappa() -> None:
     """The same 15 000 frames for both, so that only kappa differs."""
     learned, known = (
-        simulate(15_000, 7, method).judge.detection_figures(P_FA)["after_1000"]["p_d"] for method in ("online", "known")
+        simulate(15_000, 7, method).judge.detection_figures(P_FA)["after_1000"]["p_d"] for method in ("tracker", "known")
     )
     assert learned == pytest.approx(known, abs=0.01)
 
@@ -60,7 +60,7 @@ def test_twenty_thousand_frames_are_the_same_wherever_they_run() -> None:
         run = simulate(20_000, 11, placement=placement)
         assert run.calibrator is not None
         found[placement] = run.calibrator.estimate.tobytes()
-        assert len(run.status.edges) == 8
+        assert len(run.status.edges) == 9
         for edge in run.status.edges:
             assert edge.produced == edge.committed == (2500 if edge.sender == "kappa_calibrator.kappa" else 20_000)
             assert edge.in_flight == edge.lost == 0
