@@ -84,49 +84,49 @@ def simulate(
     detector = MaprtDetector(radar, known, p_fa=p_fa, refine=refine, noise=noise)
     judge = Evaluation(radar)
     markers = Marks(radar, marks, start) if marks else None
-    calibrator = None
+    calibrator, points = None, 0 if refine else 100
     if method in METHODS:
         calibrator = KappaCalibrator(
-            radar,
-            known,
-            method,
-            n_theta=0 if refine else 100,
-            n_tau=0 if refine else 100,
-            full_circle=full_circle,
-            window=scene,
+            radar, known, method, n_theta=points, n_tau=points, full_circle=full_circle, window=scene
         )
         calibrator.memory = matched_memory(radar, scene, drift, bool(steps))
 
     # Connections
     fg = Flowgraph("simulation")
     fg.connect(source, channel)
-    samples = channel.compressed
-    if calibrator is not None and calibrator.needs_frames and not compressed:
-        compressor = DelayCompressor(radar, scene)
-        fg.connect(channel.frame, compressor)
-        samples, compressed = compressor.compressed, True
-    if compressed:
-        fg.connect(samples, image.compressed)
-    else:
-        fg.connect(channel.frame, image.frame)
+    _lead_frames(fg, channel, image, calibrator, compressed)
     fg.connect(image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
-    if markers is not None:
-        fg.connect(channel.truth, markers.truth)
-    teacher: KappaCalibrator | TrueKappa | None = None
+    teacher: KappaCalibrator | TrueKappa | None = calibrator
     if calibrator is not None:
-        teacher = calibrator
-        if calibrator.needs_frames:
-            fg.connect(samples, calibrator.compressed)
-        fg.connect(detector, calibrator.peak)
-        fg.connect(calibrator, judge.kappa)
+        fg.connect(detector, calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
         if not told:
             fg.feedback(calibrator.kappa, detector.kappa, lag=LAG)
     elif method == "known" and (drift > 0 or steps):
         teacher = TrueKappa(radar)
         fg.connect(channel.truth, teacher)
-        fg.connect(teacher.kappa, image.kappa)
-    if markers is not None and teacher is not None:
-        fg.connect(teacher.kappa, markers.kappa)
+        fg.connect(teacher, image.kappa)
+    if markers is not None:
+        fg.connect(channel.truth, markers.truth)
+        if teacher is not None:
+            fg.connect(teacher, markers.kappa)
     return Run(judge, calibrator, fg.run(frames, placement=placement), markers)
+
+
+def _lead_frames(
+    fg: Flowgraph, channel: ImpairedChannel, image: AngleDelayMap, calibrator: KappaCalibrator | None, compressed: bool
+) -> None:
+    """Frames to the map, drawn whole or compressed, and compressed ones to a calibrator that needs them."""
+    needed = calibrator is not None and calibrator.needs_frames
+    if not compressed and not needed:
+        fg.connect(channel.frame, image.frame)
+        return
+    samples = channel.compressed
+    if not compressed:
+        compressor = DelayCompressor(channel.radar, channel.scene)
+        fg.connect(channel.frame, compressor)
+        samples = compressor.compressed
+    fg.connect(samples, image.compressed)
+    if calibrator is not None and needed:
+        fg.connect(samples, calibrator.compressed)
