@@ -142,9 +142,22 @@ def steady(rows: list[dict[str, str]]) -> str:
     return markdown([*head, "P_d at P_fa 1e-2"], out)
 
 
+def places(rows: list[dict[str, str]]) -> str:
+    """A campaign's position errors and detection after the first 1000 frames, per configuration."""
+    out = []
+    for name, own in configurations(rows).items():
+        hits = column(own, "detections_after_1000").sum() / column(own, "targets_after_1000").sum()
+        keys = ("position_inlier_rmse_m", "position_median_m", "outlier_rate")
+        inlier, middle, outliers = (float(np.mean(column(own, f"{key}_after_1000"))) for key in keys)
+        out.append([name, f"{hits:.3f}", f"{inlier:.4f}", f"{middle:.4f}", f"{100 * outliers:.2f} %"])
+    head = ["configuration", "P_d at P_fa 1e-2", "RMSE, main lobe [m]", "median [m]", "outliers"]
+    return markdown(head, out)
+
+
 def configurations(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     """The rows of a campaign by what distinguishes them, seeds aside."""
-    axes = [axis for axis in AXES[:-1] if len({row[axis] for row in rows}) > 1] or ["snr_db"]
+    only = "drift" if float(rows[0]["drift"]) > 0 else "snr_db"  # what to call the one configuration that there is
+    axes = [axis for axis in AXES[:-1] if len({row[axis] for row in rows}) > 1] or [only]
     units = {"snr_db": "{} dB", "drift": "{} deg per sqrt(1000 frames)"}
     found: dict[str, list[dict[str, str]]] = {}
     for row in rows:
@@ -163,7 +176,8 @@ def column(rows: list[dict[str, str]], name: str) -> NDArray[np.float64]:
 
 
 TABLES: dict[str, Callable[[list[dict[str, str]]], str]] = {
-    function.__name__: function for function in (detection, position, alarms, kappas, peaks, reached, campaign, steady)
+    function.__name__: function
+    for function in (detection, position, alarms, kappas, peaks, reached, campaign, steady, places)
 }
 
 
