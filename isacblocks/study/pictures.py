@@ -84,7 +84,7 @@ def _errors(axis: Axes, rows: list[dict[str, float]], radar: OfdmRadar, scene: S
     frames = np.array([row["frames"] for row in rows])
     axis.loglog(frames, [max(row["loss_db"], 1e-6) for row in rows], color=_BLUE, label="loss of gain, ramp removed")
     bound = loss_bound_db(frames, radar.antennas, scene.snr, scene.target_probability)
-    axis.loglog(frames, bound, "--", color=_BLACK, label="Cramer-Rao bound")
+    axis.loglog(frames, bound, "--", color=_BLACK, label="Cramer-Rao bound, no prior on gains")
     axis.set(xlabel="frames", ylabel="loss [dB]", title="kappa error against frames")
     axis.grid(True, which="both", alpha=0.3)
     axis.legend()
