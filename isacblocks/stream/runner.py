@@ -323,6 +323,13 @@ class Runner:
                 ", ".join(left),
                 _GRACE,
             )
+        silent = [name for name in self.plan.blocks if name not in self._finished]
+        if silent and self._nursery is not None and self._began and self.error is None:
+            self._log.warning(
+                "%s did not answer within %.1f s of being told to stop; what it learned since its last checkpoint is lost",
+                ", ".join(silent),
+                _GRACE,
+            )
 
     def _last_words(self) -> None:
         """What a worker still reports after it was told to stop; its failures do not matter any more."""
