@@ -56,7 +56,7 @@ def detection(seeds: int) -> None:
     for method, frames, what in (
         ("known", 20_000, "known kappa"),
         ("none", 2000, "kappa = 1"),
-        ("online", 15_000, "online, after 1000 frames"),
+        ("tracker", 15_000, "learned, after 1000 frames"),
         ("known", 15_000, "known kappa, the same frames"),
     ):
         runs = [simulate(frames, 100 + seed, method) for seed in range(seeds)]
