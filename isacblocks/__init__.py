@@ -12,11 +12,11 @@ from isacblocks._version import __version__
 
 if TYPE_CHECKING:
     from isacblocks.kernels.adam import Adam
-    from isacblocks.kernels.angle_delay import angle_delay_map
     from isacblocks.kernels.detection import detection_threshold, false_alarm_probability
     from isacblocks.kernels.errors import KappaError, kappa_error
     from isacblocks.kernels.losses import max_loss, reconstruction_loss
-    from isacblocks.kernels.peak import Peaks, find_peak
+    from isacblocks.kernels.peak import Peaks
+    from isacblocks.kernels.search import angle_delay_map, find_peak
     from isacblocks.kernels.simulation import simulate_frames
     from isacblocks.kernels.steering import delay_vectors, steering_vectors
     from isacblocks.radar import OfdmRadar, Scene
@@ -27,11 +27,11 @@ _HOMES = {
     "OfdmRadar": "radar",
     "Peaks": "kernels.peak",
     "Scene": "radar",
-    "angle_delay_map": "kernels.angle_delay",
+    "angle_delay_map": "kernels.search",
     "delay_vectors": "kernels.steering",
     "detection_threshold": "kernels.detection",
     "false_alarm_probability": "kernels.detection",
-    "find_peak": "kernels.peak",
+    "find_peak": "kernels.search",
     "kappa_error": "kernels.errors",
     "max_loss": "kernels.losses",
     "reconstruction_loss": "kernels.losses",

@@ -11,7 +11,8 @@ from reference import model
 
 from isacblocks import OfdmRadar, Scene, steering_vectors
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import Compressed, compress, delay_basis
+from isacblocks.kernels.compression import compress
+from isacblocks.kernels.delay_basis import Compressed, delay_basis
 from isacblocks.kernels.expectation import em_step
 from isacblocks.kernels.exponentials import exponentials
 from isacblocks.kernels.gains import gain_variance, shrink_gains

@@ -13,7 +13,8 @@ from scipy.special import gammaln, hyp0f1
 
 from isacblocks import OfdmRadar, Scene, kappa_error, steering_vectors
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import compress, delay_basis
+from isacblocks.kernels.compression import compress
+from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.impairments import draw_impairments
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.kernels.spectral import (

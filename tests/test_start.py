@@ -11,7 +11,7 @@ import pytest
 from isacblocks import OfdmRadar, Scene, kappa_error
 from isacblocks.kernels.acceptance import LEAST_GAIN, Trial, try_estimate
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import Compressed, delay_basis
+from isacblocks.kernels.delay_basis import Compressed, delay_basis
 from isacblocks.kernels.expectation import em_step
 from isacblocks.kernels.impairments import draw_impairments, retract
 from isacblocks.kernels.simulation import draw_scene

@@ -11,7 +11,7 @@ from reference import model
 
 from isacblocks import OfdmRadar, Scene, kappa_error
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import delay_basis
+from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.simulation import draw_scene
 from isacblocks.study import training
 from isacblocks.study.kept import Kept

@@ -29,13 +29,13 @@ from isacblocks.cli.script import execute
 from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.calibration import best_slope, online_sums, rotate, slope_deviation, slope_likelihood_ula
-from isacblocks.kernels.compressed_peak import search_compressed
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import delay_basis
+from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.detection import angle_extent
 from isacblocks.kernels.errors import best_ramp
 from isacblocks.kernels.gains import gain_variance, shrink_gains
 from isacblocks.kernels.impairments import draw_impairments, retract
+from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import draw_scene
 from isacblocks.kernels.slope_search import slope_likelihood
 from isacblocks.kernels.start import Law, Sample, Start, expect, full_circle_start

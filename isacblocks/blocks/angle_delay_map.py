@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, antenna_samples, radar_sizes
 from isacblocks.kernels.arrays import Float
-from isacblocks.kernels.compressed_peak import search_compressed
-from isacblocks.kernels.compression import Compressed, DelayBasis, delay_basis
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.impairments import retract
-from isacblocks.kernels.peak import Peaks, search
+from isacblocks.kernels.peak import Peaks
+from isacblocks.kernels.search import search, search_compressed
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Setting, State, WiringError

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, antenna_samples, radar_sizes
-from isacblocks.kernels.compression import ERROR, compressed, delay_basis
+from isacblocks.kernels.compression import compressed
+from isacblocks.kernels.delay_basis import ERROR, delay_basis
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.records import COMPRESSED, FRAME, SAMPLES, SYMBOL, TRUTH, radar_sizes
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import DelayBasis, delay_basis
+from isacblocks.kernels.delay_basis import DelayBasis, delay_basis
 from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
 from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.simulation import Truth, draw_scene, simulate_frames

@@ -36,7 +36,7 @@ from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
 from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, radar_sizes
 from isacblocks.kernels.arrays import Complex
-from isacblocks.kernels.compression import delay_basis
+from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.gains import shrink_gains
 from isacblocks.kernels.health import HEALTH
 from isacblocks.kernels.impairments import retract

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Float
-from isacblocks.kernels.compression import Compressed, DelayBasis
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.expectation import em_step
 from isacblocks.kernels.spectral import frame_energies, noncoherent_law
 

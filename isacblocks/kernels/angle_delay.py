@@ -16,12 +16,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, grid, real_view
+from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.jit import jit
-from isacblocks.kernels.steering import array_table, phasor_table, pitch_of
-from isacblocks.radar import OfdmRadar
+from isacblocks.kernels.steering import array_table, phasor_table
 
 Real = NDArray[Any]  # float32 or float64, as the frames are
 
@@ -149,39 +148,3 @@ def map_frames(
         strip_symbols(y[f], x[f], z[0], z[1])
         correlate(z[0], z[1], b[0], b[1], p[0], p[1])
         combine(w[0], w[1], p[0], p[1], row[0], row[1], out[f])
-
-
-def checked(
-    y: ArrayLike, x: ArrayLike, kappa: ArrayLike, theta: ArrayLike, tau: ArrayLike, radar: OfdmRadar
-) -> tuple[Complex, Complex, Complex, Float, Float]:
-    """The arguments every map function shares, in their working types; ValueError names what does not fit."""
-    frames = complex_array("y", y, ("F", radar.antennas, radar.subcarriers))
-    symbols = complex_array("x", x, (frames.shape[0], radar.subcarriers)).astype(frames.dtype, copy=False)
-    response = complex_array("kappa", kappa, (radar.antennas,)).astype(np.complex128, copy=False)
-    return frames, symbols, response, grid("theta", theta, frames.shape[0]), grid("tau", tau, frames.shape[0])
-
-
-def angle_delay_map(
-    y: ArrayLike, x: ArrayLike, kappa: ArrayLike, theta: ArrayLike, tau: ArrayLike, radar: OfdmRadar
-) -> NDArray[Any]:
-    """The angle-delay map M(kappa), eq. (11), not normalised.
-
-    y: frames (F, N, S); x: symbols (F, S); kappa: (N,); theta: angles in radians (n,) or (F, n); tau: delays in seconds (n,)
-    or (F, n). Returns (F, n_theta, n_tau), float32 for complex64 frames and float64 otherwise.
-    Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
-    """
-    frames, symbols, response, angles, delays = checked(y, x, kappa, theta, tau, radar)
-    pairs = real_view(frames)
-    out = np.empty((frames.shape[0], angles.shape[1], delays.shape[1]), pairs.dtype)
-    map_frames(
-        pairs,
-        real_view(symbols),
-        frozen(response),
-        frozen(radar.positions),
-        pitch_of(radar),
-        radar.subcarrier_spacing,
-        frozen(angles),
-        frozen(delays),
-        out,
-    )
-    return out

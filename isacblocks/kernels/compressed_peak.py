@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from isacblocks.kernels.angle_delay import Real, padded, weights
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
-from isacblocks.kernels.compression import Compressed, DelayBasis, coefficients
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis, coefficients
 from isacblocks.kernels.jit import jit
-from isacblocks.kernels.peak import Peaks, _argmax, _project
+from isacblocks.kernels.peak import Peaks, _argmax, project
 from isacblocks.kernels.refinement import newton_place
 from isacblocks.kernels.steering import array_table, pitch_of
 
@@ -196,13 +196,13 @@ def compressed_peaks(
         angle, delay = angles[i], delays[j]
         u = snapshot[f]
         compressed_snapshot(g[f], vectors, positions, pitch, spacing, centre, angle, delay, u)
-        correlation[f] = _project(kappa, u)
+        correlation[f] = project(kappa, u)
         if refine:
             compressed_moments(g[f], vectors, spacing, centre, delay, m_table, m)
             carriers = vectors.shape[0]
             better_angle, better_delay = newton_place(kappa, positions, pitch, spacing, carriers, angles, delays, i, j, m)
             compressed_snapshot(g[f], vectors, positions, pitch, spacing, centre, better_angle, better_delay, other)
-            better = _project(kappa, other)
+            better = project(kappa, other)
             if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
                 angle, delay = better_angle, better_delay
                 correlation[f] = better
@@ -211,7 +211,7 @@ def compressed_peaks(
         place[f, 1] = delay
 
 
-def search_compressed(
+def search_compressed_literally(
     frames: Compressed,
     basis: DelayBasis,
     kappa: Complex,
@@ -220,7 +220,7 @@ def search_compressed(
     refine: bool = False,
     maps: NDArray[Any] | None = None,
 ) -> Peaks:
-    """The maxima of the maps of compressed frames: :func:`~isacblocks.find_peak` for what :func:`compress` made.
+    """The maxima of the maps of compressed frames by the sums as they are written, in the precision of the frames.
 
     kappa: complex128 (N,); theta, tau: grids (F or 1, n) inside the basis's window; maps: where the maps themselves are to
     be left, (F, n_theta, n_tau) in the precision of the frames.

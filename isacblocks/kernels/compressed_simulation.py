@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float, frozen
-from isacblocks.kernels.compression import Compressed, DelayBasis, coefficients
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis, coefficients
 from isacblocks.kernels.jit import jit, jit_exact
 from isacblocks.kernels.random import STREAM_NOISE_COMPRESSED, STREAM_NOISE_OUTSIDE, check_seed, normals, uniforms
 from isacblocks.kernels.simulation import Truth

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
-from isacblocks.kernels.compression import Compressed, DelayBasis
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.posterior import expectation
 from isacblocks.kernels.steering import pitch_of
 

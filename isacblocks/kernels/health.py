@@ -27,7 +27,8 @@ HEALTH = ("good", "silent", "saturated", "restarted", "misplaced")  # the names 
 QUIET = 0.5  # a gain below half of the mean says that something is wrong, half of it being noise
 _SILENT_GAIN = 0.3  # with two standard deviations of certainty
 _CLIPPED = 4.0  # samples a frame that share the largest value: clipping below 2.7 standard deviations
-_EQUAL = 1.0 - 1e-6  # single precision
+_SIZE = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
+_EQUAL = np.int32(8)  # units in the last place: 0.5e-6 to 1e-6
 _LEARNING = 0.15  # rad: a phase less certain than this is being learned anew
 
 
@@ -35,22 +36,23 @@ _LEARNING = 0.15  # rad: a phase less certain than this is being learned anew
 def sample_statistics(y: NDArray[np.floating], power: Float, largest: Float, shared: Float) -> None:
     """Per frame and antenna: mean power, largest |Re| or |Im|, and how many share it.
 
-    y: real pairs (F, N, 2 S); `power` (mean of |Y_ns|^2), `largest` and `shared` (F, N). A frame of zeros shares nothing.
+    y: real pairs (F, N, 2 S), float32; `power` (mean of |Y_ns|^2), `largest` and `shared` (F, N). A frame of zeros shares
+    nothing.
     """
     for f in range(y.shape[0]):
         for n in range(y.shape[1]):
-            total, top = y.dtype.type(0), y.dtype.type(0)  # the frames' own precision: wide vectors
-            for s in range(y.shape[2]):
-                value = abs(y[f, n, s])
-                total += value * value
-                top = max(top, value)
-            floor = y.dtype.type(top * _EQUAL)
-            count = 0
-            for s in range(y.shape[2]):
-                count += abs(y[f, n, s]) >= floor
-            power[f, n] = 2.0 * total / y.shape[2]
-            largest[f, n] = top
-            shared[f, n] = count if top > 0.0 else 0.0
+            # The sizes of floats are in the order of their bits read as integers, whose maximum needs no look at NaN.
+            row, bits = y[f, n], y[f, n].view(np.int32)
+            total, top = np.float32(0.0), np.int32(0)
+            for s in range(row.shape[0]):
+                total += row[s] * row[s]
+                top = max(top, bits[s] & _SIZE)
+            floor, count = top - _EQUAL, 0
+            for s in range(row.shape[0]):
+                count += (bits[s] & _SIZE) >= floor
+            power[f, n] = 2.0 * total / row.shape[0]
+            largest[f, n] = np.array([top], np.int32).view(np.float32)[0]
+            shared[f, n] = count if top > 0 else 0.0
 
 
 @jit_exact

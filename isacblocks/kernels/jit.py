@@ -100,13 +100,13 @@ def cache_directory() -> Path:
     )
 
 
-def _compiled(function: F, fastmath: set[str] | bool) -> F:
+def _compiled(function: F, fastmath: set[str] | bool, inline: bool = True) -> F:
     if config.DISABLE_JIT:
         return function
     elsewhere = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())  # read by numba while it decorates, and only then
     try:
-        options = {"nogil": True, "cache": True, "error_model": "numpy", "forceinline": True}
+        options = {"nogil": True, "cache": True, "error_model": "numpy", "forceinline": inline}
         compiled = numba.njit(fastmath=fastmath, **options)(function)
     finally:
         config.CACHE_DIR = elsewhere
@@ -121,6 +121,11 @@ def jit(function: F) -> F:
 def jit_exact(function: F) -> F:
     """Compile a pure function whose loops run over items; see the module's docstring."""
     return _compiled(function, False)
+
+
+def jit_apart(function: F) -> F:
+    """Compile a function that stays one where it is called; for those whose results have the same bits however compiled."""
+    return _compiled(function, False, inline=False)
 
 
 def _stamp() -> Path:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen
 from isacblocks.kernels.jit import jit
-from isacblocks.kernels.peak import find_peak
+from isacblocks.kernels.search import find_peak
 from isacblocks.radar import OfdmRadar
 
 

@@ -11,11 +11,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from isacblocks.kernels.angle_delay import (
     Real,
-    checked,
     combine,
     correlate,
     delay_table,
@@ -31,11 +30,11 @@ from isacblocks.radar import OfdmRadar
 
 # The largest error of the single-precision map, relative to its peak, with a margin: two points closer than this are told
 # apart in double precision. Measured maximum over Table I frames: 1.5e-6.
-_TIE = 8e-6
+TIE = 8e-6
 
 
 @jit
-def _snapshot(
+def snapshot_at(
     y: Real, x: Real, positions: Float, pitch: float, spacing: float, theta: float, tau: float, out: Complex
 ) -> None:
     """u_n = conj(a_n(theta)) sum_s Y_ns conj(x_s b_s(tau)) in double precision, complex128 (N,)."""
@@ -61,7 +60,7 @@ def _snapshot(
 
 
 @jit
-def _project(kappa: Complex, u: Complex) -> complex:
+def project(kappa: Complex, u: Complex) -> complex:
     """s = kappa^H u."""
     total = 0.0 + 0.0j
     for n in range(u.shape[0]):
@@ -107,13 +106,13 @@ def _untie(
     """The first largest point in double precision among those within `tie` of the peak (row, column); `u` follows it."""
     other = np.empty(u.shape[0], np.complex128)
     floor = power.dtype.type(np.float64(power[row, column]) * (1.0 - tie))
-    best = abs(_project(kappa, u)) ** 2
+    best = abs(project(kappa, u)) ** 2
     best_i, best_j = row, column
     for i in range(power.shape[0]):
         for j in range(power.shape[1]):
             if power[i, j] >= floor and (i != row or j != column):
-                _snapshot(y, x, positions, pitch, spacing, theta[i], tau[j], other)
-                size = abs(_project(kappa, other)) ** 2
+                snapshot_at(y, x, positions, pitch, spacing, theta[i], tau[j], other)
+                size = abs(project(kappa, other)) ** 2
                 earlier = i * power.shape[1] + j < best_i * power.shape[1] + best_j
                 if size > best or (size == best and earlier):
                     best, best_i, best_j = size, i, j
@@ -179,19 +178,19 @@ def peak_frames(
         combine(w[0], w[1], p[0], p[1], row[0], row[1], power)
         i, j = _argmax(power)
         u = snapshot[f]
-        _snapshot(y[f], x[f], positions, pitch, spacing, angles[i], delays[j], u)
+        snapshot_at(y[f], x[f], positions, pitch, spacing, angles[i], delays[j], u)
         if 0.0 < power[i, j] < np.inf and tie > 0.0:
             i, j = _untie(power, tie, y[f], x[f], kappa, positions, pitch, spacing, angles, delays, i, j, u)
         index[f, 0] = i
         index[f, 1] = j
         angle, delay = angles[i], delays[j]
-        correlation[f] = _project(kappa, u)
+        correlation[f] = project(kappa, u)
         if refine:
             moment_table(spacing, delay, carriers, m_table[0], m_table[1])
             moments(z[0], z[1], m_table[0], m_table[1], m)
             better_angle, better_delay = newton_place(kappa, positions, pitch, spacing, carriers, angles, delays, i, j, m)
-            _snapshot(y[f], x[f], positions, pitch, spacing, better_angle, better_delay, other)
-            better = _project(kappa, other)
+            snapshot_at(y[f], x[f], positions, pitch, spacing, better_angle, better_delay, other)
+            better = project(kappa, other)
             if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
                 angle, delay = better_angle, better_delay
                 correlation[f] = better
@@ -224,28 +223,7 @@ class Peaks:
     symbol_energy: Float
 
 
-def find_peak(
-    y: ArrayLike,
-    x: ArrayLike,
-    kappa: ArrayLike,
-    theta: ArrayLike,
-    tau: ArrayLike,
-    radar: OfdmRadar,
-    refine: bool = False,
-) -> Peaks:
-    """The maximum of the angle-delay map and its place, eqs. (9)-(10).
-
-    Arguments as for :func:`angle_delay_map`. refine: move off the grid to the maximum of the continuous map around the
-    grid's largest point (refinement.py), and evaluate statistic and snapshot there. The search runs in the precision of the
-    frames; points too close to tell apart in single precision are compared in double, and statistic and snapshot are always
-    double.
-    Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
-    """
-    frames, symbols, response, angles, delays = checked(y, x, kappa, theta, tau, radar)
-    return search(frames, symbols, response, angles, delays, radar, refine)
-
-
-def search(
+def search_literally(
     frames: Complex,
     symbols: Complex,
     kappa: Complex,
@@ -255,7 +233,9 @@ def search(
     refine: bool,
     maps: Real | None = None,
 ) -> Peaks:
-    """:func:`find_peak` for arguments already in their working types: grids (F or 1, n), kappa complex128.
+    """The maxima of the maps of F frames by the sums as they are written, in the precision of the frames.
+
+    Arguments in their working types: grids (F or 1, n), kappa complex128.
 
     maps: where the maps themselves are to be left, (F, n_theta, n_tau) in the precision of the frames.
     """
@@ -278,7 +258,7 @@ def search(
         frozen(theta),
         frozen(tau),
         refine,
-        _TIE if pairs.dtype == np.float32 else 0.0,
+        TIE if pairs.dtype == np.float32 else 0.0,
         maps,
         index,
         place,

@@ -23,7 +23,7 @@ from isacblocks.kernels.angle_delay import Real, padded
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.calibration import best_slope
 from isacblocks.kernels.compressed_peak import beams, delay_rows, split
-from isacblocks.kernels.compression import Compressed, DelayBasis
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.expectation import check_law
 from isacblocks.kernels.exponentials import exponentials
 from isacblocks.kernels.jit import jit

@@ -26,7 +26,7 @@ import numpy as np
 
 from isacblocks.kernels.angle_delay import Real
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
-from isacblocks.kernels.compression import Compressed, DelayBasis
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.detection import logistic
 from isacblocks.kernels.expectation import check_law
 from isacblocks.kernels.jit import jit, jit_exact

@@ -14,7 +14,7 @@ import numpy as np
 
 from isacblocks.kernels.acceptance import Trial, try_estimate
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.compression import Compressed, DelayBasis
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.expectation import Expectation, check_law, em_step
 from isacblocks.kernels.gains import gain_variance, shrink_gains
 from isacblocks.kernels.slope_search import search_slope

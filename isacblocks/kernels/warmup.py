@@ -14,9 +14,9 @@ import numpy as np
 from isacblocks.kernels import (
     adam,
     calibration,
-    compressed_peak,
     compressed_simulation,
     compression,
+    delay_basis,
     detection,
     drift,
     estimation,
@@ -27,6 +27,7 @@ from isacblocks.kernels import (
     peak,
     random,
     scores,
+    search,
     simulation,
     start,
     tracking,
@@ -43,7 +44,7 @@ def _simulation() -> None:
     scene = simulation.draw_scene(0, 0, 2, _RADAR, Scene())
     symbols = simulation.draw_symbols(0, 0, 2, _RADAR)
     simulation.simulate_frames(symbols, scene.gamma, np.ones(4), scene.theta, scene.tau, _RADAR)
-    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    basis = delay_basis.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
     compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
     random.normals(np.uint64(0), random.STREAM_DRIFT, np.uint64(0), 0.1, np.empty(4, np.float32))
     random.uniforms(np.uint64(0), random.STREAM_IMPAIRMENTS, np.uint64(0), np.empty(4))
@@ -54,13 +55,14 @@ def _peaks() -> None:
     frames = np.ones((2, 4, 8), np.complex64)
     grids = np.stack([_LOW, _HIGH], axis=1), np.array([[1e-7, 2e-7]])
     kappa = np.ones(4, np.complex128)
-    peak.search(frames, symbols, kappa, *grids, _RADAR, False)
-    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
-    compressed_peak.search_compressed(compression.compressed(frames, symbols, basis), basis, kappa, *grids)
+    search.search(frames, symbols, kappa, *grids, _RADAR)
+    peak.search_literally(frames, symbols, kappa, *grids, _RADAR, False)
+    basis = delay_basis.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    search.search_compressed(compression.compressed(frames, symbols, basis), basis, kappa, *grids)
 
 
 def _compression() -> None:
-    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    basis = delay_basis.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
     compression.compressed(np.ones((2, 4, 8), np.complex64), np.ones((2, 8), np.complex64), basis)
 
 
@@ -118,7 +120,7 @@ def _tracking() -> None:
 
 def _start() -> None:
     scene = simulation.draw_scene(0, 0, 8, _RADAR, Scene())
-    basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
+    basis = delay_basis.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
     frames = compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
     start.full_circle_start(frames, basis, scene.theta_min, scene.theta_max, noise_power=1.0)
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.angle_delay_map import sector_grid
-from isacblocks.kernels.compressed_peak import search_compressed
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import delay_basis
+from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.errors import kappa_error
+from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import draw_scene
 from isacblocks.radar import SPEED_OF_LIGHT
 from isacblocks.study import plotting

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.angle_delay import angle_delay_map
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.errors import best_ramp
+from isacblocks.kernels.search import angle_delay_map
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
 

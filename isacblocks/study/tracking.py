@@ -19,7 +19,8 @@ from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.blocks.records import antenna_samples
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.impairments import draw_impairments, drift_phases
-from isacblocks.kernels.peak import Peaks, search
+from isacblocks.kernels.peak import Peaks
+from isacblocks.kernels.search import search
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.radar import OfdmRadar, Scene
 

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.kernels.adam import SECOND_MOMENTS, adam_step
 from isacblocks.kernels.arrays import frozen
-from isacblocks.kernels.compressed_peak import search_compressed
 from isacblocks.kernels.compressed_simulation import simulate_compressed
-from isacblocks.kernels.compression import delay_basis
+from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.impairments import draw_impairments, retract
 from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
 from isacblocks.kernels.peak import Peaks
+from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import Truth, draw_scene
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene

@@ -6,7 +6,7 @@ import numpy as np
 
 from isacblocks.blocks.methods.base import Frames, Memory
 from isacblocks.blocks.records import SAMPLES
-from isacblocks.kernels.compression import Compressed
+from isacblocks.kernels.delay_basis import Compressed
 
 _KEPT = ("g", "energy", "symbol_energy", "theta_min", "theta_max", "tau_min", "tau_max", *SAMPLES)
 

@@ -13,7 +13,7 @@ from isacblocks.blocks.methods.online import Online
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.kernels.arrays import Complex
-from isacblocks.kernels.compression import DelayBasis
+from isacblocks.kernels.delay_basis import DelayBasis
 from isacblocks.kernels.expectation import em_step
 from isacblocks.kernels.impairments import retract
 

@@ -16,8 +16,8 @@ from isacblocks.blocks.methods import buffer
 from isacblocks.blocks.methods.base import Estimate, Frames, Memory, Method
 from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.kernels.arrays import Complex
-from isacblocks.kernels.compressed_peak import search_compressed
-from isacblocks.kernels.compression import DelayBasis
+from isacblocks.kernels.delay_basis import DelayBasis
+from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.start import Start, full_circle_start
 
 FIRST = 128  # frames of the first attempt

@@ -1,0 +1,65 @@
+"""A grid of delays in a delay basis, as the fast search takes it; made once and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from isacblocks.kernels.arrays import Complex, Float, frozen
+from isacblocks.kernels.delay_basis import DelayBasis, coefficients
+from isacblocks.kernels.folding import whole_vectors
+from isacblocks.kernels.simd import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class DelayGrid:
+    """One grid of delays in one basis, as kernels take it.
+
+    tables: e_d(tau_j) for even d, then e_d(tau_j) / j for odd d, float32, flat (D, delays), for the first half of a grid
+    that is `mirrored`, else for all of it, padded with zeros to whole vectors; terms: how many even d, odd d and delays;
+    exact: per delay what g must be multiplied with for Re and for Im of sum_d g_d e_d, float64 (n, 2, 2 D padded);
+    phase: of c_d = phase e_d, complex128 (n,).
+    """
+
+    delays: Float
+    tables: Floats
+    terms: tuple[int, int, int]
+    mirrored: bool
+    exact: Float
+    phase: Complex
+
+
+def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
+    spacing, carriers = basis.radar.subcarrier_spacing, basis.radar.subcarriers
+    phase = np.exp(1j * np.pi * (carriers - 1) * spacing * (tau - basis.centre))
+    c = np.empty((tau.size, basis.rank), np.complex128)
+    coefficients(frozen(basis.vectors), spacing, basis.centre, frozen(tau), c)
+    e = c / phase[:, None]
+    middle = tau + tau[::-1] - 2.0 * basis.centre
+    mirrored = bool(np.abs(middle).max() <= 1e-9 * (basis.window[1] - basis.window[0])) and tau.size > 1
+    kept = e[: (tau.size + 1) // 2] if mirrored else e
+    columns = whole_vectors(kept.shape[0])
+    even = (basis.rank + 1) // 2
+    tables = np.zeros((basis.rank, columns), np.float32)
+    tables[:even, : kept.shape[0]] = kept.real[:, 0::2].T
+    tables[even:, : kept.shape[0]] = kept.imag[:, 1::2].T
+    exact = np.zeros((tau.size, 2, whole_vectors(2 * basis.rank) // 2, 2))
+    rank = basis.rank
+    exact[:, 0, 0:rank:2, 0] = exact[:, 1, 0:rank:2, 1] = e.real[:, 0::2]
+    exact[:, 1, 1:rank:2, 0] = e.imag[:, 1::2]
+    exact[:, 0, 1:rank:2, 1] = -e.imag[:, 1::2]
+    exact = frozen(exact.reshape(tau.size, 2, -1))
+    terms = even, basis.rank - even, columns
+    return DelayGrid(frozen(tau), frozen(tables.ravel()), terms, mirrored, exact, frozen(phase))
+
+
+@lru_cache(maxsize=32)
+def _kept_grid(basis: DelayBasis, tau: bytes) -> DelayGrid:
+    return _delay_grid(basis, np.frombuffer(tau))
+
+
+def delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
+    """The tables of a grid of delays (n,), kept from call to call."""
+    return _kept_grid(basis, tau.tobytes())

@@ -1,0 +1,292 @@
+"""Map and peak, eqs. (9)-(11), at the machine's speed: uniform linear arrays, complex64 frames, one grid of delays.
+
+The frame goes into its delay basis (folding.py) and from there to the map (fast_map.py), which is looked through for its
+maximum. Points that lie closer to it than single precision can tell are compared in double precision, in the frame itself
+where there is one; the snapshot is summed in double precision from g.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.kernels.angle_basis import angle_bases
+from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
+from isacblocks.kernels.compressed_peak import compressed_moments, compressed_snapshot
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis
+from isacblocks.kernels.delay_grid import delay_grid
+from isacblocks.kernels.fast_map import beam_rows, padded_rows, powers, unfolded
+from isacblocks.kernels.folding import fold_frame, fold_scratch, folded_basis, whole_vectors
+from isacblocks.kernels.jit import jit, jit_apart
+from isacblocks.kernels.peak import TIE, Peaks, project, snapshot_at
+from isacblocks.kernels.refinement import newton_place
+from isacblocks.kernels.simd import LANES, Floats, pointer
+
+
+@jit_apart
+def _candidates(
+    power: Floats, best: Floats, across: int, mirrored: bool, delays: int, tie: float, found: NDArray[np.int32]
+) -> int:
+    """Points within `tie` of the largest one into `found`, as i n_tau + j, in the order of the grid; returns how many.
+
+    Where all is zero, or nothing is finite, the first point is the only one.
+    """
+    count = best.shape[0] // LANES
+    lanes = np.zeros(LANES, np.float32)
+    for i in range(count):
+        for lane in range(LANES):
+            value = best[i * LANES + lane]
+            lanes[lane] = value if value > lanes[lane] else lanes[lane]
+    top = lanes[0]
+    for lane in range(LANES):
+        top = lanes[lane] if lanes[lane] > top else top
+    found[0] = 0
+    if not 0.0 < top < np.inf:
+        return 1
+    floor = np.float32(np.float64(top) * (1.0 - tie))
+    number = 0
+    half = (delays + 1) // 2
+    for i in range(count):
+        above = 0
+        for lane in range(LANES):
+            above += best[i * LANES + lane] >= floor
+        if above == 0:
+            continue
+        for j in range(delays):
+            column = across + delays - 1 - j if mirrored and j >= half else j
+            at = i * (across * 2 if mirrored else across) + column
+            if power[at] >= floor:
+                found[number] = i * delays + j
+                number += 1
+    return max(number, 1)
+
+
+@jit
+def _exact_snapshot(
+    g: Floats, columns: int, exact: Float, phase: complex, spacing: float, theta: float, out: Complex
+) -> None:
+    """u_n = conj(a_n(theta)) sum_d g_nd c_d(tau_j), sums in double precision; exact (2, columns)."""
+    step = 2.0 * math.pi * spacing * math.sin(theta)
+    turn = complex(math.cos(step), math.sin(step))
+    steer = phase
+    for n in range(out.shape[0]):
+        real, imag = 0.0, 0.0
+        for c in range(exact.shape[1]):
+            value = np.float64(g[n * columns + c])
+            real += value * exact[0, c]
+            imag += value * exact[1, c]
+        out[n] = complex(steer.real * real - steer.imag * imag, steer.real * imag + steer.imag * real)
+        steer = complex(steer.real * turn.real - steer.imag * turn.imag, steer.real * turn.imag + steer.imag * turn.real)
+
+
+@jit
+def _decided(
+    whole: bool,
+    y: Floats,
+    x: Floats,
+    g: Floats,
+    columns: int,
+    kappa: Complex,
+    positions: Float,
+    pitch: float,
+    spacing: float,
+    theta: Float,
+    delays: Float,
+    exact: Float,
+    phase: Complex,
+    found: NDArray[np.int32],
+    count: int,
+    other: Complex,
+) -> int:
+    """The first largest one, in double precision, of the first `count` points found."""
+    best, chosen = -1.0, int(found[0])
+    for k in range(count):
+        i, j = found[k] // delays.shape[0], found[k] % delays.shape[0]
+        if whole:
+            snapshot_at(y, x, positions, pitch, spacing, theta[i], delays[j], other)
+        else:
+            _exact_snapshot(g, columns, exact[j], phase[j], pitch, theta[i], other)
+        size = abs(project(kappa, other)) ** 2
+        if size > best:
+            best, chosen = size, int(found[k])
+    return chosen
+
+
+@jit
+def fast_peaks(
+    whole: bool,
+    y: Floats,
+    x: Floats,
+    form: tuple[Floats, Floats, Floats],
+    compressed: Floats,
+    kappa: Complex,
+    vectors: Float,
+    centre: float,
+    positions: Float,
+    pitch: float,
+    spacing: float,
+    theta: Float,
+    bases: tuple[Floats, Floats, NDArray[np.int64], Float],
+    grid: tuple[Float, Floats, tuple[int, int, int], bool, Float, Complex],
+    refine: bool,
+    tie: float,
+    maps: Floats,
+    index: NDArray[np.int64],
+    place: Float,
+    snapshot: Complex,
+    correlation: Complex,
+    energy: Float,
+) -> None:
+    """Eqs. (9)-(10) for F frames; results as for :func:`peak.peak_frames`.
+
+    whole: the frames are y (F, N, 2 S) with x (F, 2 S), brought into the basis here (`form`: even, odd and ramp of a
+    FoldedBasis) and their energies (F, 2) written; else they are `compressed`, real pairs (F, N, 2 D). Maps are stored where
+    `maps` is (F, n_theta, n_tau), not where it is (0, ...).
+    """
+    delays, tables, parity, mirrored, exact, phase = grid
+    frames, antennas, rank = index.shape[0], kappa.shape[0], vectors.shape[1]
+    columns, across = whole_vectors(2 * rank), parity[2]
+    n_theta, half = theta.shape[1], (antennas + 1) // 2
+    terms = 2 * half
+    for width in range(bases[2].shape[0]):
+        terms = max(terms, bases[2][width, 5])
+    g = np.zeros((antennas, columns), np.float32)
+    flat = g.reshape(-1)
+    beams = np.empty(n_theta * columns, np.float32)
+    scratch = (
+        np.empty(n_theta),
+        np.empty(2 * half * columns, np.float32),
+        np.empty(antennas * columns, np.float32),
+        np.empty(n_theta * terms, np.float32),
+    )
+    power = np.empty(n_theta * across * 2, np.float32)
+    best = np.empty(n_theta * LANES, np.float32)
+    found = np.empty(n_theta * delays.shape[0], np.int32)
+    other = np.empty(antennas, np.complex128)
+    m_table, m = np.empty((3, rank), np.complex128), np.empty((3, antennas), np.complex128)
+    folding = fold_scratch(form[2].shape[0] // 2, form[0], form[1])
+    for f in range(frames):
+        angles = theta[f if theta.shape[0] > 1 else 0]
+        if whole:
+            fold_frame(y[f], x[f], form[0], form[1], form[2], folding, g, energy[f])
+        else:
+            padded_rows(pointer(compressed), f * antennas * 2 * rank, antennas, rank, columns, pointer(g))
+        beam_rows(pointer(g), kappa, pitch, antennas, columns, angles, bases, scratch, pointer(beams))
+        powers(n_theta, pointer(beams), columns, pointer(tables), parity, mirrored, pointer(power), pointer(best))
+        if maps.shape[0] > 0:
+            unfolded(pointer(power), across, mirrored, n_theta, delays.shape[0], pointer(maps[f]))
+        count = _candidates(power, best, across, mirrored, delays.shape[0], tie, found)
+        chosen = found[0]
+        if count > 1:
+            k = f if whole else 0
+            chosen = _decided(
+                whole, y[k], x[k], flat, columns, kappa, positions, pitch, spacing, angles, delays, exact, phase,
+                found, count, other,
+            )  # fmt: skip
+        i, j = chosen // delays.shape[0], chosen % delays.shape[0]
+        u = snapshot[f]
+        _exact_snapshot(flat, columns, exact[j], phase[j], pitch, angles[i], u)
+        index[f, 0], index[f, 1] = i, j
+        correlation[f] = project(kappa, u)
+        place[f, 0], place[f, 1] = angles[i], delays[j]
+        if refine:
+            compressed_moments(g, vectors, spacing, centre, delays[j], m_table, m)
+            angle, delay = newton_place(kappa, positions, pitch, spacing, vectors.shape[0], angles, delays, i, j, m)
+            compressed_snapshot(g, vectors, positions, pitch, spacing, centre, angle, delay, other)
+            better = project(kappa, other)
+            if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
+                place[f, 0], place[f, 1] = angle, delay
+                correlation[f] = better
+                u[:] = other
+
+
+_NO_FRAMES = np.zeros((1, 1, 2), np.float32)
+_NO_SYMBOLS = np.zeros((1, 2), np.float32)
+
+
+def _search(
+    whole: bool,
+    y: Floats,
+    x: Floats,
+    compressed: Floats,
+    energy: Float,
+    basis: DelayBasis,
+    kappa: Complex,
+    theta: Float,
+    tau: Float,
+    refine: bool,
+    maps: Floats | None,
+) -> Peaks:
+    radar = basis.radar
+    count = y.shape[0] if whole else compressed.shape[0]
+    form, bases = folded_basis(basis), angle_bases(radar.antennas, radar.element_spacing)
+    grid = delay_grid(basis, tau[0])
+    index, place = np.empty((count, 2), np.int64), np.empty((count, 2))
+    snapshot, correlation = np.empty((count, radar.antennas), np.complex128), np.empty(count, np.complex128)
+    fast_peaks(
+        whole,
+        y,
+        x,
+        (form.even, form.odd, form.ramp),
+        compressed,
+        frozen(kappa),
+        frozen(basis.vectors),
+        basis.centre,
+        frozen(radar.positions),
+        radar.element_spacing,
+        radar.subcarrier_spacing,
+        frozen(theta),
+        (bases.vectors, bases.table, bases.layout, bases.extent),
+        (grid.delays, grid.tables, grid.terms, grid.mirrored, grid.exact, grid.phase),
+        refine,
+        TIE,
+        np.empty((0, 1, 1), np.float32) if maps is None else maps,
+        index,
+        place,
+        snapshot,
+        correlation,
+        energy,
+    )
+    return Peaks(
+        statistic=np.abs(correlation) ** 2,
+        index=index,
+        theta=place[:, 0],
+        tau=place[:, 1],
+        snapshot=snapshot,
+        correlation=correlation,
+        energy=energy[:, 0],
+        symbol_energy=energy[:, 1],
+    )
+
+
+def fast_search(
+    frames: Complex,
+    symbols: Complex,
+    basis: DelayBasis,
+    kappa: Complex,
+    theta: Float,
+    tau: Float,
+    refine: bool = False,
+    maps: Floats | None = None,
+) -> Peaks:
+    """:func:`~.peak.search_literally` for complex64 frames of a uniform linear array and one grid of delays (1, n)."""
+    y, x = real_view(frames), real_view(symbols)
+    energy = np.empty((frames.shape[0], 2))
+    return _search(True, y, x, frozen(_NO_FRAMES), energy, basis, kappa, theta, tau, refine, maps)
+
+
+def fast_search_compressed(
+    frames: Compressed,
+    basis: DelayBasis,
+    kappa: Complex,
+    theta: Float,
+    tau: Float,
+    refine: bool = False,
+    maps: Floats | None = None,
+) -> Peaks:
+    """:func:`~.compressed_peak.search_compressed_literally`, under the same conditions as :func:`fast_search`."""
+    energy = np.stack([frames.energy, frames.symbol_energy], axis=1)
+    y, x = frozen(_NO_FRAMES), frozen(_NO_SYMBOLS)
+    return _search(False, y, x, real_view(frames.g), energy, basis, kappa, theta, tau, refine, maps)
