@@ -37,7 +37,7 @@ def bench(*arguments: Any) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("bench") / "bench.json"
-    groups = ("limits", "numpy", "wide", "torch", "literal", "kernels", "blocks", "made")
+    groups = ("limits", "numpy", "wide", "torch", "literal", "kernels", "blocks", "made", "training")
     done = bench("--quick", "--rounds", 3, "--json", path, "--only", *groups)
     assert done.returncode == 0, done.stderr
     assert "numpy dense" in done.stdout
@@ -67,7 +67,7 @@ def test_the_json_says_what_was_measured_on_what(found: dict[str, Any]) -> None:
         rate = "gflops" if row["unit"] == "flop" else "per_second"
         scale = 1e-9 if row["unit"] == "flop" else 1
         assert row[rate] == pytest.approx(scale / np.median(row["samples"]), rel=1e-4)
-        assert row["clock"] == ("process" if row["group"] == "torch" else "thread")
+        assert row["clock"] == ("process" if row["group"] in ("torch", "training") else "thread")
     for row in found["ratios"]:
         assert row["low"] <= row["median"] <= row["high"]
         assert row["met"] == (None if row["target"] is None else row["median"] >= row["target"])
@@ -77,7 +77,7 @@ def test_the_json_says_what_was_measured_on_what(found: dict[str, Any]) -> None:
 
 def test_every_name_in_a_target_is_a_case(found: dict[str, Any]) -> None:
     names = {row["name"] for row in found["cases"]}
-    elsewhere = ("torch", "training step", "numpy dense, wide", "literal kernels")  # may be skipped, or come with others
+    elsewhere = ("torch", "numpy dense, wide", "literal kernels")  # may be skipped
     for target in TARGETS:
         for name in (target.case, target.yardstick):
             assert name in names or name.startswith(elsewhere), name
@@ -160,9 +160,19 @@ def test_samples_last_and_ratios_are_taken_within_rounds() -> None:
 
 
 def test_wrong_calls_are_told() -> None:
-    done = bench("--only", "nothing")
+    done = bench("--quick", "--only", "nothing")
     assert done.returncode == 2
-    assert "--only nothing: expected some of limits, numpy" in done.stderr
+    assert "--only nothing: expected a case or some of limits, numpy" in done.stderr
+    done = bench("page", "--quick")
+    assert done.returncode == 2
+    assert "figures come from a whole run" in done.stderr
+
+
+def test_single_cases_can_be_chosen() -> None:
+    made = registry.assemble(["detector", "blocks"], registry.QUICK)
+    made.close()
+    assert [one.name for one in made.cases if one.group != "blocks"] == ["detector"]
+    assert {one.name for one in made.cases if one.group == "blocks"} >= set(BLOCKS.values())
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:

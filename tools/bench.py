@@ -42,14 +42,13 @@ def measure(options: argparse.Namespace) -> int:
 
     known = [*registry.GROUPS, *ALONE]
     chosen = options.only or [name for name in known if not (options.quick and name in ALONE)]
-    if unknown := set(chosen) - set(known):
-        raise UsageError(f"--only {' '.join(sorted(unknown))}: expected some of {', '.join(known)}")
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     found = report.begin()
     compile_kernels()
-    bench = registry.assemble(
-        [name for name in chosen if name not in ALONE], registry.QUICK if options.quick else registry.Size(), say
-    )
+    try:
+        bench = registry.assemble(set(chosen) - set(ALONE), registry.QUICK if options.quick else registry.Size(), say)
+    except KeyError as error:
+        raise UsageError(f"--only {error.args[0]}: expected a case or some of {', '.join(known)}") from None
     try:
         results = measure.measure(bench.cases, rounds, say)
     finally:
@@ -85,6 +84,8 @@ def fill(options: argparse.Namespace) -> int:
 
 def renew(options: argparse.Namespace) -> int:
     """Everything, then the page."""
+    if options.quick or options.only:
+        raise UsageError("page: its figures come from a whole run, without --quick and --only")
     options.json, options.out, options.check = RESULT, DOCS / "results" / "performance", False
     return measure(options) or curves(options) or fill(options)
 
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("command", nargs="?", choices=("cases", "curves", "page", "fill"), default="cases", help="see above")
     made.add_argument("--json", metavar="FILE", help="where to write the figures")
     made.add_argument("--rounds", type=positive, help=f"how often every case is measured (default: {ROUNDS})")
-    made.add_argument("--only", nargs="+", metavar="GROUP", help="groups of cases")
+    made.add_argument("--only", nargs="+", metavar="NAME", help="cases, or groups of them")
     made.add_argument("--quick", action="store_true", help="tiny sizes: whether it works, not how fast it is")
     made.add_argument("--out", default="curves", metavar="DIR", help="where the curves are written (default: curves)")
     made.add_argument(

@@ -24,7 +24,7 @@ _GROUPS = {
     "yardsticks": ("numpy", "torch"),
     "kernels": ("literal", "kernels"),
     "blocks": ("blocks",),
-    "simulation": ("made", "simulation"),
+    "simulation": ("made", "training", "simulation"),
     "streams": ("streams",),
 }
 
@@ -60,7 +60,8 @@ def _cases(*groups: str) -> Callable[[Report], str]:
 
 def targets(report: Report) -> str:
     """What was promised."""
-    return markdown(RATIO_HEAD, [ratio_cells(row) for row in report["ratios"] if row["target"] is not None])
+    promised = [row for row in report["ratios"] if row["target"] is not None]
+    return markdown(RATIO_HEAD, [ratio_cells(row) for row in [*promised, *report["unmeasured"]]])
 
 
 def comparisons(report: Report) -> str:

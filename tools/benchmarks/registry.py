@@ -6,13 +6,14 @@ import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from benchmarks import block_cases, limits, made, numpy_dense, ours, torch_dense
+from benchmarks import block_cases, limits, made, numpy_dense, ours, torch_dense, training_cases
 from benchmarks.agreement import Answer, Oracle
 from benchmarks.child import Child
-from benchmarks.measure import Case, UnavailableError, case
+from benchmarks.measure import PROCESS, WALL, Case, UnavailableError, case
 from benchmarks.workload import Workload, draw
 
-# Modules that others' subjects live in, each with a function cases(frames, least) -> list[Case]
+# Further modules: each has CASES, by name a function that prepares and returns the function that does the work once and says
+# how many frames that were; wall time counts for those that say so in WALL_TIME
 EXTRA = ("simulation", "streams")
 
 
@@ -107,6 +108,10 @@ def _made(_bench: Bench, size: Size, work: Workload) -> list[Case]:
     return made.cases(work, size.least)
 
 
+def _training(_bench: Bench, size: Size, work: Workload) -> list[Case]:
+    return training_cases.cases(work, size.batch, size.least)
+
+
 def _checked(bench: Bench, name: str, text: str, answer: Callable[[], Answer], work: Workload, least: float) -> Case:
     """A case whose answer has been compared with the oracle's first."""
     bench.agreement[name] = Oracle(work).check(name, answer())
@@ -118,8 +123,12 @@ def _extra(module: str) -> Callable[[Bench, Size, Workload], list[Case]]:
         if importlib.util.find_spec(f"benchmarks.{module}") is None:
             raise UnavailableError(f"there is no tools/benchmarks/{module}.py")
         made = importlib.import_module(f"benchmarks.{module}")
-        found: list[Case] = made.cases(size.frames, size.least)
-        return found
+        clock = WALL if getattr(made, "WALL_TIME", False) else PROCESS
+        prepared = {name: prepare() for name, prepare in made.CASES.items()}
+        return [
+            case(f"{module}: {name}", run.__doc__ or "", run, clock=clock, least=size.least)
+            for name, run in prepared.items()
+        ]
 
     return build
 
@@ -133,12 +142,28 @@ GROUPS: dict[str, Callable[[Bench, Size, Workload], list[Case]]] = {
     "kernels": _ours,
     "blocks": _blocks,
     "made": _made,
+    "training": _training,
     **{module: _extra(module) for module in EXTRA},
 }
 
 
-def assemble(groups: Iterable[str], size: Size, say: Callable[[str], None] = lambda _: None) -> Bench:
-    """The cases of these groups, answers compared. Raises DisagreementError where two programs do not agree."""
+def assemble(names: Iterable[str], size: Size, say: Callable[[str], None] = lambda _: None) -> Bench:
+    """These cases, named by themselves or by their groups, answers compared.
+
+    Raises DisagreementError where two programs do not agree, KeyError for the name of neither a case nor a group.
+    """
+    wanted = set(names)
+    single = wanted - set(GROUPS)
+    bench = _assemble([group for group in GROUPS if single or group in wanted], size, say)
+    if unknown := single - {one.name for one in bench.cases}:
+        bench.close()
+        raise KeyError(", ".join(sorted(unknown)))
+    bench.cases = [one for one in bench.cases if {one.name, one.group} & wanted]
+    return bench
+
+
+def _assemble(groups: Iterable[str], size: Size, say: Callable[[str], None]) -> Bench:
+    """All cases of these groups."""
     bench, work = Bench(), draw(size.frames)
     try:
         for group in groups:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.machine import QUIET, description, load
 from benchmarks.measure import Result
 from benchmarks.registry import Bench
-from benchmarks.targets import ratios
+from benchmarks.targets import ratios, unmeasured
 from isacblocks.study.provenance import commit
 
 Report = dict[str, Any]
@@ -51,6 +51,12 @@ def finish(report: Report, bench: Bench, results: Mapping[str, Result], rounds: 
     report["agreement"] = bench.agreement
     report["cases"] = [case_row(result) for result in results.values()]
     report["ratios"] = ratios(results)
+    report["unmeasured"] = unmeasured(results)
+
+
+def number(value: float) -> str:
+    """Three digits, or all that are before the point."""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def verdict(row: Mapping[str, Any]) -> str:
@@ -58,7 +64,8 @@ def verdict(row: Mapping[str, Any]) -> str:
     if row["target"] is None:
         return "-"
     stretch = "" if row["stretch"] is None else f" (stretch {row['stretch']:g})"
-    return f"{row['target']:g}{stretch}: {'met' if row['met'] else 'NOT MET'}"
+    found = "not measured" if "met" not in row else "met" if row["met"] else "NOT MET"
+    return f"{row['target']:g}{stretch}: {found}"
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
@@ -66,12 +73,14 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     if row["unit"] == "flop":
         spread = f"{row['gflops_low']:.0f} to {row['gflops_high']:.0f} GFLOP/s"
         return [row["name"], "-", spread, f"{row['gflops']:.0f} GFLOP/s", row["text"]]
-    spread = f"{row['us_low']:.3g} to {row['us_high']:.3g}"
-    return [row["name"], f"{row['us']:.3g}", spread, f"{row['per_second']:,.0f} /s".replace(",", " "), row["text"]]
+    spread = f"{number(row['us_low'])} to {number(row['us_high'])}"
+    return [row["name"], number(row["us"]), spread, f"{row['per_second']:,.0f} /s".replace(",", " "), row["text"]]
 
 
 def ratio_cells(row: Mapping[str, Any]) -> list[str]:
     """Case, yardstick, ratio, spread, verdict."""
+    if "median" not in row:
+        return [row["case"], row["yardstick"], "-", "-", verdict(row)]
     spread = f"{row['low']:.3g} to {row['high']:.3g}"
     return [row["case"], row["yardstick"], f"{row['median']:.3g}", spread, verdict(row)]
 
@@ -102,7 +111,7 @@ def text(report: Report) -> str:
     ]
     parts = ["\n".join(head), columns(CASE_HEAD, [cells(row) for row in report["cases"]])]
     if report["ratios"]:
-        parts.append(columns(RATIO_HEAD, [ratio_cells(row) for row in report["ratios"]]))
+        parts.append(columns(RATIO_HEAD, [ratio_cells(row) for row in [*report["ratios"], *report["unmeasured"]]]))
     if report["agreement"]:
         exact = ", ".join(f"{name} {share:.3f}" for name, share in report["agreement"].items())
         parts.append(f"answers agree; share of places exactly those of double precision: {exact}")

@@ -63,3 +63,12 @@ def ratios(results: Mapping[str, Result]) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def unmeasured(results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    """The promises of which one side was not measured."""
+    return [
+        {"case": target.case, "yardstick": target.yardstick, "target": target.least, "stretch": target.hoped}
+        for target in TARGETS
+        if target.least is not None and not {target.case, target.yardstick} <= set(results)
+    ]
