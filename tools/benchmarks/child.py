@@ -83,8 +83,9 @@ class Child:
 
     def close(self) -> None:
         """End the child."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
         self._process.wait(10)
 
 
