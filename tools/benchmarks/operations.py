@@ -115,5 +115,5 @@ METHODS: dict[str, Callable[[Sizes], list[Stage]]] = {
     "detector": detector,
     "detector, compressed": expansion,
     "compressor": compression,
-    "literal kernels": lambda size: [*dense(size), *stored(size)],
+    "literal map": lambda size: [*dense(size), *stored(size)],
 }

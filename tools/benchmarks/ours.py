@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from benchmarks.agreement import Answer
 from benchmarks.measure import Case, UnavailableError, case
 from benchmarks.workload import Workload
 from isacblocks import angle_delay_map, find_peak
-from isacblocks.kernels import angle_delay
+from isacblocks.kernels import angle_delay, peak
 from isacblocks.kernels.arrays import frozen, real_view
 from isacblocks.kernels.compressed_peak import search_compressed
 from isacblocks.kernels.compression import compressed
@@ -18,6 +20,8 @@ from isacblocks.kernels.health import sample_statistics
 from isacblocks.kernels.losses import max_gradient
 from isacblocks.kernels.peak import Peaks, search
 from isacblocks.kernels.steering import pitch_of
+
+_TIE = 8e-6  # of the map's peak: what the literal search compares again in double precision, as search() has it
 
 
 def with_gradient(peaks: Peaks, work: Workload) -> Answer:
@@ -48,16 +52,57 @@ def counted(work: Workload, run: Callable[[], object]) -> Callable[[], float]:
     return go
 
 
+def _kernel(module: ModuleType, name: str) -> Callable[..., object]:
+    """A kernel that is not one of the public functions; UnavailableError where it goes by another name now."""
+    kernel: Callable[..., object] | None = getattr(module, name, None)
+    if kernel is None:
+        raise UnavailableError(f"{module.__name__} has no {name}: the literal kernel goes by another name")
+    return kernel
+
+
 def literal_map(work: Workload) -> Callable[[], object]:
     """The kernel that is eq. (11) as it is written, dense, delay first."""
-    kernel = getattr(angle_delay, "map_frames", None)
-    if kernel is None:
-        raise UnavailableError("the literal kernel kernels/angle_delay.map_frames is not there under this name")
+    kernel = _kernel(angle_delay, "map_frames")
     out = np.empty((work.frames, work.theta.shape[1], work.tau.shape[1]), np.float32)
-    theta = np.broadcast_to(work.theta, (work.frames, work.theta.shape[1]))
-    fixed = real_view(work.y), real_view(work.x), frozen(work.kappa), frozen(work.radar.positions)
-    rest = pitch_of(work.radar), work.radar.subcarrier_spacing, frozen(theta), frozen(work.tau), out
-    return lambda: kernel(*fixed, *rest)
+    return lambda: kernel(*_literal_arguments(work), out)
+
+
+def literal_detector(work: Workload) -> Callable[[], Answer]:
+    """The kernel that searches such a map, and the gradient of eq. (14)."""
+    kernel = _kernel(peak, "peak_frames")
+    count, antennas = work.y.shape[:2]
+    maps = np.empty((1, work.theta.shape[1], work.tau.shape[1]), np.float32)
+    index, place = np.empty((count, 2), np.int64), np.empty((count, 2))
+    snapshot, correlation = np.empty((count, antennas), np.complex128), np.empty(count, np.complex128)
+    energy, gradient = np.empty((count, 2)), np.empty(antennas, np.complex128)
+
+    def run() -> Answer:
+        kernel(*_literal_arguments(work), False, _TIE, maps, index, place, snapshot, correlation, energy)
+        gradient[:] = 0.0
+        max_gradient(frozen(snapshot), frozen(work.kappa), np.zeros(1), gradient)
+        return Answer(index, gradient / count)
+
+    return run
+
+
+def _literal_arguments(work: Workload) -> tuple[object, ...]:
+    """Frames, symbols, kappa, array, grids, as the literal kernels take them."""
+    radar, theta = work.radar, np.broadcast_to(work.theta, (work.frames, work.theta.shape[1]))
+    samples = real_view(work.y), real_view(work.x), frozen(work.kappa)
+    return (
+        *samples,
+        frozen(radar.positions),
+        pitch_of(radar),
+        radar.subcarrier_spacing,
+        frozen(theta),
+        frozen(work.tau),
+    )
+
+
+def any_array(work: Workload) -> Workload:
+    """The same array, said element by element, so that nothing may use that it is uniform and linear."""
+    places = tuple((float(x), float(y), float(z)) for x, y, z in work.radar.positions)
+    return replace(work, radar=replace(work.radar, element_positions=places))
 
 
 def cases(work: Workload, least: float = 0.01) -> list[Case]:
@@ -76,6 +121,7 @@ def cases(work: Workload, least: float = 0.01) -> list[Case]:
         made("detector", "search, then the gradient of eq. (14)", detector(work)),
         made("detector, one sector", "the same, all frames over one sector", detector(fixed)),
         made("detector, refined", "the same, off the grid", detector(work, refine=True)),
+        made("detector, any array", "the same, element positions given one by one", detector(any_array(work))),
         made("find_peak", "search with its arguments checked", lambda: find_peak(y, x, kappa, theta, tau, radar)),
         made("compressor", "full frames to compressed ones", lambda: compressed(y, x, basis)),
         made("detector, compressed", "search_compressed, then the gradient", compressed_detector(work)),

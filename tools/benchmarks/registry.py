@@ -6,15 +6,16 @@ import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from numba.core.errors import NumbaError
+
 from benchmarks import block_cases, limits, made, numpy_dense, ours, torch_dense, training_cases
 from benchmarks.agreement import Answer, Oracle
 from benchmarks.child import Child
 from benchmarks.measure import PROCESS, WALL, Case, UnavailableError, case
 from benchmarks.workload import Workload, draw
 
-# Further modules: each has CASES, by name a function that prepares and returns the function that does the work once and says
-# how many frames that were; wall time counts for those that say so in WALL_TIME
-EXTRA = ("simulation", "streams")
+# Further modules with a function cases(): by name, functions that do the work once and say how many frames that were
+EXTRA = {"simulation": PROCESS, "streams": WALL}  # and the clock that counts for them
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,27 @@ def _torch(bench: Bench, size: Size, work: Workload) -> list[Case]:
     return found
 
 
-def _literal(_bench: Bench, size: Size, work: Workload) -> list[Case]:
-    run = ours.literal_map(work)
+def _literal(bench: Bench, size: Size, work: Workload) -> list[Case]:
+    stored, search = ours.literal_map(work), ours.literal_detector(work)
     try:
-        run()
-    except TypeError as error:
-        raise UnavailableError(f"the literal kernel takes other arguments now: {error}") from None
-    text = "kernels/angle_delay.map_frames: eq. (11) dense, delay first, map stored"
-    return [case("literal kernels", text, ours.counted(work, run), least=size.least)]
+        stored()
+        answer = search()
+    except (TypeError, NumbaError) as error:
+        raise UnavailableError(f"the literal kernels take other arguments now: {str(error).splitlines()[0]}") from None
+    bench.agreement["literal detector"] = Oracle(work).check("literal detector", answer)
+    text = "kernels/angle_delay.py: eq. (11) dense, delay first, map stored"
+    return [
+        case("literal map", text, ours.counted(work, stored), least=size.least),
+        case("literal detector", "kernels/peak.py: the same searched, then the gradient", ours.counted(work, search)),
+    ]
 
 
 def _ours(bench: Bench, size: Size, work: Workload) -> list[Case]:
     oracle = Oracle(work)
     for name, run in (("detector", ours.detector(work)), ("detector, compressed", ours.compressed_detector(work))):
         bench.agreement[name] = oracle.check(name, run())
+    anywhere = ours.any_array(work)
+    bench.agreement["detector, any array"] = oracle.check("detector, any array", ours.detector(anywhere)())
     fixed = work.fixed()
     bench.agreement["detector, one sector"] = Oracle(fixed).check("detector, one sector", ours.detector(fixed)())
     return ours.cases(work, size.least)
@@ -122,13 +130,9 @@ def _extra(module: str) -> Callable[[Bench, Size, Workload], list[Case]]:
     def build(_bench: Bench, size: Size, _work: Workload) -> list[Case]:
         if importlib.util.find_spec(f"benchmarks.{module}") is None:
             raise UnavailableError(f"there is no tools/benchmarks/{module}.py")
-        made = importlib.import_module(f"benchmarks.{module}")
-        clock = WALL if getattr(made, "WALL_TIME", False) else PROCESS
-        prepared = {name: prepare() for name, prepare in made.CASES.items()}
-        return [
-            case(f"{module}: {name}", run.__doc__ or "", run, clock=clock, least=size.least)
-            for name, run in prepared.items()
-        ]
+        made = importlib.import_module(f"benchmarks.{module}").cases()
+        text = f"tools/benchmarks/{module}.py"
+        return [case(f"{module}: {name}", text, run, clock=EXTRA[module], least=size.least) for name, run in made.items()]
 
     return build
 
