@@ -20,6 +20,7 @@ from conftest import ROOT
 from reference.model import Setup, angle_delay_map
 
 from isacblocks import OfdmRadar, Scene
+from isacblocks.kernels import warmup
 
 BENCH = ROOT / "tools" / "bench.py"
 
@@ -133,6 +134,39 @@ def test_what_is_not_there_is_left_out_with_its_reason(monkeypatch: pytest.Monke
     made = registry.assemble(["torch"], registry.QUICK)
     assert made.cases == []
     assert "pip install 'isacblocks[bench]'" in made.skipped["torch"]
+
+
+def test_torch_gives_the_same_answer_and_its_steps_run() -> None:
+    pytest.importorskip("torch")
+    made = registry.assemble(["torch"], registry.QUICK)
+    assert made.agreement["torch dense, gradient"] > 0.9
+    for one in made.cases:
+        units, seconds = one.sample()
+        assert units == (registry.QUICK.batch if "training" in one.name else registry.QUICK.frames)
+        assert seconds > 0
+
+
+def test_the_flowgraph_is_measured_as_a_whole(tmp_path: Path) -> None:
+    done = bench("--quick", "--only", "flowgraph", "--json", tmp_path / "bench.json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "bench.json").read_text())["flowgraph"]
+    assert run["frames"] == 64
+    assert {*BLOCKS, "ofdm_source", "evaluation"} == set(run["blocks_us_per_frame"])
+    work = {name: spent["work_seconds"] for name, spent in run["blocks_us_per_frame"].items()}
+    assert run["slowest"] == max(work, key=work.__getitem__)
+    assert run["of_slowest"] == pytest.approx(work[run["slowest"]] / run["us_per_frame"])
+
+
+@pytest.mark.slow
+def test_starts_are_measured_in_an_empty_cache(tmp_path: Path) -> None:
+    done = bench("--quick", "--only", "start", "--json", tmp_path / "bench.json")
+    assert done.returncode == 0, done.stderr
+    start = json.loads((tmp_path / "bench.json").read_text())["start"]
+    assert list(start["cold"]) == ["import", *warmup.GROUPS]
+    assert start["cold_total"] == pytest.approx(sum(start["cold"].values()))
+    assert start["warm_total"] == pytest.approx([sum(values[0] for values in start["warm"].values())])
+    assert start["cache"]["kernels"] > 50
+    assert len(start["first_16_frames"]) == len(start["help"]) == 1
 
 
 def test_samples_last_and_ratios_are_taken_within_rounds() -> None:
