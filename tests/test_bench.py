@@ -73,6 +73,7 @@ def test_the_json_says_what_was_measured_on_what(found: dict[str, Any]) -> None:
         assert row["low"] <= row["median"] <= row["high"]
         assert row["met"] == (None if row["target"] is None else row["median"] >= row["target"])
     assert found["agreement"]["detector"] > 0.9
+    assert 0 < found["map_errors"]["map stored"] < 1e-5
     assert set(found["skipped"]) <= {"wide", "torch", "literal"}
 
 
@@ -110,6 +111,15 @@ def test_two_points_that_single_precision_cannot_tell_apart_are_both_right(work:
     oracle.maps[1][beside] = oracle.maps[1][i, j] * (1 + 1e-4)
     with pytest.raises(DisagreementError):
         oracle.check("ours", right)
+
+
+def test_a_wrong_map_is_refused(work: Workload) -> None:
+    oracle, right = Oracle(work), ours.stored_maps(work)
+    assert oracle.check_maps("ours", right) < 1e-5
+    wrong = right.copy()
+    wrong[3, 0, 0] += 2e-5 * wrong[3].max()
+    with pytest.raises(DisagreementError, match="other: a map is off by"):
+        oracle.check_maps("other", wrong)
 
 
 @pytest.mark.parametrize("name", ["detector", "compressed_detector"])

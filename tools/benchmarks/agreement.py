@@ -71,3 +71,10 @@ class Oracle:
         if not error <= GRADIENT:
             raise DisagreementError(f"{name}: the gradient is off by {error:.2g} of its length, allowed is {GRADIENT:g}")
         return exact / len(answer.index)
+
+    def check_maps(self, name: str, maps: NDArray[np.float32]) -> float:
+        """The largest error of stored maps (F, I, J), relative to their maxima; DisagreementError where one is wrong."""
+        error = max(float(np.abs(made - power).max() / power.max()) for made, power in zip(maps, self.maps, strict=True))
+        if not error <= TIE:
+            raise DisagreementError(f"{name}: a map is off by {error:.2g} of its maximum, allowed is {TIE:g}")
+        return error

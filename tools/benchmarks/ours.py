@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.agreement import Answer
 from benchmarks.measure import Case, UnavailableError, case
@@ -50,6 +51,18 @@ def counted(work: Workload, run: Callable[[], object]) -> Callable[[], float]:
         return work.frames
 
     return go
+
+
+def stored_maps(work: Workload) -> NDArray[np.float32]:
+    """The maps of full frames."""
+    return np.asarray(angle_delay_map(work.y, work.x, work.kappa, work.theta, work.tau, work.radar))
+
+
+def compressed_maps(work: Workload) -> NDArray[np.float32]:
+    """The maps of compressed frames, as the search leaves them."""
+    maps = np.empty((work.frames, work.theta.shape[1], work.tau.shape[1]), np.float32)
+    search_compressed(work.compress(), work.basis, work.kappa, work.theta, work.tau, False, maps)
+    return maps
 
 
 def _kernel(module: ModuleType, name: str) -> Callable[..., object]:
@@ -116,7 +129,7 @@ def cases(work: Workload, least: float = 0.01) -> list[Case]:
         return case(name, text, counted(work, run), least=least)
 
     return [
-        made("map stored", "angle_delay_map, checks included", lambda: angle_delay_map(y, x, kappa, theta, tau, radar)),
+        made("map stored", "angle_delay_map, checks included", lambda: stored_maps(work)),
         made("map and peak", "search with the maps kept", lambda: search(y, x, kappa, theta, tau, radar, False, maps)),
         made("detector", "search, then the gradient of eq. (14)", detector(work)),
         made("detector, one sector", "the same, all frames over one sector", detector(fixed)),

@@ -70,9 +70,11 @@ def comparisons(report: Report) -> str:
 
 
 def agreement(report: Report) -> str:
-    """The share of frames in which a program's maximum is at exactly the place that double precision finds."""
+    """The share of frames with the maximum at exactly double precision's place; the errors of stored maps."""
     rows = [[name, f"{share:.3f}"] for name, share in report["agreement"].items()]
-    return markdown(["program", "places as in double precision"], rows)
+    errors = [[name, f"{error:.1e}"] for name, error in report["map_errors"].items()]
+    table = markdown(["program", "places as in double precision"], rows)
+    return table + "\n" + markdown(["stored maps", "largest error, of the maximum"], errors)
 
 
 def limits_of(report: Report) -> Limits:

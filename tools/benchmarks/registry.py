@@ -38,6 +38,7 @@ class Bench:
     cases: list[Case] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     agreement: dict[str, float] = field(default_factory=dict)
+    map_errors: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     closing: list[Callable[[], None]] = field(default_factory=list)
 
@@ -101,6 +102,8 @@ def _ours(bench: Bench, size: Size, work: Workload) -> list[Case]:
     oracle = Oracle(work)
     for name, run in (("detector", ours.detector(work)), ("detector, compressed", ours.compressed_detector(work))):
         bench.agreement[name] = oracle.check(name, run())
+    for name, maps in (("map stored", ours.stored_maps), ("map stored, compressed", ours.compressed_maps)):
+        bench.map_errors[name] = oracle.check_maps(name, maps(work))
     anywhere = ours.any_array(work)
     bench.agreement["detector, any array"] = oracle.check("detector, any array", ours.detector(anywhere)())
     fixed = work.fixed()

@@ -49,6 +49,7 @@ def finish(report: Report, bench: Bench, results: Mapping[str, Result], rounds: 
     report["notes"] = bench.notes
     report["skipped"] = bench.skipped
     report["agreement"] = bench.agreement
+    report["map_errors"] = bench.map_errors
     report["cases"] = [case_row(result) for result in results.values()]
     report["ratios"] = ratios(results)
     report["unmeasured"] = unmeasured(results)
@@ -115,6 +116,7 @@ def text(report: Report) -> str:
     if report["agreement"]:
         exact = ", ".join(f"{name} {share:.3f}" for name, share in report["agreement"].items())
         parts.append(f"answers agree; share of places exactly those of double precision: {exact}")
+    parts += [f"largest error, {name}: {error:.1e} of the maximum" for name, error in report["map_errors"].items()]
     parts += [f"skipped, {name}: {reason}" for name, reason in report["skipped"].items()]
     if "flowgraph" in report:
         parts.append(flowgraph_text(report["flowgraph"]))
