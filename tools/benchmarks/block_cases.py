@@ -1,0 +1,98 @@
+"""What a block costs: process() alone, in the jig, on messages of 16 frames. The jig's own copies are not counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import Case, Sample
+from benchmarks.workload import Workload
+from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, KappaCalibrator, MaprtDetector
+from isacblocks.stream import Block, jig
+
+MESSAGE = 16  # frames
+
+Fields = Mapping[str, NDArray[Any]]
+
+
+class _Timed:
+    """process() of a block with a clock around it, these output ports of it connected."""
+
+    def __init__(self, block: Block, outputs: Collection[str]) -> None:
+        self.block, self.outputs = block, outputs
+        self.process = block.process
+        self.seconds = 0.0
+
+    def __call__(self, **items: Any) -> Any:
+        for name in self.block.outputs():  # the jig connects all of them
+            self.block.ports[name].connected = name in self.outputs
+        begin = time.thread_time()
+        out = self.process(**items)
+        self.seconds += time.thread_time() - begin
+        return out
+
+
+def process_sampler(
+    make: Callable[[], Block], inputs: Mapping[str, Fields], outputs: Collection[str], portion: int, least: float
+) -> Callable[[], Sample]:
+    """A sample of a block's process() on these inputs in messages of `portion` items, these outputs connected."""
+    items = len(next(iter(next(iter(inputs.values())).values())))
+
+    def sample() -> Sample:
+        done, spent = 0, 0.0
+        while done == 0 or spent < least:
+            block = make()
+            timed = _Timed(block, outputs)
+            block.__dict__["process"] = timed  # the instance's own, found before the class's
+            jig.run(block, inputs, portion=portion)
+            done += items
+            spent += timed.seconds
+        return done, spent
+
+    return sample
+
+
+def repeated(fields: Fields, times: int) -> dict[str, NDArray[Any]]:
+    """Light items several times over, so that a message-wise block gets enough of them."""
+    return {name: np.concatenate([array] * times) for name, array in fields.items()}
+
+
+def cases(work: Workload, least: float = 0.01, portion: int = MESSAGE) -> list[Case]:
+    """The channel and the receiver's blocks, each fed with what the one before it has made."""
+    radar, scene, frames = work.radar, work.scene, work.fields()
+    points = work.theta.shape[1], work.tau.shape[1]
+
+    def compressor() -> Block:
+        return DelayCompressor(radar, scene)
+
+    def image() -> Block:
+        return AngleDelayMap(radar, *points, kappa=work.kappa, scene=scene)
+
+    def detector() -> Block:
+        return MaprtDetector(radar, noise="estimated")
+
+    def calibrator() -> Block:
+        return KappaCalibrator(radar)
+
+    def channel() -> Block:
+        return ImpairedChannel(radar, scene)
+
+    packed = jig.run(compressor(), {"frame": frames})[0]["compressed"]
+    peaks = repeated(jig.run(image(), {"frame": frames})[0]["peak"], 8)
+    symbols = {"symbols": {"x": work.x}}
+    inputs: dict[str, tuple[str, Callable[[], Block], Mapping[str, Fields], Collection[str]]] = {
+        "block ImpairedChannel": ("full frames made", channel, symbols, ("frame", "truth")),
+        "block DelayCompressor": ("full frames", compressor, {"frame": frames}, ("compressed",)),
+        "block AngleDelayMap": ("full frames", image, {"frame": frames}, ("peak",)),
+        "block AngleDelayMap, compressed": ("compressed frames", image, {"compressed": packed}, ("peak",)),
+        "block MaprtDetector": ("peaks, noise estimated", detector, {"peak": peaks}, ("detection",)),
+        "block KappaCalibrator": ("peaks, tracker", calibrator, {"peak": peaks}, ("kappa",)),
+    }
+    return [
+        Case(name, f"process() per frame, {text}", process_sampler(make, given, outputs, portion, least), "thread")
+        for name, (text, make, given, outputs) in inputs.items()
+    ]
