@@ -15,7 +15,7 @@ from benchmarks.operations import METHODS, Limits, sizes
 from benchmarks.workload import Workload, draw
 from isacblocks import OfdmRadar, Scene, angle_delay_map
 from isacblocks.blocks import AngleDelayMap, DelayCompressor
-from isacblocks.kernels.peak import search
+from isacblocks.kernels.search import search
 from isacblocks.stream import jig
 from isacblocks.study import plotting
 from isacblocks.study.provenance import stamp, write_table

@@ -15,11 +15,11 @@ from benchmarks.workload import Workload
 from isacblocks import angle_delay_map, find_peak
 from isacblocks.kernels import angle_delay, peak
 from isacblocks.kernels.arrays import frozen, real_view
-from isacblocks.kernels.compressed_peak import search_compressed
 from isacblocks.kernels.compression import compressed
 from isacblocks.kernels.health import sample_statistics
 from isacblocks.kernels.losses import max_gradient
-from isacblocks.kernels.peak import Peaks, search
+from isacblocks.kernels.peak import Peaks
+from isacblocks.kernels.search import search, search_compressed
 from isacblocks.kernels.steering import pitch_of
 
 _TIE = 8e-6  # of the map's peak: what the literal search compares again in double precision, as search() has it

@@ -10,7 +10,7 @@ from isacblocks import Adam
 from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.losses import max_gradient
-from isacblocks.kernels.peak import search
+from isacblocks.kernels.search import search
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.study import training
 

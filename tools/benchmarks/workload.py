@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.compression import Compressed, DelayBasis, compressed, delay_basis
+from isacblocks.kernels.compression import compressed
+from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.impairments import draw_impairments
 from isacblocks.kernels.simulation import Truth, draw_scene, draw_symbols, simulate_frames
 from isacblocks.radar import OfdmRadar, Scene
