@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.jit import jit
 from isacblocks.kernels.prolate import prolate_sequences
-from isacblocks.kernels.simd import LANES, Floats, Pointer, fused, load, multiply, spread, store
+from isacblocks.kernels.simd import LANES, Floats, Pointer, aligned_copy, fused, load, multiply, spread, store
 
 ERROR = 3e-7  # of a steering vector relative to its length
-HALF_WIDTHS = (0.044, 0.174, 0.45)  # of a sector, in u; the second holds 20 degrees at any angle
+HALF_WIDTHS = (0.044, 0.062, 0.0875, 0.123, 0.174, 0.45)  # of a sector, in u; 0.174 holds 20 degrees at any angle
 _STEP = 0.15  # between the table's points, in radians of the outermost element's phase: interpolated to 5e-8
 _POINTS = 6
 _WORTH = 0.7  # of N: with more functions than that there is no basis
@@ -86,10 +86,11 @@ def angle_bases(antennas: int, spacing: float) -> AngleBases:
         layout.append((sum(v.size for v in vectors), even, rank - even, sum(t.size for t in tables), points, columns))
         extent.append((width, step))
         vectors.append(np.concatenate([kept[:half, 0::2], kept[:half, 1::2]], axis=1).ravel())
+        vectors.append(np.zeros(-vectors[-1].size % LANES))  # the next ones begin with a vector again
         tables.append(table.ravel())
     return AngleBases(
-        frozen(np.concatenate(vectors).astype(np.float32)),
-        frozen(np.concatenate(tables).astype(np.float32)),
+        aligned_copy(np.concatenate(vectors)),
+        aligned_copy(np.concatenate(tables)),
         frozen(np.array(layout, np.int64).reshape(-1, 6)),
         frozen(np.array(extent).reshape(-1, 2)),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.delay_basis import DelayBasis, coefficients
 from isacblocks.kernels.folding import whole_vectors
-from isacblocks.kernels.simd import Floats
+from isacblocks.kernels.simd import Floats, aligned_copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class DelayGrid:
     tables: e_d(tau_j) for even d, then e_d(tau_j) / j for odd d, float32, flat (D, delays), for the first half of a grid
     that is `mirrored`, else for all of it, padded with zeros to whole vectors; terms: how many even d, odd d and delays;
     exact: per delay what g must be multiplied with for Re and for Im of sum_d g_d e_d, float64 (n, 2, 2 D padded);
-    phase: of c_d = phase e_d, complex128 (n,).
+    single: the same as float32; phase: of c_d = phase e_d, complex128 (n,).
     """
 
     delays: Float
@@ -28,6 +28,7 @@ class DelayGrid:
     terms: tuple[int, int, int]
     mirrored: bool
     exact: Float
+    single: Floats
     phase: Complex
 
 
@@ -42,7 +43,7 @@ def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     kept = e[: (tau.size + 1) // 2] if mirrored else e
     columns = whole_vectors(kept.shape[0])
     even = (basis.rank + 1) // 2
-    tables = np.zeros((basis.rank, columns), np.float32)
+    tables = np.zeros((basis.rank, columns))
     tables[:even, : kept.shape[0]] = kept.real[:, 0::2].T
     tables[even:, : kept.shape[0]] = kept.imag[:, 1::2].T
     exact = np.zeros((tau.size, 2, whole_vectors(2 * basis.rank) // 2, 2))
@@ -52,7 +53,9 @@ def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     exact[:, 0, 1:rank:2, 1] = -e.imag[:, 1::2]
     exact = frozen(exact.reshape(tau.size, 2, -1))
     terms = even, basis.rank - even, columns
-    return DelayGrid(frozen(tau), frozen(tables.ravel()), terms, mirrored, exact, frozen(phase))
+    return DelayGrid(
+        frozen(tau), aligned_copy(tables.ravel()), terms, mirrored, exact, frozen(exact.astype(np.float32)), frozen(phase)
+    )
 
 
 @lru_cache(maxsize=32)

@@ -82,7 +82,7 @@ def _folded_array(
 
 
 @jit_apart
-def beam_rows(
+def sector_core(
     g: Pointer,
     kappa: Complex,
     spacing: float,
@@ -90,31 +90,55 @@ def beam_rows(
     columns: int,
     theta: Float,
     bases: tuple[Floats, Floats, NDArray[np.int64], Float],
-    scratch: tuple[Float, Floats, Floats, Floats],
-    beams: Pointer,
-) -> None:
-    """r_i of all angles, (n_theta, columns), from g padded to whole vectors (N, columns)."""
-    layout, extent = bases[2], bases[3]
-    u, h, core, e = scratch[0], pointer(scratch[1]), pointer(scratch[2]), pointer(scratch[3])
-    table, vectors = pointer(bases[1]), pointer(bases[0])
-    half = (antennas + 1) // 2
+    u: Float,
+    h: Pointer,
+    core: Pointer,
+) -> tuple[int, float, float]:
+    """From g, padded to whole vectors (N, columns), to the core of the frame's sector; u = sin(theta) is left in `u`.
+
+    Returns the number of the basis, -1 where there is none and h is all there is, and the smallest and largest u.
+    """
+    layout, half = bases[2], (antennas + 1) // 2
     low, high = sines(theta, u)
-    centre = 0.5 * (low + high)
-    _folded_array(g, kappa, spacing, centre, antennas, columns, h)
-    width = width_of(0.5 * (high - low), extent)
-    if width < 0:  # no basis: the folded array itself meets cos and sin
-        terms, across = 2 * half, 2 * half
-        direct(u, centre, spacing, antennas, across, e)
-        core = h
-    else:
-        even, terms, across = layout[width, 1], layout[width, 1] + layout[width, 2], layout[width, 5]
+    _folded_array(g, kappa, spacing, 0.5 * (low + high), antennas, columns, h)
+    width = width_of(0.5 * (high - low), bases[3])
+    if width >= 0:
+        even, terms = layout[width, 1], layout[width, 1] + layout[width, 2]
         for parity in range(2):
             first, count = parity * even, terms - even if parity else even
             at = layout[width, 0] + first
             shape = (count, half, columns)
-            product(vectors, at, 1, terms, h, parity * half * columns, columns, shape, core, first * columns, columns)
-        interpolated(u, centre, extent[width, 1], table, layout[width, 3], layout[width, 4], across, e)
-    product(e, 0, across, 1, core, 0, columns, (theta.shape[0], terms, columns), beams, 0, columns)
+            product(
+                pointer(bases[0]), at, 1, terms, h, parity * half * columns, columns, shape, core, first * columns, columns
+            )
+    return width, low, high
+
+
+@jit_apart
+def beam_rows(
+    u: Float,
+    centre: float,
+    width: int,
+    spacing: float,
+    antennas: int,
+    columns: int,
+    bases: tuple[Floats, Floats, NDArray[np.int64], Float],
+    h: Pointer,
+    core: Pointer,
+    e: Pointer,
+    beams: Pointer,
+) -> None:
+    """r_i for all of u, (n_theta, columns), from what :func:`sector_core` has left; e: scratch."""
+    count = u.shape[0]
+    if width < 0:  # no basis: the folded array itself meets cos and sin
+        terms = across = (antennas + 1) // 2 * 2
+        direct(u, centre, spacing, antennas, across, e)
+        product(e, 0, across, 1, h, 0, columns, (count, terms, columns), beams, 0, columns)
+        return
+    layout = bases[2]
+    terms, across = layout[width, 1] + layout[width, 2], layout[width, 5]
+    interpolated(u, centre, bases[3][width, 1], pointer(bases[1]), layout[width, 3], layout[width, 4], across, e)
+    product(e, 0, across, 1, core, 0, columns, (count, terms, columns), beams, 0, columns)
 
 
 @jit

@@ -2,7 +2,7 @@
 
 The frame goes into its delay basis (folding.py) and from there to the map (fast_map.py), which is looked through for its
 maximum. Points that lie closer to it than single precision can tell are compared in double precision, in the frame itself
-where there is one; the snapshot is summed in double precision from g.
+where there is one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,25 @@ from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.compressed_peak import compressed_moments, compressed_snapshot
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.delay_grid import delay_grid
-from isacblocks.kernels.fast_map import beam_rows, padded_rows, powers, unfolded
+from isacblocks.kernels.fast_map import beam_rows, padded_rows, powers, sector_core, unfolded
 from isacblocks.kernels.folding import fold_frame, fold_scratch, folded_basis, whole_vectors
 from isacblocks.kernels.jit import jit, jit_apart
 from isacblocks.kernels.peak import TIE, Peaks, project, snapshot_at
 from isacblocks.kernels.refinement import newton_place
-from isacblocks.kernels.simd import LANES, Floats, pointer
+from isacblocks.kernels.simd import (
+    LANES,
+    Floats,
+    Pointer,
+    aligned,
+    any_above,
+    fused,
+    largest,
+    load,
+    pointer,
+    spread,
+    store,
+    total,
+)
 
 
 @jit_apart
@@ -34,11 +47,12 @@ def _candidates(
     Where all is zero, or nothing is finite, the first point is the only one.
     """
     count = best.shape[0] // LANES
-    lanes = np.zeros(LANES, np.float32)
+    rows, values = pointer(best), pointer(power)
+    top_lanes = spread(np.float32(0.0))
     for i in range(count):
-        for lane in range(LANES):
-            value = best[i * LANES + lane]
-            lanes[lane] = value if value > lanes[lane] else lanes[lane]
+        top_lanes = largest(load(rows, i * LANES), top_lanes)
+    lanes = np.empty(LANES, np.float32)
+    store(pointer(lanes), 0, top_lanes)
     top = lanes[0]
     for lane in range(LANES):
         top = lanes[lane] if lanes[lane] > top else top
@@ -46,18 +60,16 @@ def _candidates(
     if not 0.0 < top < np.inf:
         return 1
     floor = np.float32(np.float64(top) * (1.0 - tie))
+    below = spread(np.nextafter(floor, np.float32(0.0)))
     number = 0
     half = (delays + 1) // 2
     for i in range(count):
-        above = 0
-        for lane in range(LANES):
-            above += best[i * LANES + lane] >= floor
-        if above == 0:
+        if not any_above(load(rows, i * LANES), below):
             continue
         for j in range(delays):
             column = across + delays - 1 - j if mirrored and j >= half else j
             at = i * (across * 2 if mirrored else across) + column
-            if power[at] >= floor:
+            if values[at] >= floor:
                 found[number] = i * delays + j
                 number += 1
     return max(number, 1)
@@ -78,6 +90,25 @@ def _exact_snapshot(
             real += value * exact[0, c]
             imag += value * exact[1, c]
         out[n] = complex(steer.real * real - steer.imag * imag, steer.real * imag + steer.imag * real)
+        steer = complex(steer.real * turn.real - steer.imag * turn.imag, steer.real * turn.imag + steer.imag * turn.real)
+
+
+@jit
+def _snapshot(
+    g: Pointer, columns: int, table: Pointer, at: int, phase: complex, spacing: float, theta: float, out: Complex
+) -> None:
+    """:func:`_exact_snapshot` with sums in single precision; table: the same numbers as float32, from `at` on."""
+    step = 2.0 * math.pi * spacing * math.sin(theta)
+    turn = complex(math.cos(step), math.sin(step))
+    steer = phase
+    for n in range(out.shape[0]):
+        real = imag = spread(np.float32(0.0))
+        for c in range(0, columns, LANES):
+            value = load(g, n * columns + c)
+            real = fused(value, load(table, at + c), real)
+            imag = fused(value, load(table, at + columns + c), imag)
+        r, i = np.float64(total(real)), np.float64(total(imag))
+        out[n] = complex(steer.real * r - steer.imag * i, steer.real * i + steer.imag * r)
         steer = complex(steer.real * turn.real - steer.imag * turn.imag, steer.real * turn.imag + steer.imag * turn.real)
 
 
@@ -129,7 +160,7 @@ def fast_peaks(
     spacing: float,
     theta: Float,
     bases: tuple[Floats, Floats, NDArray[np.int64], Float],
-    grid: tuple[Float, Floats, tuple[int, int, int], bool, Float, Complex],
+    grid: tuple[Float, Floats, tuple[int, int, int], bool, Float, Floats, Complex],
     refine: bool,
     tie: float,
     maps: Floats,
@@ -145,24 +176,19 @@ def fast_peaks(
     FoldedBasis) and their energies (F, 2) written; else they are `compressed`, real pairs (F, N, 2 D). Maps are stored where
     `maps` is (F, n_theta, n_tau), not where it is (0, ...).
     """
-    delays, tables, parity, mirrored, exact, phase = grid
+    delays, tables, parity, mirrored, exact, single, phase = grid
     frames, antennas, rank = index.shape[0], kappa.shape[0], vectors.shape[1]
     columns, across = whole_vectors(2 * rank), parity[2]
     n_theta, half = theta.shape[1], (antennas + 1) // 2
     terms = 2 * half
     for width in range(bases[2].shape[0]):
         terms = max(terms, bases[2][width, 5])
-    g = np.zeros((antennas, columns), np.float32)
-    flat = g.reshape(-1)
-    beams = np.empty(n_theta * columns, np.float32)
-    scratch = (
-        np.empty(n_theta),
-        np.empty(2 * half * columns, np.float32),
-        np.empty(antennas * columns, np.float32),
-        np.empty(n_theta * terms, np.float32),
-    )
-    power = np.empty(n_theta * across * 2, np.float32)
-    best = np.empty(n_theta * LANES, np.float32)
+    flat = aligned(antennas * columns)
+    flat[:] = 0.0
+    g = flat.reshape((antennas, columns))
+    u_grid = np.empty(n_theta)
+    h, core, beams = aligned(2 * half * columns), aligned(antennas * columns), aligned(n_theta * columns)
+    e, power, best = aligned(n_theta * terms), aligned(n_theta * across * 2), aligned(n_theta * LANES)
     found = np.empty(n_theta * delays.shape[0], np.int32)
     other = np.empty(antennas, np.complex128)
     m_table, m = np.empty((3, rank), np.complex128), np.empty((3, antennas), np.complex128)
@@ -173,7 +199,13 @@ def fast_peaks(
             fold_frame(y[f], x[f], form[0], form[1], form[2], folding, g, energy[f])
         else:
             padded_rows(pointer(compressed), f * antennas * 2 * rank, antennas, rank, columns, pointer(g))
-        beam_rows(pointer(g), kappa, pitch, antennas, columns, angles, bases, scratch, pointer(beams))
+        width, low, high = sector_core(
+            pointer(g), kappa, pitch, antennas, columns, angles, bases, u_grid, pointer(h), pointer(core)
+        )
+        beam_rows(
+            u_grid, 0.5 * (low + high), width, pitch, antennas, columns, bases, pointer(h), pointer(core), pointer(e),
+            pointer(beams),
+        )  # fmt: skip
         powers(n_theta, pointer(beams), columns, pointer(tables), parity, mirrored, pointer(power), pointer(best))
         if maps.shape[0] > 0:
             unfolded(pointer(power), across, mirrored, n_theta, delays.shape[0], pointer(maps[f]))
@@ -187,7 +219,7 @@ def fast_peaks(
             )  # fmt: skip
         i, j = chosen // delays.shape[0], chosen % delays.shape[0]
         u = snapshot[f]
-        _exact_snapshot(flat, columns, exact[j], phase[j], pitch, angles[i], u)
+        _snapshot(pointer(g), columns, pointer(single), 2 * j * columns, phase[j], pitch, angles[i], u)
         index[f, 0], index[f, 1] = i, j
         correlation[f] = project(kappa, u)
         place[f, 0], place[f, 1] = angles[i], delays[j]
@@ -239,7 +271,7 @@ def _search(
         radar.subcarrier_spacing,
         frozen(theta),
         (bases.vectors, bases.table, bases.layout, bases.extent),
-        (grid.delays, grid.tables, grid.terms, grid.mirrored, grid.exact, grid.phase),
+        (grid.delays, grid.tables, grid.terms, grid.mirrored, grid.exact, grid.single, grid.phase),
         refine,
         TIE,
         np.empty((0, 1, 1), np.float32) if maps is None else maps,

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
+from isacblocks.kernels.arrays import Complex, Float, real_view
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.jit import jit, jit_apart
 from isacblocks.kernels.simd import (
@@ -25,6 +25,8 @@ from isacblocks.kernels.simd import (
     Floats,
     Pointer,
     add,
+    aligned,
+    aligned_copy,
     backwards,
     fused,
     imaginaries,
@@ -71,12 +73,12 @@ def folded_basis(basis: DelayBasis) -> FoldedBasis:
     half = (basis.vectors.shape[0] + 1) // 2
     parts = []
     for parity in range(2):
-        columns = basis.vectors[:half, parity::2].astype(np.float32)
-        part = np.zeros((half, max(LANES, whole_vectors(columns.shape[1]))), np.float32)
+        columns = basis.vectors[:half, parity::2]
+        part = np.zeros((half, max(LANES, whole_vectors(columns.shape[1]))))
         part[:, : columns.shape[1]] = columns
-        parts.append(frozen(part))
+        parts.append(aligned_copy(part))
     ramp = basis.ramp
-    return FoldedBasis(parts[0], parts[1], frozen(np.concatenate([ramp.real, ramp.imag]).astype(np.float32)))
+    return FoldedBasis(parts[0], parts[1], aligned_copy(np.concatenate([ramp.real, ramp.imag])))
 
 
 @jit
@@ -166,8 +168,10 @@ def _folded(
 
 
 @jit
-def _interleaved(even: Pointer, even_at: int, wide: int, odd: Pointer, odd_at: int, narrow: int, row: Pointer) -> None:
-    """Real parts and imaginary parts of even and of odd d to real pairs in the order of d; `row` (4 wide,).
+def _interleaved(
+    even: Pointer, even_at: int, wide: int, odd: Pointer, odd_at: int, narrow: int, row: Pointer, at: int
+) -> None:
+    """Real parts and imaginary parts of even and of odd d to real pairs in the order of d; to row[at :], 4 wide.
 
     even: two rows of `wide`, odd: two of `narrow` columns, which are as many or 16 fewer.
     """
@@ -175,26 +179,22 @@ def _interleaved(even: Pointer, even_at: int, wide: int, odd: Pointer, odd_at: i
         e_r, e_i = load(even, even_at + k), load(even, even_at + wide + k)
         o_r, o_i = load(odd, odd_at + k), load(odd, odd_at + narrow + k)
         e_low, e_high, o_low, o_high = pairs_low(e_r, e_i), pairs_high(e_r, e_i), pairs_low(o_r, o_i), pairs_high(o_r, o_i)
-        store(row, 4 * k, turns_low(e_low, o_low))
-        store(row, 4 * k + LANES, turns_high(e_low, o_low))
-        store(row, 4 * k + 2 * LANES, turns_low(e_high, o_high))
-        store(row, 4 * k + 3 * LANES, turns_high(e_high, o_high))
+        store(row, at + 4 * k, turns_low(e_low, o_low))
+        store(row, at + 4 * k + LANES, turns_high(e_low, o_low))
+        store(row, at + 4 * k + 2 * LANES, turns_low(e_high, o_high))
+        store(row, at + 4 * k + 3 * LANES, turns_high(e_high, o_high))
     for k in range(narrow, wide):  # the last even d, where the odd ones filled their vectors exactly
-        row[4 * k], row[4 * k + 1] = even[even_at + k], even[even_at + wide + k]
+        row[at + 4 * k], row[at + 4 * k + 1] = even[even_at + k], even[even_at + wide + k]
 
 
 @jit
 def fold_scratch(carriers: int, even: Floats, odd: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
     """What :func:`fold_frame` works in: turns, folded rows and their projections for a group of antennas, one row of g."""
     half = even.shape[0]
-    return (
-        np.empty(2 * carriers, np.float32),
-        np.zeros(GROUP * 2 * half, np.float32),
-        np.zeros(GROUP * 2 * half, np.float32),
-        np.empty(GROUP * 2 * even.shape[1], np.float32),
-        np.empty(GROUP * 2 * odd.shape[1], np.float32),
-        np.empty(4 * even.shape[1] + LANES, np.float32),
-    )
+    z = aligned(GROUP * 2 * half), aligned(GROUP * 2 * half)
+    z[0][:], z[1][:] = 0.0, 0.0
+    rows = aligned(GROUP * 2 * even.shape[1]), aligned(GROUP * 2 * odd.shape[1])
+    return aligned(2 * carriers), z[0], z[1], rows[0], rows[1], aligned(4 * even.shape[1] + LANES)
 
 
 @jit_apart
@@ -228,8 +228,11 @@ def fold_frame(
         product(z_even, 0, half, 1, pointer(even), 0, wide, (2 * count, half, wide), g_even, 0, wide)
         product(z_odd, 0, half, 1, pointer(odd), 0, narrow, (2 * count, half, narrow), g_odd, 0, narrow)
         for k in range(count):
-            _interleaved(g_even, 2 * k * wide, wide, g_odd, 2 * k * narrow, narrow, row)
             at = (first + k) * width
+            if width == 4 * wide:
+                _interleaved(g_even, 2 * k * wide, wide, g_odd, 2 * k * narrow, narrow, out, at)
+                continue
+            _interleaved(g_even, 2 * k * wide, wide, g_odd, 2 * k * narrow, narrow, row, 0)
             for d in range(0, width // LANES * LANES, LANES):
                 store(out, at + d, load(row, d))
             for d in range(width // LANES * LANES, width):

@@ -27,13 +27,17 @@ from isacblocks.radar import OfdmRadar
 @jit
 def max_gradient(snapshot: Complex, kappa: Complex, loss: Float, gradient: Complex) -> None:
     """Add (14) of F snapshots (F, N) to `loss` (1,) and its gradients to `gradient` (N,), one frame after the other."""
+    k, g = kappa.view(np.float64), gradient.view(np.float64)
     for f in range(snapshot.shape[0]):
-        s = 0.0 + 0.0j
+        u = snapshot[f].view(np.float64)
+        real, imag = 0.0, 0.0  # s
         for n in range(kappa.shape[0]):
-            s += kappa[n].conjugate() * snapshot[f, n]
-        loss[0] -= abs(s) ** 2
+            real += k[2 * n] * u[2 * n] + k[2 * n + 1] * u[2 * n + 1]
+            imag += k[2 * n] * u[2 * n + 1] - k[2 * n + 1] * u[2 * n]
+        loss[0] -= real * real + imag * imag
         for n in range(kappa.shape[0]):
-            gradient[n] -= 2.0 * snapshot[f, n] * s.conjugate()
+            g[2 * n] -= 2.0 * (u[2 * n] * real + u[2 * n + 1] * imag)
+            g[2 * n + 1] -= 2.0 * (u[2 * n + 1] * real - u[2 * n] * imag)
 
 
 @jit

@@ -30,13 +30,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-from isacblocks.kernels.jit import jit_apart
+from isacblocks.kernels.jit import jit, jit_apart
 
 Floats = NDArray[np.float32]
 Pointer = Any  # to float32: a C pointer, without the counting of references that an array costs at every call
 Tile = Callable[..., None]
 
 LANES = 16  # columns come in multiples of this
+_LINE = 64  # bytes
 
 _FLOAT, _INDEX, _LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR, _MASK = ir.VectorType(_FLOAT, LANES), ir.VectorType(_LANE, LANES)
@@ -195,6 +196,41 @@ def _fill_vector(typing: Any, x: Any) -> Any:
     return _V(types.float32), lambda context, builder, signature, values: _spread(builder, values[0])
 
 
+def _total_vector(typing: Any, x: Any) -> Any:
+    """The sum of the lanes: halves are added until one is left, in the same order on every machine."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+        value = values[0]
+        width = LANES // 2
+        while width:
+            upper = ir.Constant(_MASK, [(k + width) % LANES for k in range(LANES)])
+            value = builder.fadd(value, builder.shuffle_vector(value, _ANY, upper))
+            width //= 2
+        return builder.extract_element(value, _LANE(0))
+
+    return types.float32(_V), generate
+
+
+def _total(x: Any) -> Any:
+    while x.size > 1:
+        x = x[: x.size // 2] + x[x.size // 2 :]
+    return x[0]
+
+
+def _above_vector(typing: Any, x: Any, y: Any) -> Any:
+    """Whether x > y in any lane; a comparison with NaN is false."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+        lanes = builder.bitcast(builder.fcmp_ordered(">", *values), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", lanes, ir.IntType(LANES)(0))
+
+    return types.boolean(_V, _V), generate
+
+
+def _above(x: Any, y: Any) -> bool:
+    return bool((x > y).any())
+
+
 def _prefetch_line(typing: Any, a: Any, at: Any) -> Any:
     """Ask for the cache line of a[at], which may lie beyond the end."""
 
@@ -212,6 +248,8 @@ def _no_prefetch(a: Floats, at: int) -> None:
     pass
 
 
+total: Any = _total if config.DISABLE_JIT else intrinsic(_total_vector)
+any_above: Any = _above if config.DISABLE_JIT else intrinsic(_above_vector)
 prefetch: Any = _no_prefetch if config.DISABLE_JIT else intrinsic(_prefetch_line)
 pointer: Any = np.ravel if config.DISABLE_JIT else intrinsic(_pointer_of)
 repeat: Any = _repeat if config.DISABLE_JIT else intrinsic(_repeat_vector)
@@ -333,6 +371,22 @@ WIDE = _has_wide_registers()  # 32 registers of 16 floats: more sums fit
 _HIGH, _BROAD = (16, 4) if WIDE else (6, 1)  # sums of a tile of one vector's width; vectors of the broadest tile
 _TALL_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(3, 1), tile(1, 1)
 _TALL_4, _LOW_4, _ONE_4 = tile(6, 4), tile(2, 4), tile(1, 4)
+
+
+@jit
+def aligned(count: int) -> Floats:
+    """Room for `count` floats that begins with a cache line: a vector across two lines takes two loads."""
+    room = np.empty(count + LANES, np.float32)
+    start = (-room.ctypes.data % _LINE) // 4
+    return room[start : start + count]
+
+
+def aligned_copy(values: NDArray[Any]) -> Floats:
+    """The values as read-only float32 that begin with a cache line."""
+    copy = aligned(values.size).reshape(values.shape)
+    copy[...] = values
+    copy.flags.writeable = False
+    return copy
 
 
 @jit_apart
