@@ -17,7 +17,10 @@ Float = NDArray[np.float64]
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned)."""
-    view: NDArray[Any] = np.require(array, requirements=("C", "A")).view()
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.require(array, requirements=("C", "A"))
+    view: NDArray[Any] = array.view()
     view.flags.writeable = False
     return view
 
@@ -76,11 +79,12 @@ def grid(name: str, value: ArrayLike, frames: int) -> Float:
 
 
 def _shape(name: str, array: NDArray[Any], shape: tuple[int | str, ...]) -> None:
-    wanted = "(" + ", ".join(str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
     fits = array.ndim == len(shape) and all(
         have == want if isinstance(want, int) else have > 0 for have, want in zip(array.shape, shape, strict=True)
     )
+    if fits and array.size > 0:
+        return
+    wanted = "(" + ", ".join(str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
     if array.size == 0:
         raise ValueError(f"{name}: must not be empty, expected shape {wanted}, got {array.shape}")
-    if not fits:
-        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+    raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")

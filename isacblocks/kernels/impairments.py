@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.random import STREAM_DRIFT, STREAM_IMPAIRMENTS, check_seed, normals, uniforms
+from isacblocks.kernels.normals import normals
+from isacblocks.kernels.random import STREAM_DRIFT, STREAM_IMPAIRMENTS, check_seed, uniforms
 
 LAWS = ("none", "table1", "published", "full-circle")
 

@@ -24,6 +24,7 @@ from isacblocks.kernels import (
     jit,
     jumps,
     losses,
+    normals,
     peak,
     random,
     scores,
@@ -45,7 +46,7 @@ def _simulation() -> None:
     simulation.simulate_frames(symbols, scene.gamma, np.ones(4), scene.theta, scene.tau, _RADAR)
     basis = compression.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
     compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
-    random.normals(np.uint64(0), random.STREAM_DRIFT, np.uint64(0), 0.1, np.empty(4, np.float32))
+    normals.normals(np.uint64(0), random.STREAM_DRIFT, np.uint64(0), 0.1, np.empty(4, np.float32))
     random.uniforms(np.uint64(0), random.STREAM_IMPAIRMENTS, np.uint64(0), np.empty(4))
 
 
