@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Complex = NDArray[np.complexfloating[Any, Any]]
 Float = NDArray[np.float64]
@@ -65,6 +65,21 @@ def real_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Flo
     _shape(name, array, shape)
     _finite(name, array)
     return array
+
+
+def output_array(name: str, value: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """`value` itself where it can be filled as an array of `shape` and `dtype`, a new array where it is None.
+
+    Raises ValueError naming the argument for any other.
+    """
+    if value is None:
+        return np.empty(shape, dtype)
+    if value.shape != shape or value.dtype != dtype or not (value.flags.c_contiguous and value.flags.writeable):
+        raise ValueError(
+            f"{name}: expected a writeable, C-contiguous array of shape {shape} and type {np.dtype(dtype)}, "
+            f"got {value.dtype} of shape {value.shape}"
+        )
+    return value
 
 
 def grid(name: str, value: ArrayLike, frames: int) -> Float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.arrays import Complex, Float, frozen
+from isacblocks.kernels.arrays import Complex, Float, frozen, output_array
 from isacblocks.kernels.compression import Compressed, DelayBasis
 from isacblocks.kernels.delay_series import chebyshev_series, delay_terms
 from isacblocks.kernels.fused import fma
@@ -127,16 +127,24 @@ def compressed_frames(
 
 
 def simulate_compressed(
-    truth: Truth, kappa: NDArray[Any], basis: DelayBasis, *, noise_power: float = 1.0, seed: int = 0, first: int = 0
+    truth: Truth,
+    kappa: NDArray[Any],
+    basis: DelayBasis,
+    *,
+    noise_power: float = 1.0,
+    seed: int = 0,
+    first: int = 0,
+    out: Complex | None = None,
 ) -> Compressed:
     """Compressed frames with unit-modulus symbols by eq. (8), complex64, for the targets of :func:`draw_scene`.
 
-    kappa: (N,) or (F, N); noise_power: N0 > 0; seed and first: the noise of frame f is that of item first + f. Symbols do
-    not appear: with known x of modulus one nothing depends on them.
+    kappa: (N,) or (F, N); noise_power: N0 > 0; seed and first: the noise of frame f is that of item first + f; out: where g
+    is to be left, complex64 (F, N, D), C-contiguous. Symbols do not appear: with known x of modulus one nothing depends on
+    them.
     """
     radar, window = basis.radar, basis.window
     count = truth.theta.shape[0]
-    out = np.empty((count, radar.antennas, basis.rank), np.complex64)
+    g = output_array("out", out, (count, radar.antennas, basis.rank), np.complex64)
     energy = np.empty(count)
     compressed_frames(
         frozen(truth.gamma.astype(np.complex128, copy=False)),
@@ -152,7 +160,7 @@ def simulate_compressed(
         float(radar.antennas * (radar.subcarriers - basis.rank)),
         np.uint64(check_seed(seed)),
         np.uint64(first),
-        out.view(np.float32),
+        g.view(np.float32),
         energy,
     )
-    return Compressed(out, energy, np.full(count, float(radar.subcarriers)))
+    return Compressed(g, energy, np.full(count, float(radar.subcarriers)))

@@ -6,11 +6,12 @@ Every draw is a function of (seed, item number), see random.py, so frames may be
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, real_array, real_view
+from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, output_array, real_array, real_view
 from isacblocks.kernels.frames import received_frames
 from isacblocks.kernels.jit import jit
 from isacblocks.kernels.random import STREAM_SYMBOLS, check_seed, philox
@@ -50,11 +51,15 @@ def _symbols(seed: int, first: int, constellation: Complex, bits: int, out: Comp
             out[f, s] = constellation[words[s % 4, s // 4] >> shift]
 
 
+@lru_cache(maxsize=len(QAM_ORDERS))
+def _points(order: int) -> Complex:
+    return frozen(qam_constellation(order).astype(np.complex64))
+
+
 def draw_symbols(seed: int, first: int, count: int, radar: OfdmRadar, order: int = 4) -> Complex:
     """Transmit symbols x of items first .. first + count - 1, uniform over square QAM: complex64 (count, S)."""
-    points = qam_constellation(order).astype(np.complex64)
     out = np.empty((count, radar.subcarriers), np.complex64)
-    _symbols(np.uint64(check_seed(seed)), np.uint64(first), frozen(points), int(math.log2(order)), out)
+    _symbols(np.uint64(check_seed(seed)), np.uint64(first), _points(order), int(math.log2(order)), out)
     return out
 
 
@@ -69,12 +74,14 @@ def simulate_frames(
     noise_power: float = 1.0,
     seed: int = 0,
     first: int = 0,
+    out: Complex | None = None,
 ) -> Complex:
     """Received frames by eq. (8): Y = gamma (kappa . a(theta)) (b(tau) . x)^T + W, vec(W) ~ CN(0, N0 I).
 
     x: symbols (F, S); gamma: gains (F,), 0 where there is no target; kappa: (N,) or (F, N); theta: rad (F,); tau: s (F,);
     noise_power: N0, 0 for none; seed and first: the noise of frame f is that of item first + f. Returns (F, N, S), complex64
-    for complex64 symbols and complex128 otherwise (the noise has single precision in both).
+    for complex64 symbols and complex128 otherwise (the noise has single precision in both); out: an array of that shape and
+    type, C-contiguous, to be filled and returned.
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
     """
     symbols = complex_array("x", x, ("F", radar.subcarriers))
@@ -88,7 +95,7 @@ def simulate_frames(
     delays = real_array("tau", tau, (frames,))
     if not (math.isfinite(noise_power) and noise_power >= 0):
         raise ValueError(f"noise_power: expected a number of at least 0, got {noise_power!r}")
-    out = np.empty((frames, radar.antennas, radar.subcarriers), symbols.dtype)
+    out = output_array("out", out, (frames, radar.antennas, radar.subcarriers), symbols.dtype)
     received_frames(
         real_view(symbols),
         frozen(gains.astype(np.complex128)),
