@@ -17,7 +17,7 @@ from isacblocks.kernels.arrays import Complex, Float, frozen, output_array
 from isacblocks.kernels.compression import Compressed, DelayBasis
 from isacblocks.kernels.delay_series import chebyshev_series, delay_terms
 from isacblocks.kernels.fused import fma
-from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.jit import jit, jit_exact
 from isacblocks.kernels.normals import BLOCK, LANES, Floats, fill_normals, seed_lanes
 from isacblocks.kernels.random import STREAM_NOISE_COMPRESSED, STREAM_NOISE_OUTSIDE, check_seed, uniforms
 from isacblocks.kernels.scene import Truth
@@ -124,6 +124,29 @@ def compressed_frames(
         energy[f] = _energy(samples, sums)
         if outside >= 1.0:
             energy[f] += noise_power * _gamma(outside, seed, item, u)
+
+
+@jit_exact
+def off_circle(x: Floats, tolerance: float) -> int:
+    """How many of the symbols, pairs (F, 2 S), do not have |x|^2 within `tolerance` of one; NaN is off."""
+    count = 0
+    limit = np.float32(tolerance)
+    for f in range(x.shape[0]):
+        for s in range(x.shape[1] // 2):
+            square = x[f, 2 * s] * x[f, 2 * s] + x[f, 2 * s + 1] * x[f, 2 * s + 1]
+            count += not abs(square - np.float32(1.0)) <= limit
+    return count
+
+
+@jit
+def antenna_powers(g: Floats, out: Floats) -> None:
+    """The mean of |g_nd|^2 over d into `out` (F, N), from pairs (F, N, 2 D)."""
+    for f in range(g.shape[0]):
+        for n in range(g.shape[1]):
+            total = 0.0
+            for i in range(g.shape[2]):
+                total += np.float64(g[f, n, i]) * np.float64(g[f, n, i])
+            out[f, n] = 2.0 * total / g.shape[2]
 
 
 def simulate_compressed(
