@@ -163,10 +163,15 @@ def simulate_compressed(
 
     kappa: (N,) or (F, N); noise_power: N0 > 0; seed and first: the noise of frame f is that of item first + f; out: where g
     is to be left, complex64 (F, N, D), C-contiguous. Symbols do not appear: with known x of modulus one nothing depends on
-    them.
+    them. Raises ValueError for a target outside the basis's window.
     """
     radar, window = basis.radar, basis.window
-    count = truth.theta.shape[0]
+    count, slack = truth.theta.shape[0], 1e-9 * (window[1] - window[0])
+    if count and not (window[0] - slack <= truth.tau.min() and truth.tau.max() <= window[1] + slack):
+        raise ValueError(
+            f"truth: expected delays inside the basis's window {window[0]:.6g} to {window[1]:.6g} s, got "
+            f"{truth.tau.min():.6g} to {truth.tau.max():.6g} s; make a basis for the window of their scene"
+        )
     g = output_array("out", out, (count, radar.antennas, basis.rank), np.complex64)
     energy = np.empty(count)
     compressed_frames(
