@@ -8,7 +8,7 @@ checked against the published vector. docs/decisions/0016 says why.
 
 The transform is that of Box and Muller in polynomials, docs/maths.md section 2b: only sums, products, fused products, square
 roots and conversions, each of which IEEE 754 rounds in one way, so that every machine makes the same bits. Absolute error
-below 2e-6 at any size; largest value sqrt(2 log 2^33) = 6.76 standard deviations.
+below 1e-6 + 2^-25 / r, r the length of the pair; largest value sqrt(2 log 2^33) = 6.76 standard deviations.
 """
 
 from __future__ import annotations
