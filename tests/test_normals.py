@@ -92,6 +92,18 @@ def test_a_million_numbers_against_double_precision() -> None:
     assert error.mean() < 1e-7
 
 
+def test_the_polynomials_are_as_good_as_is_said() -> None:
+    """Their coefficients as rounded, evaluated in double."""
+
+    def polynomial(letter: str, x: NDArray[np.float64]) -> Any:
+        return sum(float(getattr(module, f"_{letter}{k}")) * x**k for k in range(8 if letter == "L" else 5))
+
+    z, t = np.linspace(math.sqrt(0.5) - 1, math.sqrt(2) - 1, 100_001), np.linspace(-1, 1, 100_001)
+    assert np.abs(z * polynomial("L", z) + 2 * np.log1p(z)).max() < 8e-8
+    assert np.abs(t * polynomial("S", t * t) - np.sin(np.pi / 2 * t)).max() < 5e-8
+    assert np.abs(polynomial("C", t * t) - np.cos(np.pi / 2 * t)).max() < 9e-8
+
+
 def test_the_transform_is_right_at_every_size() -> None:
     """The whole range of the radius by driving it with chosen words, and the angles at the ends of their quadrants."""
     rng = np.random.default_rng(1)
