@@ -14,6 +14,7 @@ from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, O
 from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.compression import compress
 from isacblocks.kernels.delay_basis import delay_basis
+from isacblocks.kernels.delay_series import chebyshev_series, delay_terms
 from isacblocks.kernels.prolate import prolate_sequences
 from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
@@ -123,6 +124,23 @@ def test_bad_windows_are_refused() -> None:
         basis.coefficients([WINDOW[1] + 1e-8])
     with pytest.raises(ValueError, match="tau"):
         basis.coefficients([math.nan])
+
+
+@pytest.mark.parametrize(("carriers", "product"), [(c, p) for c in (2, 3, 16, 61, 256) for p in (1e-3, 0.7, 13.8, 60.0)])
+@pytest.mark.parametrize("error", [1e-3, 1e-6])
+def test_the_series_gives_the_coefficients(carriers: int, product: float, error: float) -> None:
+    """Chebyshev's terms against the sum over the subcarriers, at the edges, the middle, and between."""
+    radar = OfdmRadar(antennas=2, subcarriers=carriers, cyclic_prefix=1.0)
+    basis = delay_basis(radar, *window_of(product, carriers), error)
+    series = chebyshev_series(basis)
+    half = 0.5 * (basis.window[1] - basis.window[0])
+    scratch, terms = np.empty((2, 2 * series.shape[1])), np.empty((2, series.shape[2]))
+    for x in (-1.0, -0.999, -0.3, 0.0, 0.123, 0.7, 1.0):
+        expected = basis.coefficients([basis.centre + x * half])[0]
+        delay_terms(series, x, scratch, terms)
+        found = np.where(np.arange(basis.rank) % 2, 1j, 1) * terms.T.reshape(-1)[: basis.rank]
+        found *= np.exp(1j * math.pi * (carriers - 1) * SPACING * x * half)
+        np.testing.assert_allclose(found, expected, atol=2e-10 * math.sqrt(carriers))
 
 
 # Frames in the basis
@@ -260,6 +278,18 @@ def test_echoes_are_drawn_as_they_are_compressed() -> None:
     made = compress(y, x, basis)
     np.testing.assert_allclose(drawn.g, made.g, atol=3e-6 * np.abs(made.g).max())
     np.testing.assert_allclose(drawn.energy, made.energy, rtol=1e-5)
+
+
+def test_targets_outside_the_window_and_wrong_outputs_are_refused() -> None:
+    truth = draw_scene(2, 0, 9, RADAR, SCENE)
+    narrow = delay_basis(RADAR, WINDOW[0], 0.5 * (WINDOW[0] + WINDOW[1]))
+    with pytest.raises(ValueError, match=r"truth: expected delays inside the basis's window .* make a basis"):
+        simulate_compressed(truth, np.ones(8), narrow)
+    basis = delay_basis(RADAR, *WINDOW)
+    out = np.empty((9, 8, basis.rank), np.complex64)
+    assert simulate_compressed(truth, np.ones(8), basis, out=out).g is out
+    with pytest.raises(ValueError, match="out: expected a writeable"):
+        simulate_compressed(truth, np.ones(8), basis, out=out[:, :, :-1])
 
 
 def test_drawn_frames_do_not_depend_on_the_portion() -> None:

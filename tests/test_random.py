@@ -1,11 +1,11 @@
-"""The counter-based generator: known answers, independence of portions, moments."""
+"""The counter-based generator: known answers, independence of portions, moments. Gaussian numbers: test_normals.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from isacblocks.kernels.random import LANES, check_seed, normals, philox, uniforms
+from isacblocks.kernels.random import check_seed, philox, uniforms
 
 # Counter and key, then the output: the vectors published with the generator (Random123, kat_vectors, philox4x32 10 rounds)
 KNOWN = [
@@ -17,12 +17,6 @@ KNOWN = [
         (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
     ),
 ]
-
-
-def draw(count: int, *, seed: int = 1, stream: int = 3, item: int = 0, deviation: float = 1.0) -> np.ndarray:
-    out = np.empty(count, np.float32)
-    normals(np.uint64(seed), stream, np.uint64(item), deviation, out)
-    return out
 
 
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
@@ -51,42 +45,6 @@ def test_uniforms_are_on_the_unit_interval_with_the_right_moments() -> None:
     short = np.empty(7)
     uniforms(np.uint64(4), 1, np.uint64(0), short)
     np.testing.assert_array_equal(short, values[:7])
-
-
-def test_normals_have_the_moments_and_the_law_of_normals() -> None:
-    from scipy import stats
-
-    values = np.concatenate([draw(2**18, item=k) for k in range(16)]).astype(float)
-    count = values.size
-    assert abs(values.mean()) < 4 / np.sqrt(count)
-    assert abs(values.var() - 1) < 4 * np.sqrt(2 / count)
-    assert abs(stats.skew(values)) < 4 * np.sqrt(6 / count)
-    assert abs(stats.kurtosis(values)) < 4 * np.sqrt(24 / count)
-    assert stats.kstest(values[:200_000], "norm").pvalue > 1e-4
-    assert 4.8 < np.abs(values).max() < 6.8
-    # neighbours, which are the cosine and the sine of one angle, are uncorrelated, and so are their squares
-    pairs = values.reshape(-1, 2)
-    assert abs(np.corrcoef(pairs.T)[0, 1]) < 4 / np.sqrt(len(pairs))
-    assert abs(np.corrcoef((pairs**2).T)[0, 1]) < 4 / np.sqrt(len(pairs))
-
-
-def test_normals_scale_and_do_not_depend_on_how_many_are_asked_for() -> None:
-    long = draw(10 * LANES)
-    for count in (1, 2, 3, 2 * LANES, 2 * LANES + 1, 5 * LANES):
-        np.testing.assert_array_equal(draw(count), long[:count])
-    np.testing.assert_allclose(draw(1000, deviation=2.5), 2.5 * long[:1000], rtol=1e-6)
-
-
-def test_streams_seeds_and_items_differ() -> None:
-    base = draw(1000)
-    for other in (
-        draw(1000, seed=2),
-        draw(1000, stream=4),
-        draw(1000, item=1),
-        draw(1000, seed=2**63),
-        draw(1000, item=2**40),
-    ):
-        assert abs(np.corrcoef(base, other)[0, 1]) < 0.15
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.0, True, "1", None])

@@ -11,6 +11,8 @@ from reference import model
 
 from isacblocks import OfdmRadar, Scene, delay_vectors, simulate_frames, steering_vectors
 from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
+from isacblocks.kernels.normals import normals
+from isacblocks.kernels.random import STREAM_NOISE
 from isacblocks.kernels.simulation import QAM_ORDERS, draw_scene, draw_symbols, qam_constellation, time_domain_frame
 
 
@@ -98,6 +100,37 @@ def test_frames_are_eq_8_and_their_noise_is_white() -> None:
     covariance = flat.T @ flat.conj() / 2000
     assert np.abs(covariance - 4 * np.eye(120)).max() < 4 * 6 / math.sqrt(2000)
     assert np.abs(flat.T @ flat / 2000).max() < 4 * 6 / math.sqrt(2000)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize(("antennas", "subcarriers"), [(5, 21), (2, 256), (3, 300)])
+def test_a_frame_is_its_items_normals_and_the_echo(antennas: int, subcarriers: int, dtype: Any) -> None:
+    """Noise made row by row between echoes is that of the item as a whole, whatever the width of a row."""
+    radar = OfdmRadar(antennas=antennas, subcarriers=subcarriers)
+    truth, x = draw_scene(1, 40, 6, radar, Scene(snr_db=10)), draw_symbols(1, 40, 6, radar).astype(dtype)
+    assert 0 < truth.present.sum() < 6
+    place = x, truth.gamma, np.exp(1j * np.arange(antennas)), truth.theta, truth.tau, radar
+    y = simulate_frames(*place, noise_power=3.0, seed=9, first=40)
+    echo = simulate_frames(*place, noise_power=0.0)
+    noise = np.empty((6, antennas, 2 * subcarriers), np.float32)
+    for f in range(6):
+        normals(np.uint64(9), STREAM_NOISE, np.uint64(40 + f), math.sqrt(1.5), noise[f].reshape(-1))
+    np.testing.assert_allclose(y, noise.view(np.complex64) + echo, rtol=0, atol=1e-6 if dtype == np.complex64 else 1e-14)
+    np.testing.assert_array_equal(y[truth.present == 0], noise.view(np.complex64)[truth.present == 0])
+
+
+def test_frames_are_left_where_they_are_wanted() -> None:
+    radar = OfdmRadar(antennas=4, subcarriers=8)
+    truth, x = draw_scene(1, 0, 3, radar, Scene()), draw_symbols(1, 0, 3, radar)
+    place = x, truth.gamma, np.ones(4), truth.theta, truth.tau, radar
+    out = np.full((3, 4, 8), np.nan, np.complex64)
+    assert simulate_frames(*place, out=out) is out
+    np.testing.assert_array_equal(out, simulate_frames(*place))
+    fixed = np.empty((3, 4, 8), np.complex64)
+    fixed.flags.writeable = False
+    for bad in (out[:2], out.astype(complex), np.empty((3, 8, 4), np.complex64).transpose(0, 2, 1), fixed):
+        with pytest.raises(ValueError, match=r"out: expected a writeable, C-contiguous array of shape \(3, 4, 8\)"):
+            simulate_frames(*place, out=bad)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -188,6 +221,9 @@ def test_steering_and_delay_vectors() -> None:
     theta, tau = np.linspace(-1.4, 1.4, 5), np.linspace(0, 4e-6, 6)
     np.testing.assert_allclose(steering_vectors(theta, radar), [model.a(t, setup) for t in theta], atol=1e-13)
     np.testing.assert_allclose(delay_vectors(tau, radar), [model.b(t, setup) for t in tau], atol=1e-13)
+    long = OfdmRadar(antennas=2, subcarriers=4096, cyclic_prefix=0.5)  # doubling adds no error that recurrence would not
+    exact = np.exp(-2j * np.pi * np.arange(4096) * long.subcarrier_spacing * 1.9e-6)
+    np.testing.assert_allclose(delay_vectors([1.9e-6], long)[0], exact, atol=4096 * 2.3e-16)
     # the same array given by its positions goes the general way
     places = tuple((0.0, 0.5 * n, 0.0) for n in range(7))
     by_position = OfdmRadar(antennas=7, subcarriers=9, element_positions=places)

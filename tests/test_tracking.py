@@ -443,16 +443,22 @@ def test_faults_are_named_or_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("antennas", [8, 64])
 def test_the_whole_tracker_told_nothing(antennas: int) -> None:
-    """Full frames from kappa = 1: converges to near the bound, no false flag, errors within the standard deviations."""
+    """Full frames from kappa = 1: converges to near the bound, no false flag, errors within the standard deviations.
+
+    Of 200 starts with 8 antennas 4 raise a false flag, all within the first 60 frames, while kappa is still being found: two
+    in four starts would be seen once in 400 times.
+    """
     radar = OfdmRadar(antennas=antennas)
-    losses, ratios = [], []
+    losses, ratios, flagged = [], [], 0
     for seed in range(4):
         tracker = Tracker(radar)
         for frames in hardware(1000, seed, radar, Scene()):
             tracker.update(frames)
-        assert not tracker.flags
+        assert all(frame < 100 for frame, _ in tracker.flags)
+        flagged += bool(tracker.flags)
         losses.append(kappa_error(tracker.kappa, frames.kappa[-1], radar).loss_db)
         ratios.append(np.square(gauge_error(tracker.kappa, frames.kappa[-1], radar) / tracker.sigma))
+    assert flagged <= 1
     bound = 4.343 * (2 * antennas - 3) / 2 * (1 + SNR) / (SNR**2 * 500)
     assert np.median(losses) < 1.5 * bound
     assert np.mean(ratios) == pytest.approx(1, abs=0.35)
@@ -484,13 +490,20 @@ def test_faults_on_full_frames_are_named() -> None:
     assert best_ramp(product)[1] / np.linalg.norm(tracker.kappa[good]) / np.linalg.norm(frames.kappa[-1, good]) > 1 - 0.0025
 
 
-def test_echoes_that_are_not_one_plane_wave_do_not_look_like_jumps() -> None:
-    """Every frame's echo is distorted by 20 % on every antenna, far more than the noise: that is scatter, not hardware."""
-    radar, rng = OfdmRadar(antennas=16, subcarriers=64), np.random.default_rng(3)
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_echoes_that_are_not_one_plane_wave_do_not_look_like_jumps(seed: int) -> None:
+    """Every frame's echo is distorted by 20 % on every antenna, far more than the noise: that is scatter, not hardware.
+
+    Over 24 seeds there are 9.8 flags on average (deviation 4.2, at most 23), all but about one within the first 100 frames,
+    while the excess is being measured. A tracker that does not measure it raises 105 to 155, of them 77 or more later, and
+    loses 0.15 dB or more.
+    """
+    radar, rng = OfdmRadar(antennas=16, subcarriers=64), np.random.default_rng(seed)
     tracker = Tracker(radar)
-    for frames in hardware(400, 3, radar, Scene(snr_db=35)):
+    for frames in hardware(400, seed, radar, Scene(snr_db=35)):
         bent = 1 + 0.2 * (rng.standard_normal((8, 16, 1)) + 1j * rng.standard_normal((8, 16, 1)))
         tracker.update(dataclasses.replace(frames, y=(frames.y * bent).astype(np.complex64)))
     assert tracker.memory["excess"] > 5
-    assert len(tracker.flags) < 8
-    assert kappa_error(tracker.kappa, frames.kappa[-1], radar).loss_db < 0.02
+    assert len(tracker.flags) < 31  # five deviations above the mean
+    assert sum(frame > 100 for frame, _ in tracker.flags) < 10
+    assert kappa_error(tracker.kappa, frames.kappa[-1], radar).loss_db < 0.05

@@ -12,17 +12,41 @@ from reference import model
 from isacblocks import OfdmRadar, Scene, kappa_error
 from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.delay_basis import delay_basis
-from isacblocks.kernels.simulation import draw_scene
+from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.study import training
+from isacblocks.study.batch import CHUNK
 from isacblocks.study.kept import Kept
-from isacblocks.study.training import LOSSES, NOISE_POWER, Case, Training, Workers, marks_of, parts_of, train
+from isacblocks.study.training import (
+    LOSSES,
+    NOISE_POWER,
+    Case,
+    Descent,
+    Training,
+    Workers,
+    marks_of,
+    parts_of,
+    train,
+)
 
 SMALL = Case(seed=5, radar=OfdmRadar(antennas=4, subcarriers=16), points=12)
 SETUP = model.Setup(4, 16)
 ITERATIONS, BATCH = 3, 6
 
 
-def literal_frames(first: int, count: int, power: float) -> list[tuple[NDArray[np.complex128], NDArray[np.float64]]]:
+Frames = list[tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.float64]]]  # Y, x, angles
+
+
+def literal_full_frames(first: int, count: int, power: float) -> Frames:
+    """The case's whole frames in watts, their symbols and angle grids."""
+    truth = draw_scene(SMALL.seed, first, count, SMALL.radar, SMALL.scene)
+    x = draw_symbols(SMALL.seed, first, count, SMALL.radar)
+    place = truth.gamma, SMALL.kappa, truth.theta, truth.tau, SMALL.radar
+    y = simulate_frames(x, *place, seed=SMALL.seed, first=first).astype(np.complex128) * np.sqrt(power)
+    grids = np.linspace(truth.theta_min, truth.theta_max, SMALL.points, axis=1)
+    return [(y[f], x[f].astype(np.complex128), grids[f]) for f in range(count)]
+
+
+def literal_frames(first: int, count: int, power: float) -> Frames:
     """Whole frames Y in watts (all symbols 1) that compress to the case's items, and their angle grids."""
     basis = delay_basis(SMALL.radar, *SMALL.scene.delay_window(SMALL.radar))
     truth = draw_scene(SMALL.seed, first, count, SMALL.radar, SMALL.scene)
@@ -34,23 +58,23 @@ def literal_frames(first: int, count: int, power: float) -> list[tuple[NDArray[n
         y = g @ basis.vectors.T
         y[0] += np.sqrt(drawn.energy[f] - np.sum(np.abs(g) ** 2)) * outside
         theta = np.linspace(truth.theta_min[f], truth.theta_max[f], SMALL.points)
-        out.append((y * basis.ramp.conj() * np.sqrt(power), theta))
+        out.append((y * basis.ramp.conj() * np.sqrt(power), np.ones(16, complex), theta))
     return out
 
 
-def literal_algorithm(loss: str, second_moment: str, power: float) -> NDArray[np.complex128]:
+def literal_algorithm(loss: str, second_moment: str, power: float, full: bool = False) -> NDArray[np.complex128]:
     """Algorithm 1 with the reference's losses, gradients by central differences, and Adam as its paper says."""
     n = SMALL.radar.antennas
     tau = np.linspace(*SMALL.scene.delay_window(SMALL.radar), SMALL.points)
-    x, ratio = np.ones(16, complex), 1 / SMALL.scene.gain_variance(SMALL.radar)
+    ratio = 1 / SMALL.scene.gain_variance(SMALL.radar)
     kappa, mean, real, imag = np.ones(n, complex), np.zeros(n, complex), np.zeros(n), np.zeros(n)
     for i in range(ITERATIONS):
-        frames = literal_frames(i * BATCH, BATCH, power)
+        frames = (literal_full_frames if full else literal_frames)(i * BATCH, BATCH, power)
 
-        def mean_loss(k: NDArray[np.complex128], frames: list[tuple[NDArray[np.complex128], NDArray[np.float64]]]) -> float:
+        def mean_loss(k: NDArray[np.complex128], frames: Frames) -> float:
             if loss == "max":
-                return float(np.mean([model.max_loss(y, x, k, theta, tau, SETUP) for y, theta in frames]))
-            return float(np.mean([model.reconstruction_loss(y, x, k, theta, tau, ratio, SETUP) for y, theta in frames]))
+                return float(np.mean([model.max_loss(y, x, k, theta, tau, SETUP) for y, x, theta in frames]))
+            return float(np.mean([model.reconstruction_loss(y, x, k, theta, tau, ratio, SETUP) for y, x, theta in frames]))
 
         step, g = 1e-5, np.zeros(n, complex)
         for m in range(n):
@@ -77,6 +101,35 @@ def test_it_is_algorithm_1(loss: str, second_moment: str, unit: str) -> None:
     moved = np.linalg.norm(expected - 1)
     assert moved > 1e-4
     assert np.linalg.norm(found.kappa - expected) < 1e-4 * moved
+
+
+@pytest.mark.parametrize("loss", ["max", "reconstruction"])
+def test_it_is_algorithm_1_with_whole_frames_too(loss: str) -> None:
+    found = train(Training(SMALL, loss, "modulus", "unit", ITERATIONS, BATCH, simulation="full"))
+    expected = literal_algorithm(loss, "modulus", 1.0, full=True)
+    assert np.linalg.norm(found.kappa - expected) < 1e-4 * np.linalg.norm(expected - 1)
+
+
+@pytest.mark.parametrize("simulation", ["compressed", "full"])
+def test_the_same_bits_for_chunks_of_any_size(simulation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the cache together has nothing to do with what is added together."""
+    task = Training(SMALL, "reconstruction", iterations=3, batch=150, simulation=simulation)
+    bits = set()
+    for chunk in (1, 7, 64, 1000):
+        monkeypatch.setitem(CHUNK, simulation, chunk)
+        found = train(task)
+        bits.add((found.kappa.tobytes(), found.losses.tobytes()))
+    assert len(bits) == 1
+
+
+def test_a_step_at_a_time_is_the_whole() -> None:
+    task = Training(SMALL, "max", iterations=3, batch=20)
+    descent = Descent(task)
+    for _ in range(3):
+        descent.step()
+    assert descent.state["kappa"].tobytes() == train(task).kappa.tobytes()
+    descent.step()  # beyond the last one that is kept
+    assert descent.state["done"] == 4
 
 
 def test_the_same_bits_for_any_number_of_threads() -> None:
@@ -156,6 +209,7 @@ def test_parts_and_marks() -> None:
     [
         ({"loss": "mean"}, "loss: expected one of max, reconstruction, got 'mean'"),
         ({"second_moment": "both"}, "second_moment: expected one of modulus, components"),
+        ({"simulation": "none"}, "simulation: expected one of compressed, full, got 'none'"),
         ({"unit": "dBm"}, "unit: expected one of unit, watts"),
         ({"batch": 0}, "batch: expected an integer of at least 1, got 0"),
         ({"iterations": 1.5}, "iterations: expected an integer"),

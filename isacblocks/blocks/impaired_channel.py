@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.records import COMPRESSED, FRAME, SAMPLES, SYMBOL, TRUTH, radar_sizes
-from isacblocks.kernels.compressed_simulation import simulate_compressed
+from isacblocks.kernels.arrays import real_view
+from isacblocks.kernels.compressed_simulation import antenna_powers, off_circle, simulate_compressed
 from isacblocks.kernels.delay_basis import DelayBasis, delay_basis
 from isacblocks.kernels.impairments import LAWS, draw_impairments, drift_phases, retract
 from isacblocks.kernels.random import check_seed
@@ -26,7 +27,7 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, State
 from isacblocks.stream.spec import Items
 
-_UNIT = 1e-5  # how far a symbol's modulus may be from one: single precision's rounding
+_UNIT = 2e-5  # how far a symbol's |x|^2 may be from one: single precision's rounding
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class ImpairedChannel(Block):
 
     def impairments_at(self, first: int, count: int) -> NDArray[np.complex128]:
         """kappa of frames first .. first + count - 1, shape (count, N); moves the walk on."""
+        if self.drift == 0 and all(first + count <= step.frame for step in self.steps):
+            return np.broadcast_to(self.kappa, (count, self.radar.antennas))
         phases = np.zeros((count, self.radar.antennas))
         if self.drift > 0:
             deviation = math.radians(self.drift) / math.sqrt(1000)
@@ -155,7 +158,7 @@ class ImpairedChannel(Block):
         )
 
     def _compressed(self, symbols: Items, scene: Truth, kappa: NDArray[np.complex128]) -> dict[str, NDArray[Any]]:
-        if np.abs(np.abs(symbols.x) - 1).max() > _UNIT:
+        if off_circle(real_view(symbols.x), _UNIT):
             raise ValueError(
                 "symbols: compressed frames are drawn for symbols of modulus one only, got moduli from "
                 f"{np.abs(symbols.x).min():.3g} to {np.abs(symbols.x).max():.3g}; send QPSK, or take the full frames and a "
@@ -164,6 +167,7 @@ class ImpairedChannel(Block):
         drawn = simulate_compressed(
             scene, kappa, self.basis, noise_power=self.noise_power, seed=self.seed, first=symbols.first
         )
-        inside = np.square(np.abs(drawn.g)).mean(axis=2)  # of a simulated antenna the subspace tells as much as all samples
-        samples = dict(zip(SAMPLES, (inside, np.ones_like(inside)), strict=True))
+        power = np.empty(drawn.g.shape[:2], np.float32)
+        antenna_powers(real_view(drawn.g), power)  # of a simulated antenna the subspace tells as much as all samples
+        samples = dict(zip(SAMPLES, (power, np.ones_like(power)), strict=True))
         return {"g": drawn.g, "energy": drawn.energy, "symbol_energy": drawn.symbol_energy} | samples

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Complex = NDArray[np.complexfloating[Any, Any]]
 Float = NDArray[np.float64]
@@ -17,7 +17,10 @@ Float = NDArray[np.float64]
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned)."""
-    view: NDArray[Any] = np.require(array, requirements=("C", "A")).view()
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.require(array, requirements=("C", "A"))
+    view: NDArray[Any] = array.view()
     view.flags.writeable = False
     return view
 
@@ -64,6 +67,21 @@ def real_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Flo
     return array
 
 
+def output_array(name: str, value: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """`value` itself where it can be filled as an array of `shape` and `dtype`, a new array where it is None.
+
+    Raises ValueError naming the argument for any other.
+    """
+    if value is None:
+        return np.empty(shape, dtype)
+    if value.shape != shape or value.dtype != dtype or not (value.flags.c_contiguous and value.flags.writeable):
+        raise ValueError(
+            f"{name}: expected a writeable, C-contiguous array of shape {shape} and type {np.dtype(dtype)}, "
+            f"got {value.dtype} of shape {value.shape}"
+        )
+    return value
+
+
 def grid(name: str, value: ArrayLike, frames: int) -> Float:
     """A grid of angles or delays: (n,) shared by all frames or (F, n), returned as float64 (1, n) or (F, n)."""
     array = np.asarray(value)
@@ -76,11 +94,12 @@ def grid(name: str, value: ArrayLike, frames: int) -> Float:
 
 
 def _shape(name: str, array: NDArray[Any], shape: tuple[int | str, ...]) -> None:
-    wanted = "(" + ", ".join(str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
     fits = array.ndim == len(shape) and all(
         have == want if isinstance(want, int) else have > 0 for have, want in zip(array.shape, shape, strict=True)
     )
+    if fits and array.size > 0:
+        return
+    wanted = "(" + ", ".join(str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
     if array.size == 0:
         raise ValueError(f"{name}: must not be empty, expected shape {wanted}, got {array.shape}")
-    if not fits:
-        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+    raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")

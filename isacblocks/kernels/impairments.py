@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.random import STREAM_DRIFT, STREAM_IMPAIRMENTS, check_seed, normals, uniforms
+from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.normals import normals
+from isacblocks.kernels.random import STREAM_DRIFT, STREAM_IMPAIRMENTS, check_seed, uniforms
 
 LAWS = ("none", "table1", "published", "full-circle")
 
@@ -53,14 +55,20 @@ def draw_impairments(law: str, antennas: int, seed: int) -> Complex:
     return retract((0.95 + 0.1 * first) * np.exp(1j * widest * (2 * second - 1)))
 
 
+@jit_exact
+def walk_steps(seed: int, first: int, deviation: float, out: NDArray[np.float32]) -> None:
+    """Normals of the given deviation into `out` (F, N): row f is that of item first + f."""
+    for f in range(out.shape[0]):
+        normals(seed, STREAM_DRIFT, np.uint64(first) + np.uint64(f), deviation, out[f])
+
+
 def drift_phases(seed: int, first: int, count: int, antennas: int, start: Float, deviation: float) -> Float:
     """A random walk of every antenna's phase: radians, shape (count, N), continuing from `start` (N,).
 
     deviation: standard deviation of one frame's step in radians.
     """
     steps = np.empty((count, antennas), np.float32)
-    for k in range(count):
-        normals(np.uint64(check_seed(seed)), STREAM_DRIFT, np.uint64(first + k), deviation, steps[k])
+    walk_steps(np.uint64(check_seed(seed)), np.uint64(first), float(deviation), steps)
     # The start is the first term of the running sum: the walk has the same bits in whatever portions it is asked for.
     walk: NDArray[np.float64] = np.cumsum(np.vstack([start[None, :], steps]), axis=0, dtype=np.float64)
     return walk[1:]

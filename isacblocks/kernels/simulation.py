@@ -6,25 +6,28 @@ Every draw is a function of (seed, item number), see random.py, so frames may be
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, real_array
-from isacblocks.kernels.jit import jit, jit_exact
-from isacblocks.kernels.random import (
-    STREAM_NOISE,
-    STREAM_SCENE,
-    STREAM_SYMBOLS,
-    check_seed,
-    normals,
-    philox,
-    uniforms,
-)
-from isacblocks.kernels.steering import array_table, phasor_table, pitch_of
-from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, output_array, real_array, real_view
+from isacblocks.kernels.frames import received_frames
+from isacblocks.kernels.jit import jit
+from isacblocks.kernels.random import STREAM_SYMBOLS, check_seed, philox
+from isacblocks.kernels.scene import Truth, draw_scene
+from isacblocks.kernels.steering import array_table, pitch_of
+from isacblocks.radar import OfdmRadar
+
+__all__ = [
+    "QAM_ORDERS",
+    "Truth",
+    "draw_scene",
+    "draw_symbols",
+    "qam_constellation",
+    "simulate_frames",
+    "time_domain_frame",
+]
 
 QAM_ORDERS = (4, 16, 64, 256)
 
@@ -48,111 +51,16 @@ def _symbols(seed: int, first: int, constellation: Complex, bits: int, out: Comp
             out[f, s] = constellation[words[s % 4, s // 4] >> shift]
 
 
+@lru_cache(maxsize=len(QAM_ORDERS))
+def _points(order: int) -> Complex:
+    return frozen(qam_constellation(order).astype(np.complex64))
+
+
 def draw_symbols(seed: int, first: int, count: int, radar: OfdmRadar, order: int = 4) -> Complex:
     """Transmit symbols x of items first .. first + count - 1, uniform over square QAM: complex64 (count, S)."""
-    points = qam_constellation(order).astype(np.complex64)
     out = np.empty((count, radar.subcarriers), np.complex64)
-    _symbols(np.uint64(check_seed(seed)), np.uint64(first), frozen(points), int(math.log2(order)), out)
+    _symbols(np.uint64(check_seed(seed)), np.uint64(first), _points(order), int(math.log2(order)), out)
     return out
-
-
-@dataclass(frozen=True)
-class Truth:
-    """One draw of Table I per frame; all arrays have shape (F,).
-
-    The prior sector (theta_min, theta_max) is known to the receiver, the rest is not. gamma is 0 where no target is
-    present (t = 0).
-    """
-
-    present: NDArray[np.uint8]
-    gamma: NDArray[np.complex128]
-    theta: Float  # rad
-    tau: Float  # s
-    theta_min: Float
-    theta_max: Float
-
-
-@jit_exact
-def _scene(seed: int, first: int, law: Float, out: Float) -> None:
-    """`law` = (P(t=1), centre_max, width_min, width_max, tau_min, tau_max, sigma_gamma^2); `out` (F, 7)."""
-    u = np.empty(7)
-    for f in range(out.shape[0]):
-        uniforms(seed, STREAM_SCENE, np.uint64(first) + np.uint64(f), u)
-        centre = (2.0 * u[0] - 1.0) * law[1]
-        width = law[2] + (law[3] - law[2]) * u[1]
-        # gamma ~ CN(0, sigma^2): |gamma|^2 is exponential, the phase uniform
-        radius = math.sqrt(-law[6] * math.log(1.0 - u[4]))
-        out[f, 0] = 1.0 if u[6] < law[0] else 0.0
-        out[f, 1] = radius * math.cos(2.0 * math.pi * u[5]) * out[f, 0]
-        out[f, 2] = radius * math.sin(2.0 * math.pi * u[5]) * out[f, 0]
-        out[f, 3] = centre + width * (u[2] - 0.5)
-        out[f, 4] = law[4] + (law[5] - law[4]) * u[3]
-        out[f, 5] = centre - width / 2.0
-        out[f, 6] = centre + width / 2.0
-
-
-def draw_scene(seed: int, first: int, count: int, radar: OfdmRadar, scene: Scene) -> Truth:
-    """The targets and sectors of items first .. first + count - 1 by the laws of Table I."""
-    low, high = scene.delay_window(radar)
-    law = np.array(
-        [
-            scene.target_probability,
-            scene.sector_centre_max,
-            scene.sector_width_min,
-            scene.sector_width_max,
-            low,
-            high,
-            scene.gain_variance(radar),
-        ]
-    )
-    out = np.empty((count, 7))
-    _scene(np.uint64(check_seed(seed)), np.uint64(first), frozen(law), out)
-    return Truth(
-        present=out[:, 0].astype(np.uint8),
-        gamma=out[:, 1] + 1j * out[:, 2],
-        theta=out[:, 3].copy(),
-        tau=out[:, 4].copy(),
-        theta_min=out[:, 5].copy(),
-        theta_max=out[:, 6].copy(),
-    )
-
-
-@jit
-def _frames(
-    x: Complex,
-    gamma: Complex,
-    kappa: Complex,
-    array_r: Float,
-    array_i: Float,
-    delay_r: Float,
-    delay_i: Float,
-    noise_power: float,
-    seed: int,
-    first: int,
-    out: NDArray[Any],
-) -> None:
-    """Eq. (8) into `out`, real pairs (F, N, 2 S); kappa (F or 1, N)."""
-    elements = out.shape[1]
-    carriers = x.shape[1]
-    noise = np.zeros((elements, 2 * carriers), np.float32)
-    echo_r = np.empty(carriers, out.dtype)
-    echo_i = np.empty(carriers, out.dtype)
-    deviation = math.sqrt(noise_power / 2.0)
-    for f in range(out.shape[0]):
-        if noise_power > 0.0:
-            normals(seed, STREAM_NOISE, np.uint64(first) + np.uint64(f), deviation, noise.reshape(-1))
-        for s in range(carriers):
-            value = (delay_r[f, s] + 1j * delay_i[f, s]) * x[f, s]
-            echo_r[s] = value.real
-            echo_i[s] = value.imag
-        k = f if kappa.shape[0] > 1 else 0
-        for n in range(elements):
-            factor = gamma[f] * kappa[k, n] * (array_r[f, n] + 1j * array_i[f, n])
-            a = out.dtype.type(factor.real)
-            b = out.dtype.type(factor.imag)
-            for s in range(carriers):
-                out[f, n, 2 * s] = noise[n, 2 * s] + (a * echo_r[s] - b * echo_i[s])
-                out[f, n, 2 * s + 1] = noise[n, 2 * s + 1] + (a * echo_i[s] + b * echo_r[s])
 
 
 def simulate_frames(
@@ -166,12 +74,14 @@ def simulate_frames(
     noise_power: float = 1.0,
     seed: int = 0,
     first: int = 0,
+    out: Complex | None = None,
 ) -> Complex:
     """Received frames by eq. (8): Y = gamma (kappa . a(theta)) (b(tau) . x)^T + W, vec(W) ~ CN(0, N0 I).
 
     x: symbols (F, S); gamma: gains (F,), 0 where there is no target; kappa: (N,) or (F, N); theta: rad (F,); tau: s (F,);
     noise_power: N0, 0 for none; seed and first: the noise of frame f is that of item first + f. Returns (F, N, S), complex64
-    for complex64 symbols and complex128 otherwise (the noise has single precision in both).
+    for complex64 symbols and complex128 otherwise (the noise has single precision in both); out: an array of that shape and
+    type, C-contiguous, to be filled and returned.
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
     """
     symbols = complex_array("x", x, ("F", radar.subcarriers))
@@ -185,19 +95,16 @@ def simulate_frames(
     delays = real_array("tau", tau, (frames,))
     if not (math.isfinite(noise_power) and noise_power >= 0):
         raise ValueError(f"noise_power: expected a number of at least 0, got {noise_power!r}")
-    array = np.empty((2, frames, radar.antennas))
-    array_table(frozen(radar.positions), pitch_of(radar), frozen(angles), array[0], array[1])
-    delay = np.empty((2, frames, radar.subcarriers))
-    phasor_table(frozen(-2 * np.pi * radar.subcarrier_spacing * delays), delay[0], delay[1])
-    out = np.empty((frames, radar.antennas, radar.subcarriers), symbols.dtype)
-    _frames(
-        frozen(symbols),
+    out = output_array("out", out, (frames, radar.antennas, radar.subcarriers), symbols.dtype)
+    received_frames(
+        real_view(symbols),
         frozen(gains.astype(np.complex128)),
         frozen(response.astype(np.complex128)),
-        frozen(array[0]),
-        frozen(array[1]),
-        frozen(delay[0]),
-        frozen(delay[1]),
+        frozen(radar.positions),
+        pitch_of(radar),
+        radar.subcarrier_spacing,
+        frozen(angles),
+        frozen(delays),
         float(noise_power),
         np.uint64(check_seed(seed)),
         np.uint64(first),

@@ -14,46 +14,67 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_array
-from isacblocks.kernels.jit import jit
+from isacblocks.kernels.jit import jit_exact
 from isacblocks.radar import OfdmRadar
 
 
-@jit
+@jit_exact
+def _any_response(positions: Float, theta: float, out_r: Float, out_i: Float) -> None:
+    """a(theta) of one angle, real and imaginary parts (N,), element by element from `positions` (N, 3)."""
+    cosine, sine = math.cos(theta), math.sin(theta)
+    for n in range(positions.shape[0]):
+        phase = -2.0 * math.pi * (positions[n, 0] * cosine + positions[n, 1] * sine)
+        out_r[n] = math.cos(phase)
+        out_i[n] = math.sin(phase)
+
+
+@jit_exact
 def steering_table(positions: Float, theta: Float, out_r: Float, out_i: Float) -> None:
     """Any planar array: real and imaginary parts of a(theta_i), shape (n, N), from `positions` (N, 3)."""
     for i in range(theta.shape[0]):
-        cosine, sine = math.cos(theta[i]), math.sin(theta[i])
-        for n in range(positions.shape[0]):
-            phase = -2.0 * math.pi * (positions[n, 0] * cosine + positions[n, 1] * sine)
-            out_r[i, n] = math.cos(phase)
-            out_i[i, n] = math.sin(phase)
+        _any_response(positions, theta[i], out_r[i], out_i[i])
 
 
-@jit
-def phasor_table(step: Float, out_r: Float, out_i: Float) -> None:
-    """Powers exp(j k step_i) for k = 0, 1, ..., shape (n, K): a uniform array over its elements, b(tau) over subcarriers.
+@jit_exact
+def powers(turn_r: float, turn_i: float, out_r: Float, out_i: Float) -> None:
+    """turn^k for k = 0 .. K - 1 into real and imaginary parts (K,), a complex `turn` of modulus one.
 
-    By recurrence in double precision: the error after K steps is about K times 1e-16.
+    By doubling, turn^(2^m + k) = turn^(2^m) turn^k, which fills vector registers; term k's error is about k times 1e-16.
     """
+    count = out_r.shape[0]
+    out_r[0], out_i[0] = 1.0, 0.0
+    done = 1
+    while done < count:
+        for k in range(min(done, count - done)):
+            real, imag = out_r[k], out_i[k]
+            out_r[done + k] = real * turn_r - imag * turn_i
+            out_i[done + k] = real * turn_i + imag * turn_r
+        turn_r, turn_i = turn_r * turn_r - turn_i * turn_i, 2.0 * turn_r * turn_i
+        done *= 2
+
+
+@jit_exact
+def phasor_table(step: Float, out_r: Float, out_i: Float) -> None:
+    """Powers exp(j k step_i) for k = 0, 1, ..., shape (n, K): a uniform array over its elements, b(tau) over subcarriers."""
     for i in range(step.shape[0]):
-        turn_r, turn_i = math.cos(step[i]), math.sin(step[i])
-        real, imag = 1.0, 0.0
-        for k in range(out_r.shape[1]):
-            out_r[i, k] = real
-            out_i[i, k] = imag
-            real, imag = real * turn_r - imag * turn_i, real * turn_i + imag * turn_r
+        powers(math.cos(step[i]), math.sin(step[i]), out_r[i], out_i[i])
 
 
-@jit
-def array_table(positions: Float, pitch: float, theta: Float, out_r: Float, out_i: Float) -> None:
-    """a(theta_i) for any array: by recurrence where `pitch` > 0 says uniform linear, else element by element."""
+@jit_exact
+def array_response(positions: Float, pitch: float, theta: float, out_r: Float, out_i: Float) -> None:
+    """a(theta) of one angle for any array, real and imaginary parts (N,): powers where `pitch` > 0 says uniform linear."""
     if pitch > 0.0:
-        step = np.empty(theta.shape[0])
-        for i in range(theta.shape[0]):
-            step[i] = -2.0 * math.pi * pitch * math.sin(theta[i])
-        phasor_table(step, out_r, out_i)
+        step = -2.0 * math.pi * pitch * math.sin(theta)
+        powers(math.cos(step), math.sin(step), out_r, out_i)
     else:
-        steering_table(positions, theta, out_r, out_i)
+        _any_response(positions, theta, out_r, out_i)
+
+
+@jit_exact
+def array_table(positions: Float, pitch: float, theta: Float, out_r: Float, out_i: Float) -> None:
+    """a(theta_i) for any array, real and imaginary parts (n, N)."""
+    for i in range(theta.shape[0]):
+        array_response(positions, pitch, theta[i], out_r[i], out_i[i])
 
 
 def pitch_of(radar: OfdmRadar) -> float:

@@ -21,6 +21,7 @@ from isacblocks.kernels import (
     drift,
     estimation,
     health,
+    impairments,
     jit,
     jumps,
     losses,
@@ -46,7 +47,9 @@ def _simulation() -> None:
     simulation.simulate_frames(symbols, scene.gamma, np.ones(4), scene.theta, scene.tau, _RADAR)
     basis = delay_basis.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
     compressed_simulation.simulate_compressed(scene, np.ones(4), basis)
-    random.normals(np.uint64(0), random.STREAM_DRIFT, np.uint64(0), 0.1, np.empty(4, np.float32))
+    compressed_simulation.off_circle(real_view(symbols), 1e-5)
+    compressed_simulation.antenna_powers(real_view(np.ones((2, 4, 3), np.complex64)), np.empty((2, 4), np.float32))
+    impairments.walk_steps(np.uint64(0), np.uint64(0), 0.1, np.empty((2, 4), np.float32))
     random.uniforms(np.uint64(0), random.STREAM_IMPAIRMENTS, np.uint64(0), np.empty(4))
 
 

@@ -3,7 +3,8 @@
 Iteration i draws a batch of frames by eq. (8), finds the peak of each one's angle-delay map (11) under the present kappa,
 takes the gradient of loss (14) or (15), makes one step of Adam and scales kappa to ||kappa||^2 = N, beginning at kappa = 1.
 
-Frames are drawn in the delay basis, exact in law for the QPSK of Sec. IV, :mod:`isacblocks.kernels.compressed_simulation`.
+Frames are drawn in the delay basis, exact in law for the QPSK of Sec. IV, :mod:`isacblocks.kernels.compressed_simulation`;
+whole ones where that is asked for, at several times the work.
 Frame k of iteration i is item i batch + k of the seed's stream, so the result depends on the seed alone. A batch is worked
 on in parts by as many threads as there are, and the parts are added in their order: the same bits for any number of threads.
 
@@ -30,18 +31,19 @@ from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.impairments import draw_impairments, retract
-from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
 from isacblocks.kernels.peak import Peaks
 from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import Truth, draw_scene
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.study.batch import CHUNK, BatchGradient
 from isacblocks.study.kept import Kept, Report, silent
 
 LOSSES = ("max", "reconstruction")  # (14), (15)
+SIMULATIONS = tuple(CHUNK)
 # k T B of the published program: 1.38e-23 J/K, 290 K, S Delta_f = 61.44 MHz
 NOISE_POWER = {"unit": 1.0, "watts": 1.38e-23 * 290 * 256 * 240e3}
-_PART = 64  # frames that a thread works on at a time
+_PART = 64  # frames of a batch that are one thread's and are added apart
 _SAVED_EVERY = 2.0  # seconds of work that a kill may cost
 
 T = TypeVar("T")
@@ -78,7 +80,8 @@ class Training:
     """The parameters of Algorithm 1, those of Table I by default.
 
     loss: "max" (14) or "reconstruction" (15); second_moment: Adam's, "modulus" (PyTorch 1.12, the authors') or "components";
-    unit: of the noise power, "unit" (N0 = 1) or "watts" as in the published program. Raises ValueError for other words.
+    unit: of the noise power, "unit" (N0 = 1) or "watts" as in the published program; simulation: frames "compressed" or
+    "full", one law. Raises ValueError for other words.
     """
 
     case: Case
@@ -88,9 +91,11 @@ class Training:
     iterations: int = 10_000
     batch: int = 1024
     learning_rate: float = 1e-2
+    simulation: str = "compressed"
 
     def __post_init__(self) -> None:
-        for name, known in (("loss", LOSSES), ("second_moment", SECOND_MOMENTS), ("unit", tuple(NOISE_POWER))):
+        words = {"loss": LOSSES, "second_moment": SECOND_MOMENTS, "unit": tuple(NOISE_POWER), "simulation": SIMULATIONS}
+        for name, known in words.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("iterations", "batch"):
@@ -154,22 +159,6 @@ def marks_of(iterations: int, per_decade: int = 12) -> NDArray[np.int64]:
     return np.unique(np.rint(np.geomspace(1, iterations, count)).astype(np.int64))
 
 
-def _gradient(
-    training: Training, kappa: NDArray[np.complex128], part: tuple[int, int]
-) -> tuple[float, NDArray[np.complex128]]:
-    """The sums of the loss and of its gradient over one part of a batch, for N0 = 1."""
-    _, peaks = training.case.search(kappa, *part)
-    loss, gradient = np.zeros(1), np.zeros(kappa.shape[0], np.complex128)
-    u, here = frozen(peaks.snapshot), frozen(kappa)
-    if training.loss == "max":
-        max_gradient(u, here, loss, gradient)
-    else:
-        noise_to_gain = 1 / training.case.scene.gain_variance(training.case.radar)
-        energies = frozen(peaks.energy), frozen(peaks.symbol_energy)
-        reconstruction_gradient(u, *energies, here, noise_to_gain, loss, gradient)
-    return float(loss[0]), gradient
-
-
 def _begin(training: Training) -> dict[str, Any]:
     antennas = training.case.radar.antennas
     marks = marks_of(training.iterations)
@@ -184,24 +173,38 @@ def _begin(training: Training) -> dict[str, Any]:
     }
 
 
-def _iterate(training: Training, state: dict[str, Any], workers: Workers) -> None:
-    """Lines 4 to 10 of Algorithm 1: one batch, one step."""
-    first = state["done"] * training.batch
-    work = partial(_gradient, training, state["kappa"])
-    loss, gradient = 0.0, np.zeros_like(state["kappa"])
-    for part_loss, part_gradient in workers.map(work, parts_of(first, training.batch, _PART)):
-        loss += part_loss
-        gradient += part_gradient
-    state["done"] += 1
-    kappa = state["kappa"].copy()
-    gradient = frozen(gradient * (training.scale / training.batch))
-    components = training.second_moment == "components"
-    adam_step(kappa, gradient, state["mean"], state["square"], state["done"], training.learning_rate, components)
-    state["kappa"] = retract(kappa)
-    row = int(np.searchsorted(state["iterations"], state["done"]))
-    if state["iterations"][row] == state["done"]:
-        state["kappas"][row] = state["kappa"]
-        state["losses"][row] = loss / training.batch
+class Descent:
+    """Algorithm 1 under way. state: of an earlier one that is to go on, as :attr:`state` was."""
+
+    def __init__(self, training: Training, workers: Workers | None = None, state: dict[str, Any] | None = None) -> None:
+        load("gradient descent")
+        load("peak search")
+        load("simulation")
+        self.training = training
+        self.state = state or _begin(training)
+        self._workers = workers or Workers(1)
+        self._gradient = BatchGradient(training)
+
+    def step(self) -> None:
+        """Lines 4 to 10 of Algorithm 1: one batch, one step."""
+        training, state = self.training, self.state
+        work = partial(self._gradient, state["kappa"])
+        loss, gradient = 0.0, np.zeros_like(state["kappa"])
+        for part_loss, part_gradient in self._workers.map(
+            work, parts_of(state["done"] * training.batch, training.batch, _PART)
+        ):
+            loss += part_loss
+            gradient += part_gradient
+        state["done"] += 1
+        kappa = state["kappa"].copy()
+        gradient = frozen(gradient * (training.scale / training.batch))
+        components = training.second_moment == "components"
+        adam_step(kappa, gradient, state["mean"], state["square"], state["done"], training.learning_rate, components)
+        state["kappa"] = retract(kappa)
+        row = int(np.searchsorted(state["iterations"], state["done"]))
+        if row < state["iterations"].size and state["iterations"][row] == state["done"]:
+            state["kappas"][row] = state["kappa"]
+            state["losses"][row] = loss / training.batch
 
 
 def train(
@@ -216,16 +219,14 @@ def train(
     workers: threads (one by default); kept: where the state is saved every two seconds, from where the run goes on if it
     was killed; report: told of the frames that are done.
     """
-    load("gradient descent")
-    load("peak search")
-    load("simulation")
-    workers, kept = workers or Workers(1), kept or Kept(None)
+    kept = kept or Kept(None)
     name = f"{training.case.law}-{training.case.seed}-{training.loss}-{training.second_moment}-{training.unit}"
-    state = kept.load(name, training) or _begin(training)
+    descent = Descent(training, workers, kept.load(name, training))
+    state = descent.state
     report(state["done"] * training.batch, kept=True)
     saved = time.monotonic()
     while state["done"] < training.iterations:
-        _iterate(training, state, workers)
+        descent.step()
         report(training.batch)
         if time.monotonic() - saved >= _SAVED_EVERY or state["done"] == training.iterations:
             kept.save(name, training, state)
