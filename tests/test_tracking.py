@@ -35,10 +35,10 @@ from isacblocks.kernels.health import (
     health_codes,
     place_sums,
     running_mean,
-    sample_statistics,
 )
 from isacblocks.kernels.impairments import draw_impairments
 from isacblocks.kernels.jumps import FAST_MEMORIES, fast_sums, jump_statistic, jump_threshold, restart_jumped
+from isacblocks.kernels.samples import sample_statistics
 from isacblocks.kernels.scores import components, score_sums
 from isacblocks.kernels.steering import steering_vectors
 from isacblocks.kernels.tracking import recentre, track

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import real_view
-from isacblocks.kernels.health import sample_statistics
+from isacblocks.kernels.samples import sample_statistics
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream.spec import Field, Items, Record
 

@@ -1,4 +1,4 @@
-"""Health of every antenna, by name, and the few statistics of the samples that a snapshot does not show.
+"""Health of every antenna, by name, from the estimate and from the samples' statistics, samples.py.
 
 A dead antenna carries no echo: its score draws kappa_n to zero, so that it neither adds noise to s nor counts as an antenna.
 Two antennas whose cables were exchanged look dead at first: each carries the phase of the other's place, which turns with
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.jit import jit, jit_exact
+from isacblocks.kernels.jit import jit_exact
 from isacblocks.kernels.steering import steering_table
 
 GOOD, SILENT, SATURATED, RESTARTED, MISPLACED = 0, 1, 2, 3, 4
@@ -27,32 +27,7 @@ HEALTH = ("good", "silent", "saturated", "restarted", "misplaced")  # the names 
 QUIET = 0.5  # a gain below half of the mean says that something is wrong, half of it being noise
 _SILENT_GAIN = 0.3  # with two standard deviations of certainty
 _CLIPPED = 4.0  # samples a frame that share the largest value: clipping below 2.7 standard deviations
-_SIZE = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
-_EQUAL = np.int32(8)  # units in the last place: 0.5e-6 to 1e-6
 _LEARNING = 0.15  # rad: a phase less certain than this is being learned anew
-
-
-@jit
-def sample_statistics(y: NDArray[np.floating], power: Float, largest: Float, shared: Float) -> None:
-    """Per frame and antenna: mean power, largest |Re| or |Im|, and how many share it.
-
-    y: real pairs (F, N, 2 S), float32; `power` (mean of |Y_ns|^2), `largest` and `shared` (F, N). A frame of zeros shares
-    nothing.
-    """
-    for f in range(y.shape[0]):
-        for n in range(y.shape[1]):
-            # The sizes of floats are in the order of their bits read as integers, whose maximum needs no look at NaN.
-            row, bits = y[f, n], y[f, n].view(np.int32)
-            total, top = np.float32(0.0), np.int32(0)
-            for s in range(row.shape[0]):
-                total += row[s] * row[s]
-                top = max(top, bits[s] & _SIZE)
-            floor, count = top - _EQUAL, 0
-            for s in range(row.shape[0]):
-                count += (bits[s] & _SIZE) >= floor
-            power[f, n] = 2.0 * total / row.shape[0]
-            largest[f, n] = np.array([top], np.int32).view(np.float32)[0]
-            shared[f, n] = count if top > 0 else 0.0
 
 
 @jit_exact

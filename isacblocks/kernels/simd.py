@@ -77,6 +77,11 @@ def _fused(builder: ir.IRBuilder, values: Any) -> ir.Value:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), values)
 
 
+def _absolute(builder: ir.IRBuilder, values: Any) -> ir.Value:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f32"), values)
+
+
 def _operation(arguments: int, emit: Callable[[ir.IRBuilder, Any], ir.Value], plain: Callable[..., Any]) -> Any:
     """A function of vectors to a vector; `plain` does the same with numpy arrays."""
     if config.DISABLE_JIT:
@@ -116,6 +121,7 @@ largest = _operation(  # lane by lane; a comparison with NaN is false, so y stan
     lambda builder, v: builder.select(builder.fcmp_ordered(">", v[0], v[1]), v[0], v[1]),
     lambda x, y: np.where(x > y, x, y),
 )
+magnitude = _operation(1, _absolute, np.abs)
 backwards = _operation(
     1,
     lambda builder, v: builder.shuffle_vector(v[0], v[0], ir.Constant(_MASK, list(range(LANES))[::-1])),
@@ -227,6 +233,20 @@ def _above_vector(typing: Any, x: Any, y: Any) -> Any:
     return types.boolean(_V, _V), generate
 
 
+def _at_least_vector(typing: Any, x: Any, y: Any) -> Any:
+    """In how many lanes x >= y; a comparison with NaN is false."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+        lanes = builder.bitcast(builder.fcmp_ordered(">=", *values), ir.IntType(LANES))
+        return builder.zext(builder.ctpop(lanes), _INDEX)
+
+    return types.intp(_V, _V), generate
+
+
+def _at_least(x: Any, y: Any) -> int:
+    return int((x >= y).sum())
+
+
 def _above(x: Any, y: Any) -> bool:
     return bool((x > y).any())
 
@@ -249,6 +269,7 @@ def _no_prefetch(a: Floats, at: int) -> None:
 
 
 total: Any = _total if config.DISABLE_JIT else intrinsic(_total_vector)
+at_least: Any = _at_least if config.DISABLE_JIT else intrinsic(_at_least_vector)
 any_above: Any = _above if config.DISABLE_JIT else intrinsic(_above_vector)
 prefetch: Any = _no_prefetch if config.DISABLE_JIT else intrinsic(_prefetch_line)
 pointer: Any = np.ravel if config.DISABLE_JIT else intrinsic(_pointer_of)

@@ -16,9 +16,9 @@ from isacblocks import angle_delay_map, find_peak
 from isacblocks.kernels import angle_delay, peak
 from isacblocks.kernels.arrays import frozen, real_view
 from isacblocks.kernels.compression import compressed
-from isacblocks.kernels.health import sample_statistics
 from isacblocks.kernels.losses import max_gradient
 from isacblocks.kernels.peak import Peaks
+from isacblocks.kernels.samples import sample_statistics
 from isacblocks.kernels.search import search, search_compressed
 from isacblocks.kernels.steering import pitch_of
 
