@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -199,22 +200,31 @@ def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) ->
     stranger.linger = 0
     stranger.routing_id = b"who knows"
     stranger.connect(link.outlet.endpoint)
-    hello = wire.pack(wire.Header(wire.HELLO, 0, LAYOUT.stream_id, 1, 0, 0, 0, 0, 1, 0.0))
+    hello = request(wire.HELLO, LAYOUT.stream_id)
     for parts in (
         [b""],
         [b"x" * 64, b"y"],
-        [hello, b"\x80"],
+        [hello],
         [b"a", b"b", b"c", b"d"],
-        [wire.pack(wire.Header(2, 0, 5, 0, 0, 0, 0, 0, 1, 0.0)), b"\x80"],
+        [request(wire.HELLO, 5)],
     ):
         stranger.send_multipart(parts)
     link.settle(lambda: link.outlet.strangers == 5)
     assert link.outlet.strangers == 5
     # and nonsense from the rightful peer
-    for parts in ([b"x" * 64, b"y"], [hello[:-1], b"\x80"], [hello], [hello, b"\xc1"], [items_header(), b"\x80"]):
+    nonsense = (
+        [b"x" * 64],
+        [hello[:-1]],
+        [hello, b"y"],
+        [request(wire.HELLO, LAYOUT.stream_id, b"\xc1")],
+        [request(wire.HELLO, 5)],
+        [request(wire.ACK, LAYOUT.stream_id, msgspec.msgpack.encode({"kept": "all"}))],
+        [request(wire.DATA, LAYOUT.stream_id)],
+    )
+    for parts in nonsense:
         link.inlet.socket.send_multipart(parts)
-    link.settle(lambda: link.outlet.strangers == 10)
-    assert link.outlet.strangers == 10
+    link.settle(lambda: link.outlet.strangers == 12)
+    assert link.outlet.strangers == 12
     link.inlet.commit()
     link.inlet.acknowledge(urgent=True)
     link.settle(link.outlet.drained)
@@ -222,8 +232,8 @@ def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) ->
     stranger.close(0)
 
 
-def items_header() -> bytes:
-    return wire.pack(wire.Header(wire.DATA, 0, LAYOUT.stream_id, 1, 0, 0, 0, 0, 0, 0.0))
+def request(kind: int, stream: int, words: bytes = b"\x80") -> bytes:
+    return wire.pack(wire.Header(kind, 0, stream, 1, 0, 0, 0, 0, 0, 0.0, len(words))) + words
 
 
 def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -234,11 +244,11 @@ def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any,
     for k in (1, 2):  # message 1 loses bytes on the way
         link.outlet.send(items(k))
     parcel = next(p for p in (*good.pending, *good.again, *good.unacknowledged) if p.serial == 1)
-    broken = [parcel.parts[0], np.asarray(parcel.parts[1])[:1]]
+    broken = [parcel.inline()[0][:-8]]
     link.settle(lambda: len(link.inlet.queue) == 3)
     # the original has arrived; replay it broken, as a fresh link would meet it
     link.inlet.close()
-    parcel.parts = broken
+    parcel._short = broken
     link.inlet = link.connect()
     link.settle(lambda: len(link.inlet.queue) == 3)
     assert [len(m) for m in link.inlet.queue] == [3, 0, 3]
@@ -256,7 +266,7 @@ def test_ends_that_do_not_fit_say_so(make: Any) -> None:
     other = resolve(Record("number", (Field("value", "float64", ("N",)),)), {"N": 5}, "test")
     link.inlet.layout = other
     with pytest.raises(WiringError, match=r"a\.out does not send what b\.in takes"):
-        link.inlet._take([wire.pack(wire.Header(wire.OPEN, 0, 0, 1, 0, 0, 0, 0, 1, 0.0)), LAYOUT.descriptor])
+        link.inlet._take([request(wire.OPEN, 0, LAYOUT.descriptor)])
 
 
 def test_a_port_in_use_is_named() -> None:

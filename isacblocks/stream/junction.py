@@ -11,7 +11,7 @@ from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.spec import Items
 
 
-@dataclass
+@dataclass(slots=True)
 class Joint:
     """What belongs together at one tick of the clock. heads: the messages of the data inputs, at least one."""
 

@@ -12,18 +12,12 @@ import zmq
 
 from isacblocks.stream import wire
 from isacblocks.stream.errors import PlacementError, WireError
-from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, has_arrived
+from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, Words, has_arrived, put_up_shelf
+from isacblocks.stream.memory import Pool, can_share
+from isacblocks.stream.parcel import Parcel
 from isacblocks.stream.spec import Items, Layout
 
-
-class Parcel(msgspec.Struct):
-    """A message ready to send, kept until it is acknowledged."""
-
-    serial: int
-    count: int
-    size: int
-    parts: list[Any]
-    final: bool
+_words = msgspec.msgpack.Decoder(Words).decode
 
 
 class Peer:
@@ -40,6 +34,8 @@ class Peer:
         self.messages = 0
         self.dropped: Counter[str] = Counter()
         self.open = False
+        self.inline = False  # it cannot map shared segments
+        self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
         self.acknowledged = 0  # serial up to which the receiver has everything
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
         self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
@@ -62,10 +58,6 @@ class Peer:
         self.pending.append(parcel)
         self.recent.append(parcel)
         self.bytes += parcel.size
-
-    def window(self) -> int:
-        """Messages that may be sent and not yet acknowledged."""
-        return 1 if self.edge.policy == "latest" else self.edge.depth
 
     def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
         """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
@@ -121,6 +113,9 @@ class Outlet:
         self.serial = 0  # of the next message
         self._log = logging.getLogger("isacblocks.stream.link")
         self._peers = {edge.token: Peer(edge) for edge in edges}
+        self._edges = list(self._peers.values())
+        self._shelf = put_up_shelf(context, bind)
+        self.pool = self._make_pool(bind)
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.sndhwm = 0  # what may be on its way is bounded by credit
@@ -137,18 +132,28 @@ class Outlet:
             ) from error
         self.endpoint = bind if bind.startswith("inproc:") else _text(self.socket.getsockopt(zmq.LAST_ENDPOINT))
 
+    def _make_pool(self, bind: str) -> Pool | None:
+        """Memory that the port's large fields may be written into."""
+        if bind.startswith("ipc:"):
+            return Pool(shared=True) if can_share() else None
+        return Pool(shared=False) if self._shelf is not None else None
+
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
-        return all(peer.room() for peer in self._peers.values())
+        for peer in self._edges:
+            if not peer.room():
+                return False
+        return True
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""
-        parts = wire.encode(items, self.epoch, self.serial)
-        size = self.layout.item_bytes * items.count + wire.HEADER_BYTES
-        parcel = Parcel(self.serial, items.count, size, parts, items.final)
+        if self._shelf is not None:
+            for array in items.fields.values():
+                array.flags.writeable = False
+        parcel = Parcel(items, self.epoch, self.serial, self._shelf)
         self.serial += 1
         self.produced += items.count
-        for peer in self._peers.values():
+        for peer in self._edges:
             peer.push(parcel)
             self._flush(peer)
 
@@ -156,50 +161,67 @@ class Outlet:
         """Take in acknowledgements and requests, send what has become sendable; True where something came."""
         came = False
         while has_arrived(self.socket):
-            token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            self.receive()
             came = True
-            peer = self._peers.get(token)
-            if peer is None:
-                self.strangers += 1
-                continue
-            try:
-                self._take(peer, token, parts)
-            except (WireError, ValueError) as error:
-                self.strangers += 1
-                self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
         return came
 
-    def _take(self, peer: Peer, token: bytes, parts: list[bytes]) -> None:
-        if len(parts) != 2:
-            raise WireError("parts", f"a request has 2 parts, got {len(parts)}")
+    def receive(self) -> None:
+        """Take in one acknowledgement or request, which has arrived."""
+        token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+        peer = self._peers.get(token)
+        if peer is None:
+            self.strangers += 1
+            return
+        try:
+            self._take(peer, parts)
+        except (WireError, ValueError) as error:
+            self.strangers += 1
+            self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
+
+    def _take(self, peer: Peer, parts: list[bytes]) -> None:
+        if len(parts) != 1:
+            raise WireError("parts", f"a request has 1 part, got {len(parts)}")
         header = wire.unpack(parts[0])
         if header.stream != self.layout.stream_id:
             raise WireError("stream", f"the receiver expects another stream than {self.layout.record}")
-        dropped = msgspec.msgpack.decode(parts[1], type=dict[str, int])
-        if header.kind == wire.HELLO:
-            peer.greet(header.serial, header.first, dropped)
-            answer = wire.pack(wire.Header(wire.OPEN, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 1, time.time()))
-            self._deliver(peer, [answer, self.layout.descriptor])
-        elif header.kind == wire.ACK:
-            peer.acknowledge(header.serial, header.first, dropped)
-        else:
+        words = _words(memoryview(parts[0])[wire.HEADER_BYTES :])
+        if header.kind not in (wire.HELLO, wire.ACK):
             raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
+        if self.pool is not None:
+            for number in words.kept:
+                self.pool.keep(number)
+        if header.kind == wire.HELLO:
+            peer.inline = bool(header.flags & wire.INLINE)
+            peer.greet(header.serial, header.first, words.dropped)
+            kind, descriptor = wire.OPEN, self.layout.descriptor
+            answer = wire.Header(
+                kind, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 0, time.time(), len(descriptor)
+            )
+            self._deliver(peer, [wire.pack(answer) + descriptor])
+        else:
+            peer.acknowledge(header.serial, header.first, words.dropped)
         self._flush(peer)
 
     def _deliver(self, peer: Peer, parts: list[Any]) -> bool:
         try:
-            self.socket.send_multipart([peer.edge.token, *parts], copy=False)
+            self.socket.send(peer.edge.token, zmq.SNDMORE | zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
             peer.open = False  # it will say HELLO when it is back
             return False
+        last = len(parts) - 1  # what follows the token cannot be refused: there is no mark
+        for k, part in enumerate(parts):
+            self.socket.send(part, zmq.SNDMORE if k < last else 0, copy=k == 0)
         return True
 
     def _flush(self, peer: Peer) -> None:
-        while peer.open and len(peer.unacknowledged) < peer.window():
+        while peer.open and len(peer.unacknowledged) < peer.window:
             queue = peer.again or peer.pending
-            if not queue or not self._deliver(peer, queue[0].parts):
+            if not queue:
+                return
+            parcel = queue[0]
+            if not self._deliver(peer, parcel.inline() if peer.inline else parcel.short()):
                 return
             peer.unacknowledged.append(queue.popleft())
 
@@ -220,7 +242,7 @@ class Outlet:
                 "produced": peer.produced,
                 "messages": peer.messages,
                 "dropped": dict(peer.dropped),
-                "recent": [[bytes(part) for part in p.parts] for p in peer.recent],
+                "recent": [[bytes(part) for part in parcel.inline()] for parcel in peer.recent],
             }
         return kept
 
@@ -233,8 +255,7 @@ class Outlet:
             peer.messages = kept["messages"]
             peer.dropped = Counter(kept["dropped"])
             for parts in kept["recent"]:
-                header = wire.unpack(parts[0])
-                parcel = Parcel(header.serial, header.count, sum(len(p) for p in parts), list(parts), False)
+                parcel = Parcel.again(list(parts))
                 peer.again.append(parcel)
                 peer.recent.append(parcel)
                 peer.bytes += parcel.size
@@ -243,3 +264,5 @@ class Outlet:
     def close(self) -> None:
         """Close the socket; unsent messages are gone."""
         self.socket.close(0)
+        if self.pool is not None:
+            self.pool.close()
