@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zmq
 
-from isacblocks.stream import Field, Items, PlacementError, Record, WiringError, wire
+from isacblocks.stream import Field, Items, Layout, PlacementError, Record, WiringError, wire
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.outlet import Outlet
@@ -30,14 +30,23 @@ def items(message: int, count: int = 3, final: bool = False) -> Items:
 class Link:
     """Both ends in one thread, pumped by hand."""
 
-    def __init__(self, endpoint: str, policy: str = "block", depth: int = 4, budget: int = 1 << 20, lag: int | None = None):
+    def __init__(
+        self,
+        endpoint: str,
+        policy: str = "block",
+        depth: int = 4,
+        budget: int = 1 << 20,
+        lag: int | None = None,
+        layout: Layout = LAYOUT,
+    ):
         self.context: Any = zmq.Context()
+        self.layout = layout
         self.edge = EdgeSpec("a.out", "b.in", b"t" * 16, policy, depth, budget, lag is not None, lag)
-        self.outlet = Outlet(self.context, endpoint, LAYOUT, [self.edge], epoch=1)
+        self.outlet = Outlet(self.context, endpoint, layout, [self.edge], epoch=1)
         self.inlet = self.connect()
 
     def connect(self) -> Inlet:
-        return Inlet(self.context, self.outlet.endpoint, LAYOUT, self.edge, epoch=1)
+        return Inlet(self.context, self.outlet.endpoint, self.layout, self.edge, epoch=1)
 
     def law(self) -> EdgeCount:
         """The books, checked."""
