@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import logging
@@ -23,7 +24,6 @@ from test_link import Link
 
 from isacblocks.stream import Field, Flowgraph, Items, Record, WireError, memory, wire
 from isacblocks.stream.memory import Lease, Loan, Mappings, Pool, Reference, UnreachableError
-from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.spec import resolve
 
 SIZE = 6000
@@ -90,7 +90,7 @@ def test_what_a_block_keeps_is_never_written_to_again(link: Link) -> None:
         if k % 3 == 0:
             kept[k] = head.value
         if k % 7 == 0:
-            parts[k] = memoryview(head.value[1:, 5:9])
+            parts[k] = head.value[1:, 5:9].data
         del head
         commit(link)
     for k, value in kept.items():
@@ -475,18 +475,14 @@ def maps_of_ours() -> set[int]:
     """Processes that map a segment of this project."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             if "memfd:isacblocks" in (entry / "maps").read_text():
                 found.add(int(entry.name))
-        except OSError:
-            continue
     return found
 
 
 def descends(pid: int, root: int) -> bool:
-    while pid not in (0, 1, root):
-        try:
+    with contextlib.suppress(OSError):
+        while pid not in (0, 1, root):
             pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            return False
     return pid == root

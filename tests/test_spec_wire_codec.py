@@ -145,8 +145,8 @@ def header(**values: Any) -> bytes:
     ],
 )
 def test_false_claims_are_refused_before_anything_is_allocated(values: dict[str, int], reason: str) -> None:
+    head = header(**values)
     with pytest.raises(WireError) as caught:
-        head = header(**values)
         wire.decode(wire.unpack(head), [head, b"", b"", b""][: 1 + values.get("fields", 0)], LAYOUT)
     assert caught.value.reason == reason
     with pytest.raises(WireError, match="kind"):

@@ -209,9 +209,7 @@ class Inlet:
     def acknowledge(self, urgent: bool) -> None:
         """Tell the sender how far we are, at the latest when half of its credit, in messages or bytes, is used up."""
         owing, edge = self._owing, self.edge
-        if owing and (
-            urgent or 2 * owing >= edge.depth or 2 * self._owing_bytes >= edge.budget or edge.policy == "latest"
-        ):
+        if owing and (urgent or 2 * owing >= edge.depth or 2 * self._owing_bytes >= edge.budget or edge.policy == "latest"):
             self._say(wire.ACK)
 
     def save(self) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class Pool:
     def _make(self, size: int) -> Segment:
         self._next += 1
         if not self.shared:
-            return Segment(memoryview(np.empty(size, np.uint8)), Reference(self._next, size, 0, os.getpid(), 0))
+            return Segment(np.empty(size, np.uint8).data, Reference(self._next, size, 0, os.getpid(), 0))
         descriptor = os.memfd_create("isacblocks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.posix_fallocate(descriptor, 0, size)  # now, so that there is no surprise when it is written to

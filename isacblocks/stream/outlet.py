@@ -140,10 +140,7 @@ class Outlet:
 
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
-        for peer in self._edges:
-            if not peer.room():
-                return False
-        return True
+        return all(peer.room() for peer in self._edges)
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""
@@ -194,9 +191,7 @@ class Outlet:
             peer.inline = bool(header.flags & wire.INLINE)
             peer.greet(header.serial, header.first, words.dropped)
             kind, descriptor = wire.OPEN, self.layout.descriptor
-            answer = wire.Header(
-                kind, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 0, time.time(), len(descriptor)
-            )
+            answer = wire.Header(kind, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 0, time.time(), len(descriptor))
             self._deliver(peer, [wire.pack(answer) + descriptor])
         else:
             peer.acknowledge(header.serial, header.first, words.dropped)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from isacblocks.stream.block import Block
 
+
 def _converted(array: NDArray[Any], dtype: np.dtype[Any], where: str) -> NDArray[Any]:
     """The array in the dtype of its field, where no kind of information is lost: no fractions, signs or imaginary parts."""
     integers = array.dtype.kind in "bui" and dtype.kind in "ui"
@@ -119,9 +120,9 @@ class Port:
     def items(self, **fields: ArrayLike) -> Items:
         """Items to return from process(): one array per field, items on the leading axis.
 
-        What is given is given away: small arrays are copied, larger ones (more than 32 KiB) may be taken as they are and then
-        become read-only, because a link may hand them over by reference and keep them. Arrays of :meth:`allocate` are
-        never copied. Raises WiringError where a field is missing, unknown or does not fit the port's dtype and shape.
+        What is given is given away: small arrays are copied, larger ones (more than 32 KiB) may be taken as they are and
+        then become read-only, because a link may hand them over by reference and keep them. Arrays of :meth:`allocate`
+        are never copied. Raises WiringError where a field is missing, unknown or does not fit the port's dtype and shape.
         """
         layout = self.layout
         if fields.keys() != layout.by_name.keys():

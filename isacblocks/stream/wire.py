@@ -1,7 +1,7 @@
 """What a message looks like on a link: a fixed header of 72 bytes with what is small behind it, then what is large.
 
-Documented in docs/wire.md. Everything is little-endian. Nothing is allocated before the sizes that a message claims have been
-compared with the descriptor and with the buffers that came. No pickle, no eval.
+Documented in docs/wire.md. Everything is little-endian. Nothing is allocated before the sizes that a message claims have
+been compared with the descriptor and with the buffers that came. No pickle, no eval.
 """
 
 from __future__ import annotations
