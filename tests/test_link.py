@@ -135,7 +135,7 @@ def test_a_byte_budget_bounds_what_is_on_its_way_but_lets_one_message_through(ma
 
 def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
     link = make(policy="drop-oldest", depth=2)
-    link.settle(lambda: link.inlet._open)
+    link.settle(lambda: link.inlet.open)
     for k in range(20):
         assert link.outlet.room()
         link.outlet.send(items(k))
@@ -154,7 +154,7 @@ def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
 
 def test_latest_keeps_one(make: Any) -> None:
     link = make(policy="latest")
-    link.settle(lambda: link.inlet._open)
+    link.settle(lambda: link.inlet.open)
     for k in range(20):
         link.outlet.send(items(k))
     got = []

@@ -36,7 +36,7 @@ class Inlet:
         self.dropped: Counter[str] = Counter()
         self.bad = 0  # messages that could not be read
         self.ended = False
-        self._open = False
+        self.open = False
         self._said_hello = -1e9
         self._owing = 0  # acknowledgements not yet sent
         self._owing_bytes = 0
@@ -72,13 +72,13 @@ class Inlet:
         """Ask for everything from the first uncommitted message on."""
         self.queue.clear()
         self.expected = self.next
-        self._open = False
+        self.open = False
         self._said_hello = time.monotonic()
         self._say(wire.HELLO)
 
     def knock(self) -> None:
         """Say HELLO, again and again, until it has been answered."""
-        if not self._open and time.monotonic() - self._said_hello > HELLO_INTERVAL:
+        if not self.open and time.monotonic() - self._said_hello > HELLO_INTERVAL:
             self.hello()
 
     def pump(self) -> bool:
@@ -111,7 +111,7 @@ class Inlet:
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
-        if not self._open:
+        if not self.open:
             return  # meant for an earlier self of ours; after the answer to HELLO it comes again
         if header.serial < self.expected:
             self._owing += 1  # sent again although committed: say once more how far we are
@@ -151,7 +151,7 @@ class Inlet:
         reason = mismatch(sent, self.layout)
         if reason:
             raise WiringError(f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
-        self._open = True
+        self.open = True
 
     def _read(self, header: wire.Header, parts: list[Any]) -> Items:
         """The items of a DATA message, wherever its fields are."""

@@ -50,7 +50,7 @@ class Worker:
         self._phase = "starting"
         self._connect: dict[str, str] | None = None
         self._go = False
-        self._where = "in start()"
+        self._where: str | Joint = "in start()"  # in words, or what is being processed
         self._message = 0  # number of the next message: the clock
         self._position = 0  # source: number of the next item
         self._items_in = self._items_out = self._messages = 0
@@ -59,6 +59,8 @@ class Worker:
         self._cpu_began = 0.0
         self._reported = 0.0
         self._receivers: dict[int, Callable[[], object]] = {id(self._control): self._orders}
+        self._in_ends: list[Inlet] = []
+        self._out_ends: list[Outlet] = []
         self._in_ports = list(block.inputs())
         self._out_ports = block.outputs()
         self._ended = False  # end of stream has been sent on
@@ -79,11 +81,20 @@ class Worker:
             return self._finished
         except Exception as error:
             self._phase = "failed"
-            self._report(control.Failed(self._where, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            self._report(control.Failed(self._place(), f"{type(error).__name__}: {error}", traceback.format_exc()))
             self._await_stop()
             return False
         finally:
             self._close()
+
+    def _place(self) -> str:
+        """Where the block is, for messages; put into words only when it is asked for."""
+        if isinstance(self._where, Joint):
+            first, count = self._where.heads[0].first, self._where.heads[0].count
+            return f"at items {first} to {first + count - 1} (message {self._where.number})"
+        if self._where == "in produce()":
+            return f"at item {self._position} (message {self._message})"
+        return self._where
 
     def _open(self) -> None:
         for out in self.spec.outlets:
@@ -102,6 +113,7 @@ class Worker:
             inlet = Inlet(self.context, self._connect[into.port], into.layout, into.edge, self.spec.epoch)
             self.inlets[into.port] = inlet
             self._listen(inlet)
+        self._in_ends, self._out_ends = list(self.inlets.values()), list(self.outlets.values())
         self.junction = Junction(self.inlets)
         self.block.prepare()
         self.block.start()
@@ -194,14 +206,15 @@ class Worker:
 
     def _round(self, busy: bool) -> bool:
         """busy: something was done in the round before, so that there may be more to do at once."""
-        for inlet in self.inlets.values():
-            inlet.knock()
+        for inlet in self._in_ends:
+            if not inlet.open:
+                inlet.knock()
         if busy:
             self._receive(0)
         else:
             self._rest()
         worked = self._step()
-        for inlet in self.inlets.values():
+        for inlet in self._in_ends:
             if inlet.owing:
                 inlet.acknowledge(urgent=False)
         now = time.monotonic()
@@ -239,7 +252,7 @@ class Worker:
     def _step(self) -> bool:
         if self._ended:
             return self.junction.drain()
-        for outlet in self.outlets.values():
+        for outlet in self._out_ends:
             if not outlet.room():
                 return False
         if isinstance(self.block, Source):
@@ -252,7 +265,7 @@ class Worker:
             count = min(count, self.spec.limit - self._position)
         if count <= 0:
             return self._end()
-        self._where = f"at item {self._position} (message {self._message})"
+        self._where = "in produce()"
         result = self._timed(block.produce, self._position, count)
         if result is None:
             return self._end()
@@ -274,7 +287,9 @@ class Worker:
             return self._end()
         self._before(joint.number)
         outputs = {} if joint.empty else self._call(joint)
-        self._send(outputs, joint.heads[0].first, min(head.sent for head in joint.heads), joint.heads)
+        heads = joint.heads
+        when = heads[0].sent if len(heads) == 1 else min(head.sent for head in heads)
+        self._send(outputs, heads[0].first, when, heads)
         self.junction.commit(joint)
         self._items_in += joint.heads[0].count
         self._where = "while running"
@@ -282,8 +297,7 @@ class Worker:
         return True
 
     def _call(self, joint: Joint) -> dict[str, Items]:
-        first, count = joint.heads[0].first, joint.heads[0].count
-        self._where = f"at items {first} to {first + count - 1} (message {joint.number})"
+        self._where = joint
         inputs: dict[str, Items | None] = dict.fromkeys(self._in_ports)
         inputs.update(joint.inputs)
         return self._by_port(self._timed(self.block.process, **inputs))
