@@ -71,7 +71,7 @@ def commit(link: Link) -> None:
 
 
 def segments(link: Link) -> int:
-    return 0 if link.outlet.pool is None else len(link.outlet.pool._segments)
+    return len(link.outlet.pool._segments)
 
 
 def test_memory_is_used_again(link: Link) -> None:

@@ -57,19 +57,21 @@ class Reference(msgspec.Struct, frozen=True):
 class Segment:
     """A piece of memory. kept: a receiver goes on using it, so it is not ours to write to any more."""
 
-    __slots__ = ("_given", "buffer", "kept", "reference", "wire")
+    __slots__ = ("_given", "buffer", "kept", "reference", "skipped", "wire")
 
     def __init__(self, buffer: Any, reference: Reference) -> None:
         self.buffer = buffer
         self.reference = reference
         self.wire = reference.pack()
         self.kept = False
+        self.skipped = False  # found in use once
         self._given: weakref.ref[NDArray[Any]] | None = None
 
     def give(self) -> NDArray[np.uint8]:
         """Its memory. Every array made of it refers to this one, so it lives as long as any of them."""
         array = np.frombuffer(self.buffer, np.uint8)
         self._given = weakref.ref(array)
+        self.skipped = False
         return array
 
     def in_use(self) -> bool:
@@ -104,11 +106,16 @@ class Pool:
     def take(self, layout: Layout, count: int) -> Lease | None:
         """Memory for the large fields of `count` items; None where there is no more. Raises OSError where it is refused."""
         placing = layout.placing(count)
-        while self._free:
+        for _ in range(len(self._free)):
             segment = self._free.popleft()
-            if not segment.in_use() and segment.reference.size >= placing.large_bytes:
+            fits, in_use = segment.reference.size >= placing.large_bytes, segment.in_use()
+            if fits and not in_use:
                 return Lease(segment, self._free, layout, placing)
-            self._give_up(segment)
+            if fits and not segment.kept and not segment.skipped:  # another thread may be about to let go of it
+                segment.skipped = True
+                self._free.append(segment)
+            else:
+                self._give_up(segment)
         if len(self._segments) >= MOST_SEGMENTS:
             return None
         segment = self._make(-(-placing.large_bytes // mmap.PAGESIZE) * mmap.PAGESIZE)

@@ -115,7 +115,8 @@ class Outlet:
         self._peers = {edge.token: Peer(edge) for edge in edges}
         self._edges = list(self._peers.values())
         self._shelf = put_up_shelf(context, bind)
-        self.pool = self._make_pool(bind)
+        # Memory for the port's large fields, shared where their receivers are other processes on this machine
+        self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.sndhwm = 0  # what may be on its way is bounded by credit
@@ -131,12 +132,6 @@ class Outlet:
                 f"{edges[0].sender} cannot be bound to {bind}: {zmq.strerror(error.errno or 0)}; choose another port"
             ) from error
         self.endpoint = bind if bind.startswith("inproc:") else _text(self.socket.getsockopt(zmq.LAST_ENDPOINT))
-
-    def _make_pool(self, bind: str) -> Pool | None:
-        """Memory that the port's large fields may be written into."""
-        if bind.startswith("ipc:"):
-            return Pool(shared=True) if can_share() else None
-        return Pool(shared=False) if self._shelf is not None else None
 
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
@@ -184,9 +179,8 @@ class Outlet:
         words = _words(memoryview(parts[0])[wire.HEADER_BYTES :])
         if header.kind not in (wire.HELLO, wire.ACK):
             raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
-        if self.pool is not None:
-            for number in words.kept:
-                self.pool.keep(number)
+        for number in words.kept:
+            self.pool.keep(number)
         if header.kind == wire.HELLO:
             peer.inline = bool(header.flags & wire.INLINE)
             peer.greet(header.serial, header.first, words.dropped)
@@ -259,5 +253,4 @@ class Outlet:
     def close(self) -> None:
         """Close the socket; unsent messages are gone."""
         self.socket.close(0)
-        if self.pool is not None:
-            self.pool.close()
+        self.pool.close()

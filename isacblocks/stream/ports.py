@@ -114,7 +114,7 @@ class Port:
             logging.getLogger("isacblocks.stream.link").warning(
                 "%r: no shared memory, frames go through the socket: %s", self, error.strerror
             )
-            self.pool = None
+            self.pool = Pool(shared=False)
             return None
 
     def items(self, **fields: ArrayLike) -> Items:
