@@ -257,7 +257,7 @@ def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any,
     link.settle(lambda: len(link.inlet.queue) == 3)
     # the original has arrived; replay it broken, as a fresh link would meet it
     link.inlet.close()
-    parcel._short = broken
+    parcel.items, parcel._inline, parcel._short = None, broken, broken
     link.inlet = link.connect()
     link.settle(lambda: len(link.inlet.queue) == 3)
     assert [len(m) for m in link.inlet.queue] == [3, 0, 3]

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import zmq
 
-from isacblocks.stream import wire
+from isacblocks.stream import box, wire
 from isacblocks.stream.errors import WireError, WiringError
-from isacblocks.stream.link import LARGEST_PART, EdgeSpec, Words, find_shelf, has_arrived
+from isacblocks.stream.link import LARGEST_PART, EdgeSpec, Words, has_arrived
 from isacblocks.stream.memory import REFERENCE_BYTES, Loan, Mappings, Reference, UnreachableError
-from isacblocks.stream.parcel import size_of
+from isacblocks.stream.parcel import Parcel, size_of
 from isacblocks.stream.spec import Items, Layout, mismatch
 
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
@@ -43,7 +43,7 @@ class Inlet:
         self._loans: list[Loan] = []  # segments of messages that are still to be acknowledged
         self._maps = Mappings()
         self._inline = False  # shared segments cannot be mapped here
-        self._shelf = find_shelf(context, connect)
+        self.box = box.find(context, connect, edge.token)
         self._log = logging.getLogger("isacblocks.stream.link")
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
@@ -56,6 +56,13 @@ class Inlet:
         self.socket.connect(connect)
 
     def _say(self, kind: int) -> None:
+        self._owing = self._owing_bytes = 0
+        if self.box is not None:
+            self.box.up.append((kind, self.next, self.committed, dict(self.dropped)))
+            if self.box.sender_sleeps:
+                self.box.sender_sleeps = False
+                self.socket.send(box.WAKE)
+            return
         kept = [loan.number for loan in self._loans if loan.in_use()]
         for number in kept:  # the sender gives them up
             self._maps.forget(number)
@@ -66,7 +73,6 @@ class Inlet:
             kind, flags, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 0, time.time(), len(words)
         )
         self.socket.send(wire.pack(header) + words)
-        self._owing = self._owing_bytes = 0
 
     def hello(self) -> None:
         """Ask for everything from the first uncommitted message on."""
@@ -84,11 +90,29 @@ class Inlet:
     def pump(self) -> bool:
         """Receive what has come; True where something did."""
         self.knock()
-        came = False
+        came = self.collect()
         while has_arrived(self.socket):
             self.receive()
+            self.collect()
             came = True
         return came
+
+    def collect(self) -> bool:
+        """Take in what a sender in this process has handed over; True where something was."""
+        if self.box is None or not self.box.down:
+            return False
+        while self.box.down:
+            thing = self.box.down.popleft()
+            if isinstance(thing, Parcel) and thing.items is not None:
+                self._take_parcel(thing.items, thing.serial)
+            else:
+                self._read_parts(thing.inline() if isinstance(thing, Parcel) else thing)
+        return True
+
+    def sleep(self, asleep: bool) -> None:
+        """Whether a sender in this process has to wake us."""
+        if self.box is not None:
+            self.box.receiver_sleeps = asleep
 
     def receive(self) -> None:
         """Receive one message, which has arrived."""
@@ -97,6 +121,10 @@ class Inlet:
         while frame.more:
             frame = self.socket.recv(zmq.NOBLOCK, copy=False)
             parts.append(frame.buffer)
+        if parts != [box.WAKE] or self.box is None:
+            self._read_parts(parts)
+
+    def _read_parts(self, parts: list[Any]) -> None:
         try:
             self._take(parts)
         except WireError as error:
@@ -111,14 +139,7 @@ class Inlet:
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
-        if not self.open:
-            return  # meant for an earlier self of ours; after the answer to HELLO it comes again
-        if header.serial < self.expected:
-            self._owing += 1  # sent again although committed: say once more how far we are
-            return
-        if header.serial > self.expected and self.edge.policy == "block":
-            if time.monotonic() - self._said_hello > HELLO_INTERVAL:
-                self.hello()
+        if not self._is_next(header.serial):
             return
         self.expected = header.serial + 1
         try:
@@ -141,6 +162,36 @@ class Inlet:
         items.serial = header.serial
         self.queue.append(items)
 
+    def _is_next(self, serial: int) -> bool:
+        """Whether a message is the one to take now."""
+        if not self.open:
+            return False  # meant for an earlier self of ours; after the answer to HELLO it comes again
+        if serial < self.expected:
+            self._owing += 1  # sent again although committed: say once more how far we are
+            return False
+        if serial > self.expected and self.edge.policy == "block":
+            if time.monotonic() - self._said_hello > HELLO_INTERVAL:
+                self.hello()
+            return False
+        return True
+
+    def _take_parcel(self, sent: Items, serial: int) -> None:
+        """Take a message as its sender in this process made it: its arrays are read-only, and ours are the same."""
+        if not self._is_next(serial):
+            return
+        self.expected = serial + 1
+        items = Items(
+            self.layout,
+            dict(sent.fields),
+            sent.count,
+            first=sent.first,
+            message=sent.message,
+            sent=sent.sent,
+            final=sent.final,
+        )
+        items.serial = serial
+        self.queue.append(items)
+
     def _be_opened(self, parts: list[Any]) -> None:
         if len(parts) != 1:
             raise WireError("parts", f"an answer has 1 part, got {len(parts)}")
@@ -155,8 +206,6 @@ class Inlet:
 
     def _read(self, header: wire.Header, parts: list[Any]) -> Items:
         """The items of a DATA message, wherever its fields are."""
-        if header.flags & wire.LOCAL:
-            return self._from_shelf(header, parts)
         if not header.flags & wire.SHARED:
             return wire.decode(header, parts, self.layout)
         wire.check(header, self.layout)
@@ -167,13 +216,6 @@ class Inlet:
         items = wire.decode(header, parts, self.layout, large)
         items.lease = loan
         return items
-
-    def _from_shelf(self, header: wire.Header, parts: list[Any]) -> Items:
-        wire.check(header, self.layout)
-        sent = None if self._shelf is None else self._shelf.get(header.serial)
-        if sent is None or sent.count != header.count or len(parts) != 1 or header.body:
-            raise WireError("local", f"message {header.serial} is not in this process")
-        return wire.items_of(header, self.layout, dict(sent.fields))
 
     def head(self) -> Items | None:
         """The oldest message not yet processed."""

@@ -13,19 +13,15 @@ and a receiver that comes back asks for what it has not committed. Policies, per
 - ``latest``: while the receiver is behind, only the newest message is kept.
 
 Small fields travel behind the header. Large ones lie in shared memory between processes, are buffers of their own over tcp,
-and inside a process all arrays are handed over as they are (:mod:`isacblocks.stream.memory`, docs/wire.md).
+and inside a process messages are handed over as they are (:mod:`isacblocks.stream.memory`, :mod:`isacblocks.stream.box`).
 
 A peer is known by a token that only the two ends have; whatever comes from elsewhere is counted and ignored.
 """
 
 from __future__ import annotations
 
-from weakref import WeakValueDictionary
-
 import msgspec
 import zmq
-
-from isacblocks.stream.spec import Items
 
 POLICIES = ("block", "drop-oldest", "latest")
 LARGEST_PART = 1 << 31  # bytes; libzmq closes a connection that claims more
@@ -34,27 +30,6 @@ LARGEST_PART = 1 << 31  # bytes; libzmq closes a connection that claims more
 def has_arrived(socket: zmq.Socket[bytes]) -> bool:
     """Whether a message can be received at once."""
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
-
-
-class Shelf(dict[int, Items]):
-    """What an outlet has sent and not yet let go of, by serial, for receivers in the same process."""
-
-
-# By context and endpoint; a shelf lives as long as its outlet
-_shelves: WeakValueDictionary[tuple[int, str], Shelf] = WeakValueDictionary()
-
-
-def put_up_shelf(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> Shelf | None:
-    """A shelf for an outlet whose receivers are in the same process, None for others."""
-    if not endpoint.startswith("inproc:"):
-        return None
-    shelf = _shelves[context.underlying, endpoint] = Shelf()
-    return shelf
-
-
-def find_shelf(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> Shelf | None:
-    """The shelf of the outlet at `endpoint`, None where it is in another process."""
-    return _shelves.get((context.underlying, endpoint))
 
 
 class Words(msgspec.Struct, omit_defaults=True):

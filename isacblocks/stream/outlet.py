@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -10,9 +11,9 @@ from typing import Any
 import msgspec
 import zmq
 
-from isacblocks.stream import wire
+from isacblocks.stream import box, wire
 from isacblocks.stream.errors import PlacementError, WireError
-from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, Words, has_arrived, put_up_shelf
+from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, Words, has_arrived
 from isacblocks.stream.memory import Pool, can_share
 from isacblocks.stream.parcel import Parcel
 from isacblocks.stream.spec import Items, Layout
@@ -23,8 +24,9 @@ _words = msgspec.msgpack.Decoder(Words).decode
 class Peer:
     """The sending end of one edge."""
 
-    def __init__(self, edge: EdgeSpec) -> None:
+    def __init__(self, edge: EdgeSpec, local: box.Box | None) -> None:
         self.edge = edge
+        self.box = local  # where the receiver is in this process
         self.pending: deque[Parcel] = deque()  # never sent: only these may be dropped
         self.again: deque[Parcel] = deque()  # sent to an earlier self of the receiver, to be sent once more
         self.unacknowledged: deque[Parcel] = deque()  # sent
@@ -112,9 +114,9 @@ class Outlet:
         self.produced = 0  # items
         self.serial = 0  # of the next message
         self._log = logging.getLogger("isacblocks.stream.link")
-        self._peers = {edge.token: Peer(edge) for edge in edges}
+        self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
         self._edges = list(self._peers.values())
-        self._shelf = put_up_shelf(context, bind)
+        self.local = bind.startswith("inproc:")
         # Memory for the port's large fields, shared where their receivers are other processes on this machine
         self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
         self.socket = context.socket(zmq.ROUTER)
@@ -139,10 +141,10 @@ class Outlet:
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""
-        if self._shelf is not None and not items.port:  # what a port made nobody can write to
+        if self.local and not items.port:  # what a port made nobody can write to
             for array in items.fields.values():
                 array.flags.writeable = False
-        parcel = Parcel(items, self.epoch, self.serial, self._shelf)
+        parcel = Parcel(items, self.epoch, self.serial)
         self.serial += 1
         self.produced += items.count
         for peer in self._edges:
@@ -151,11 +153,32 @@ class Outlet:
 
     def pump(self) -> bool:
         """Take in acknowledgements and requests, send what has become sendable; True where something came."""
-        came = False
+        came = self.collect()
         while has_arrived(self.socket):
             self.receive()
+            self.collect()
             came = True
         return came
+
+    def collect(self) -> bool:
+        """Take in what receivers in this process have said; True where something was."""
+        came = False
+        for peer in self._edges:
+            while peer.box is not None and peer.box.up:
+                kind, serial, committed, dropped = peer.box.up.popleft()
+                if kind == wire.HELLO:
+                    self._answer(peer, serial, committed, dropped)
+                else:
+                    peer.acknowledge(serial, committed, dropped)
+                self._flush(peer)
+                came = True
+        return came
+
+    def sleep(self, asleep: bool) -> None:
+        """Whether receivers in this process have to wake us."""
+        for peer in self._edges:
+            if peer.box is not None:
+                peer.box.sender_sleeps = asleep
 
     def receive(self) -> None:
         """Take in one acknowledgement or request, which has arrived."""
@@ -163,6 +186,8 @@ class Outlet:
         peer = self._peers.get(token)
         if peer is None:
             self.strangers += 1
+            return
+        if parts == [box.WAKE] and peer.box is not None:
             return
         try:
             self._take(peer, parts)
@@ -183,13 +208,29 @@ class Outlet:
             self.pool.keep(number)
         if header.kind == wire.HELLO:
             peer.inline = bool(header.flags & wire.INLINE)
-            peer.greet(header.serial, header.first, words.dropped)
-            kind, descriptor = wire.OPEN, self.layout.descriptor
-            answer = wire.Header(kind, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 0, time.time(), len(descriptor))
-            self._deliver(peer, [wire.pack(answer) + descriptor])
+            self._answer(peer, header.serial, header.first, words.dropped)
         else:
             peer.acknowledge(header.serial, header.first, words.dropped)
         self._flush(peer)
+
+    def _answer(self, peer: Peer, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """A receiver has said HELLO."""
+        peer.greet(serial, committed, dropped)
+        body, stream = self.layout.descriptor, self.layout.stream_id
+        header = wire.Header(wire.OPEN, 0, stream, self.epoch, 0, 0, 0, 0, 0, time.time(), len(body))
+        answer = [wire.pack(header) + body]
+        if peer.box is None:
+            self._deliver(peer, answer)
+        else:
+            self._put(peer, peer.box, answer)
+
+    def _put(self, peer: Peer, local: box.Box, thing: Parcel | list[Any]) -> None:
+        """Hand something to a receiver in this process."""
+        local.down.append(thing)
+        if local.receiver_sleeps:
+            local.receiver_sleeps = False
+            with contextlib.suppress(zmq.ZMQError):  # gone, or not yet known to the socket: it looks by itself before long
+                self.socket.send_multipart([peer.edge.token, box.WAKE], zmq.NOBLOCK)
 
     def _deliver(self, peer: Peer, parts: list[Any]) -> bool:
         try:
@@ -210,7 +251,9 @@ class Outlet:
             if not queue:
                 return
             parcel = queue[0]
-            if not self._deliver(peer, parcel.inline() if peer.inline else parcel.short()):
+            if peer.box is not None:
+                self._put(peer, peer.box, parcel)
+            elif not self._deliver(peer, parcel.inline() if peer.inline else parcel.short()):
                 return
             peer.unacknowledged.append(queue.popleft())
 

@@ -12,9 +12,9 @@ from isacblocks.stream.spec import Items
 class Parcel:
     """One message of a port. `parts` are its bytes as they go on the wire, made when they are first wanted."""
 
-    __slots__ = ("_inline", "_local", "_short", "count", "epoch", "final", "items", "serial", "size")
+    __slots__ = ("_inline", "_short", "count", "epoch", "final", "items", "serial", "size")
 
-    def __init__(self, items: Items, epoch: int, serial: int, local: dict[int, Items] | None = None) -> None:
+    def __init__(self, items: Items, epoch: int, serial: int) -> None:
         self.items: Items | None = items
         self.epoch = epoch
         self.serial = serial
@@ -23,20 +23,13 @@ class Parcel:
         self.final = items.final
         self._inline: list[Any] | None = None
         self._short: list[Any] | None = None
-        self._local = local  # where receivers in this process find the items
-        if local is not None:
-            local[serial] = items
-
-    def __del__(self) -> None:
-        if self._local is not None:
-            self._local.pop(self.serial, None)
 
     @classmethod
     def again(cls, parts: list[Any]) -> Parcel:
         """A message that a checkpoint kept."""
         header = wire.unpack(parts[0])
         parcel = cls.__new__(cls)
-        parcel.items = parcel._local = None
+        parcel.items = None
         parcel.epoch, parcel.serial, parcel.count, parcel.final = header.epoch, header.serial, header.count, False
         parcel.size = sum(len(part) for part in parts)
         parcel._inline = parcel._short = parts
@@ -50,13 +43,11 @@ class Parcel:
         return self._inline
 
     def short(self) -> list[Any]:
-        """The shortest form: large fields, or all in the same process, are referred to where that is possible."""
+        """The shortest form: large fields that lie in a shared segment are referred to."""
         if self._short is None:
             assert self.items is not None
             items, lease = self.items, self.items.lease
-            if self._local is not None:
-                self._short = wire.encode_local(items, self.epoch, self.serial)
-            elif isinstance(lease, Lease) and lease.segment.reference.inode:
+            if isinstance(lease, Lease) and lease.segment.reference.inode:
                 self._short = wire.encode_shared(items, self.epoch, self.serial, lease.segment.wire)
             else:
                 self._short = self.inline()

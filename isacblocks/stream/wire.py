@@ -24,8 +24,7 @@ VERSION = 2
 DATA, HELLO, OPEN, ACK = 1, 2, 3, 4  # kinds
 FINAL = 1  # flag: end of stream, the last message of a link
 SHARED = 2  # flag: the large fields lie in a shared segment, the reference to it is the last of the body
-LOCAL = 4  # flag: all fields are handed over inside the process
-INLINE = 8  # flag of HELLO: shared segments cannot be mapped here
+INLINE = 4  # flag of HELLO: shared segments cannot be mapped here
 MAX_COUNT = 1 << 24  # items per message
 
 _HEAD = struct.Struct("<4sBBHQQQQQIIdI")
@@ -141,11 +140,6 @@ def encode_shared(items: Items, epoch: int, serial: int, reference: bytes) -> li
     return [b"".join([head, *_small(items), reference])]
 
 
-def encode_local(items: Items, epoch: int, serial: int) -> list[Any]:
-    """A DATA message whose fields are handed over inside the process: a header."""
-    return [_head(items, LOCAL, epoch, serial, 0, 0)]
-
-
 def _array(dtype: np.dtype[Any], shape: tuple[int, ...], data: Any) -> NDArray[Any]:
     """A read-only array over a received buffer; one that the transport left unaligned is copied."""
     array = np.frombuffer(data, dtype=dtype).reshape(shape)
@@ -164,7 +158,7 @@ def check(header: Header, layout: Layout) -> None:
         raise WireError("count", f"a message holds at most {MAX_COUNT} items, this one claims {header.count}")
 
 
-def items_of(header: Header, layout: Layout, fields: dict[str, NDArray[Any]]) -> Items:
+def _items_of(header: Header, layout: Layout, fields: dict[str, NDArray[Any]]) -> Items:
     """Items with the numbers that the header gives them."""
     return Items(
         layout,
@@ -193,13 +187,13 @@ def decode(header: Header, parts: Sequence[Any], layout: Layout, large: dict[str
         claim = f"{body} bytes for {header.count} items"
         raise WireError("size", f"{layout.record}: expected {claim} behind the header, got {header.body}")
     if not header.count:
-        return items_of(header, layout, layout.nothing)
+        return _items_of(header, layout, layout.nothing)
     fields: dict[str, NDArray[Any]] = {}
     for number, offset, _, shape in placing.small:
         fields[layout.fields[number].name] = np.ndarray(shape, layout.dtypes[number], parts[0], HEADER_BYTES + offset)
     if large is not None:
         fields.update(large)
-        return items_of(header, layout, fields)
+        return _items_of(header, layout, fields)
     for (number, _, size, shape), part in zip(placing.large, parts[1:], strict=True):
         name = layout.fields[number].name
         view = memoryview(part).cast("B")
@@ -207,4 +201,4 @@ def decode(header: Header, parts: Sequence[Any], layout: Layout, large: dict[str
             wanted_bytes = f"{size} bytes for {header.count} items"
             raise WireError("size", f"{layout.record}.{name}: expected {wanted_bytes}, got {view.nbytes}")
         fields[name] = _array(layout.dtypes[number], shape, view)
-    return items_of(header, layout, fields)
+    return _items_of(header, layout, fields)

@@ -23,6 +23,7 @@ from isacblocks.stream.spec import Items
 
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
+_GLANCE = 0.002  # seconds: how often a worker that has enough to do looks for orders all the same
 _LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
 
 
@@ -61,6 +62,9 @@ class Worker:
         self._receivers: dict[int, Callable[[], object]] = {id(self._control): self._orders}
         self._in_ends: list[Inlet] = []
         self._out_ends: list[Outlet] = []
+        self._local: list[Inlet | Outlet] = []  # ends whose other end is in this process
+        self._sockets = False  # whether there are others
+        self._polled = 0.0
         self._in_ports = list(block.inputs())
         self._out_ports = block.outputs()
         self._ended = False  # end of stream has been sent on
@@ -114,6 +118,8 @@ class Worker:
             self.inlets[into.port] = inlet
             self._listen(inlet)
         self._in_ends, self._out_ends = list(self.inlets.values()), list(self.outlets.values())
+        self._local = [i for i in self._in_ends if i.box is not None] + [o for o in self._out_ends if o.local]
+        self._sockets = len(self._local) < len(self._in_ends) + len(self._out_ends)
         self.junction = Junction(self.inlets)
         self.block.prepare()
         self.block.start()
@@ -209,26 +215,43 @@ class Worker:
         for inlet in self._in_ends:
             if not inlet.open:
                 inlet.knock()
-        if busy:
-            self._receive(0)
-        else:
+        came = self._collect()
+        now = time.monotonic()
+        if not busy and not came:
             self._rest()
+        elif self._sockets or now - self._polled > _GLANCE:
+            self._receive(0)
+            self._polled = now
+        worked = self._step()
         worked = self._step()
         for inlet in self._in_ends:
             if inlet.owing:
                 inlet.acknowledge(urgent=False)
-        now = time.monotonic()
         if now - self._reported > STATUS_INTERVAL:
             self._reported = now
             self._report(self._status())
         return worked
 
+    def _collect(self) -> bool:
+        """Take in what ends in this process have handed over; True where something was."""
+        came = False
+        for end in self._local:
+            came |= end.collect()
+        return came
+
     def _receive(self, timeout: int) -> bool:
-        """Take in one message of every socket where some have come; True where something was."""
+        """Take in one message of every socket where some have come, within `timeout` ms; True where something was."""
+        if timeout:
+            for end in self._local:
+                end.sleep(True)
+            if self._collect():
+                timeout = 0
         ready = self._poller.poll(timeout)
         for socket, _ in ready:
             self._receivers[id(socket)]()
-        return bool(ready)
+        for end in self._local:
+            end.sleep(False)
+        return self._collect() or bool(ready)
 
     def _rest(self) -> None:
         """Nothing to do: sleep until something comes, say how far we are, see whether that was all."""
