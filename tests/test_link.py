@@ -339,3 +339,49 @@ def test_the_law_holds_through_anything(policy: str, seed: int, tmp_path: Any) -
             assert book.lost == 0
     finally:
         link.close()
+
+
+def test_what_a_slow_receiver_gets_with_latest_was_the_newest_when_it_asked(make: Any) -> None:
+    """However far it is behind: nothing older lies in queues or buffers on the way."""
+    link = make(policy="latest")
+    link.settle(lambda: link.inlet.open)
+    sent = 0
+    for _ in range(12):
+        for _ in range(25):
+            link.outlet.send(items(sent))
+            sent += 1
+            held = link.outlet._edges[0]
+            assert len(held.pending) + len(held.unacknowledged) <= 2
+        if link.inlet.head() is not None:
+            link.inlet.commit()
+            link.inlet.acknowledge(urgent=False)  # "latest" asks at once
+        link.settle(lambda: link.inlet.head() is not None)
+        head = link.inlet.head()
+        assert len(link.inlet.queue) == 1
+        assert head.message in (0, sent - 1)
+    assert head.message == sent - 1
+
+
+@pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])
+def test_what_is_ahead_of_a_receiver_is_bounded_in_messages_and_bytes(make: Any, policy: str) -> None:
+    """A receiver that takes one message in ten: what lies before it fits the budget, but for one message."""
+    size = 3 * LAYOUT.item_bytes + wire.HEADER_BYTES
+    depth, budget = 6, 4 * size + 1  # the budget is the tighter one
+    link = make(policy=policy, depth=depth, budget=budget)
+    link.settle(lambda: link.inlet.open)
+    sent = 0
+    for turn in range(300):
+        if link.outlet.room():
+            link.outlet.send(items(sent))
+            sent += 1
+        held = link.outlet._edges[0]
+        assert held.bytes <= budget + size
+        assert held.bytes == size * (len(held.pending) + len(held.again) + len(held.unacknowledged))
+        if turn % 10 == 0:
+            link.settle(lambda: link.inlet.head() is not None, seconds=0.2)
+            if link.inlet.head() is not None:
+                assert len(link.inlet.queue) * size <= budget + size * (policy == "block")
+                link.inlet.commit()
+                link.inlet.acknowledge(urgent=False)
+    assert link.law().committed > 0
+    assert (link.law().lost == 0) == (policy == "block")

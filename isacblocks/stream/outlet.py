@@ -1,11 +1,11 @@
-"""The sending end of a link: an Outlet per output port, with one Peer for the books and queues of every edge."""
+"""The sending end of a link: an Outlet per output port."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -16,86 +16,10 @@ from isacblocks.stream.errors import PlacementError, WireError
 from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, Words, has_arrived
 from isacblocks.stream.memory import Pool, can_share
 from isacblocks.stream.parcel import Parcel
+from isacblocks.stream.peer import Peer
 from isacblocks.stream.spec import Items, Layout
 
 _words = msgspec.msgpack.Decoder(Words).decode
-
-
-class Peer:
-    """The sending end of one edge."""
-
-    def __init__(self, edge: EdgeSpec, local: box.Box | None) -> None:
-        self.edge = edge
-        self.box = local  # where the receiver is in this process
-        self.pending: deque[Parcel] = deque()  # never sent: only these may be dropped
-        self.again: deque[Parcel] = deque()  # sent to an earlier self of the receiver, to be sent once more
-        self.unacknowledged: deque[Parcel] = deque()  # sent
-        self.bytes = 0
-        self.produced = 0
-        self.committed = 0
-        self.messages = 0
-        self.dropped: Counter[str] = Counter()
-        self.open = False
-        self.inline = False  # it cannot map shared segments
-        self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
-        self.acknowledged = 0  # serial up to which the receiver has everything
-        self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
-        self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
-
-    def room(self) -> bool:
-        """Whether a lossless edge may take one more message."""
-        waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
-        return self.edge.policy != "block" or not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
-
-    def push(self, parcel: Parcel) -> None:
-        """Take one more message; a lossy edge makes place for it."""
-        self.produced += parcel.count
-        self.messages += 1
-        if self.edge.policy != "block" and not parcel.final:
-            limit = 1 if self.edge.policy == "latest" else self.edge.depth
-            while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
-                old = self.pending.popleft()
-                self.bytes -= old.size
-                self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
-        self.pending.append(parcel)
-        self.recent.append(parcel)
-        self.bytes += parcel.size
-
-    def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
-        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
-
-        Of a receiver that came back, words of its earlier self may still arrive late; they say less and are ignored.
-        """
-        if serial < self.acknowledged:
-            return
-        self.acknowledged = serial
-        for queue in (self.unacknowledged, self.again, self.pending):  # pending ones: sent before a checkpoint
-            while queue and queue[0].serial < serial:
-                self.bytes -= queue.popleft().size
-        self.committed = committed
-        for reason, count in dropped.items():
-            self.dropped[reason] = count
-
-    def greet(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
-        """The receiver is there and wants message `serial` next: settle the books and send again from there on."""
-        self.open = True
-        self.acknowledge(serial, committed, dropped)
-        self.again.extendleft(reversed(self.unacknowledged))
-        self.unacknowledged.clear()
-        if self.owed:
-            self.owed = 0
-            book = self.count()
-            gone = book.produced - book.committed - book.in_flight - book.lost
-            if gone:
-                self.dropped["restart"] += gone
-
-    def count(self) -> EdgeCount:
-        """The books as they stand."""
-        held = (*self.pending, *self.again, *self.unacknowledged)
-        in_flight = sum(parcel.count for parcel in held) + self.owed
-        return EdgeCount(
-            self.edge.sender, self.edge.receiver, self.produced, self.committed, in_flight, dict(self.dropped), self.messages
-        )
 
 
 def _text(value: bytes | int) -> str:
@@ -246,16 +170,12 @@ class Outlet:
         return True
 
     def _flush(self, peer: Peer) -> None:
-        while peer.open and len(peer.unacknowledged) < peer.window:
-            queue = peer.again or peer.pending
-            if not queue:
-                return
-            parcel = queue[0]
+        while (parcel := peer.due()) is not None:
             if peer.box is not None:
                 self._put(peer, peer.box, parcel)
             elif not self._deliver(peer, parcel.inline() if peer.inline else parcel.short()):
                 return
-            peer.unacknowledged.append(queue.popleft())
+            peer.sent()
 
     def drained(self) -> bool:
         """Whether everything that was sent has been acknowledged."""
