@@ -14,7 +14,7 @@ import zmq
 
 from isacblocks.stream import Field, Items, Layout, PlacementError, Record, WiringError, wire
 from isacblocks.stream.inlet import Inlet
-from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.link import EdgeCount, EdgeSpec, has_arrived
 from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.spec import resolve
 
@@ -337,6 +337,38 @@ def test_the_law_holds_through_anything(policy: str, seed: int, tmp_path: Any) -
         if policy == "block":
             assert taken == list(range(sent + 1))
             assert book.lost == 0
+    finally:
+        link.close()
+
+
+def test_inside_a_process_sockets_only_wake_who_sleeps() -> None:
+    link = Link("inproc://box")
+    try:
+        link.settle(lambda: link.inlet.open)
+        link.settle()
+        link.inlet.sleep(False)
+        link.outlet.sleep(False)
+        sent = items(0)
+        link.outlet.send(sent)
+        assert not has_arrived(link.inlet.socket)
+        assert link.inlet.collect()
+        assert link.inlet.queue[0].value is sent.value, "by reference"
+        assert not sent.value.flags.writeable
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        assert not has_arrived(link.outlet.socket)
+        assert link.outlet.collect()
+        assert link.outlet.drained()
+        link.inlet.sleep(True)
+        link.outlet.sleep(True)
+        link.outlet.send(items(1))
+        link.outlet.send(items(2))
+        assert link.inlet.socket.recv_multipart(zmq.NOBLOCK) == [b""]
+        assert not has_arrived(link.inlet.socket), "woken once"
+        assert link.inlet.collect()
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        assert link.outlet.socket.recv_multipart(zmq.NOBLOCK) == [link.edge.token, b""]
     finally:
         link.close()
 
