@@ -46,8 +46,8 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     receiver: str
     token: bytes
     policy: str = "block"
-    depth: int = 4  # messages
-    budget: int = 64 << 20  # bytes; one message may always be on its way
+    depth: int = 16  # messages
+    budget: int = 16 << 20  # bytes; one message may always be on its way
     feedback: bool = False
     lag: int | None = None
 

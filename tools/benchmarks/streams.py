@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
@@ -27,8 +26,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import numpy as np
 import zmq
@@ -134,16 +131,26 @@ def receive(context: Any, kind: str, endpoint: str, batch: int) -> None:
     (receive_bare if kind == "bare" else receive_ours)(context, endpoint, batch)
 
 
+def attend(end: Inlet | Outlet) -> None:
+    """Wait for what the other end has to say, as a worker does. Raises RuntimeError where there is nothing for 10 s."""
+    end.sleep(True)
+    if not end.collect():
+        if not end.socket.poll(10_000):
+            raise RuntimeError("nothing was heard of the other end for 10 s")
+        end.receive()
+    end.sleep(False)
+    end.collect()
+
+
 def receive_ours(context: Any, endpoint: str, batch: int) -> None:
     """Take what a link brings until its end."""
     inlet = Inlet(context, endpoint, Frames().frame.layout, EDGE, epoch=1)
     inlet.hello()
     first = 0
     while not inlet.ended:
-        inlet.socket.poll()
-        inlet.receive()
         head = inlet.head()
         if head is None:
+            attend(inlet)
             continue
         verify(head.y, first)
         first += len(head)
@@ -170,7 +177,7 @@ def receive_bare(context: Any, endpoint: str, batch: int) -> None:
 
 
 def _back(endpoint: str) -> str:
-    return endpoint + "back" if not endpoint.startswith("tcp") else f"tcp://127.0.0.1:{int(endpoint.rsplit(':')[-1]) + 1}"
+    return endpoint + "back" if not endpoint.startswith("tcp") else f"tcp://127.0.0.1:{int(endpoint.rsplit(':', maxsplit=1)[-1]) + 1}"
 
 
 class OurRate:
@@ -188,8 +195,9 @@ class OurRate:
     def run(self) -> int:
         """Send so many messages and hear that all of them were taken."""
         for _ in range(self.messages):
+            self.outlet.collect()
             while not self.outlet.room():
-                self._hear()
+                attend(self.outlet)
             if self.own is not None:
                 items = self.source.make(self.own, self.first)
             else:
@@ -198,21 +206,17 @@ class OurRate:
             self.outlet.send(items)
             self.first += self.batch
             self.number += 1
-        while self.outlet.counts()[0].in_flight > 2 * self.batch:  # the rest waits for more to be acknowledged with
-            self._hear()
+        # What is less than half of the credit waits for more to be acknowledged with it: it was there when this began, too
+        while 2 * self.outlet.counts()[0].in_flight >= EDGE.depth * self.batch:
+            attend(self.outlet)
         return self.messages * self.batch
-
-    def _hear(self) -> None:
-        if not self.outlet.socket.poll(10_000):
-            raise RuntimeError("nothing was heard of the receiver for 10 s")
-        self.outlet.receive()
 
     def close(self) -> None:
         """Send the end."""
         layout = self.source.frame.layout
         self.outlet.send(Items(layout, layout.nothing, 0, message=self.number, final=True))
         while not self.outlet.drained():
-            self._hear()
+            attend(self.outlet)
         self.receiver.join()
         self.outlet.close()
         self.context.term()
