@@ -47,7 +47,8 @@ class Flowgraph:
         """Connect blocks or ports, each to the next one; of a block, its first output and its first input are meant.
 
         policy: "block" (lossless: the sender waits), "drop-oldest" or "latest" (the receiver may miss items, which are
-        counted); depth: messages on their way, or in the queue of a lossy edge; budget: bytes of the same.
+        counted); depth: messages on their way, or in the queue of a lossy edge; budget: bytes of the same, and of both
+        together for a lossy edge; one message may always be on its way.
         Raises WiringError naming both ports where they do not fit.
         """
         if len(chain) < 2:

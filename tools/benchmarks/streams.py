@@ -177,7 +177,11 @@ def receive_bare(context: Any, endpoint: str, batch: int) -> None:
 
 
 def _back(endpoint: str) -> str:
-    return endpoint + "back" if not endpoint.startswith("tcp") else f"tcp://127.0.0.1:{int(endpoint.rsplit(':', maxsplit=1)[-1]) + 1}"
+    return (
+        endpoint + "back"
+        if not endpoint.startswith("tcp")
+        else f"tcp://127.0.0.1:{int(endpoint.rsplit(':', maxsplit=1)[-1]) + 1}"
+    )
 
 
 class OurRate:
@@ -187,7 +191,8 @@ class OurRate:
         self.context: Any = zmq.Context()
         self.batch, self.messages, self.first, self.number = batch, messages, 0, 0
         self.source = Frames()
-        self.outlet = Outlet(self.context, _endpoint(transport, directory, "ours"), self.source.frame.layout, [EDGE], epoch=1)
+        endpoint = _endpoint(transport, directory, "ours")
+        self.outlet = Outlet(self.context, endpoint, self.source.frame.layout, [EDGE], epoch=1)
         self.source.frame.pool = Pool(shared=False) if transport == "ipc" else self.outlet.pool
         self.own = np.zeros((batch, ANTENNAS, SUBCARRIERS), np.complex64) if transport == "copied" else None
         self.receiver = Receiver(self.context, "ours", self.outlet.endpoint, batch)
@@ -246,7 +251,7 @@ class BareRate:
         for _ in range(self.messages):
             y = self.ring[self.number % RING]
             y[:, 0, 0] = y[:, -1, -1] = np.arange(self.number * self.batch, (self.number + 1) * self.batch)
-            self.socket.send_multipart([self.head, y, *self.rest], copy=False)
+            self.socket.send_multipart([self.head, y.data, *self.rest], copy=False)
             self.number += 1
         for _ in range(self.messages):
             self.back.recv()
