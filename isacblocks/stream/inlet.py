@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -44,6 +45,7 @@ class Inlet:
         self._maps = Mappings()
         self._inline = False  # shared segments cannot be mapped here
         self.box = box.find(context, connect, edge.token)
+        self.local = self.box is not None
         self._log = logging.getLogger("isacblocks.stream.link")
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
@@ -114,8 +116,14 @@ class Inlet:
         if self.box is not None:
             self.box.receiver_sleeps = asleep
 
+    def glance(self) -> None:
+        """Receive one message if it is needed and has arrived."""
+        if not self.queue:
+            with contextlib.suppress(zmq.Again):
+                self.receive()
+
     def receive(self) -> None:
-        """Receive one message, which has arrived."""
+        """Receive one message. Raises zmq.Again where none has arrived."""
         frame = self.socket.recv(zmq.NOBLOCK, copy=False)
         parts: list[Any] = [frame.bytes]
         while frame.more:

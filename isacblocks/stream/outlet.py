@@ -104,8 +104,14 @@ class Outlet:
             if peer.box is not None:
                 peer.box.sender_sleeps = asleep
 
+    def glance(self) -> None:
+        """Take in one acknowledgement if it is needed and has arrived."""
+        if any(peer.pressed() for peer in self._edges):
+            with contextlib.suppress(zmq.Again):
+                self.receive()
+
     def receive(self) -> None:
-        """Take in one acknowledgement or request, which has arrived."""
+        """Take in one acknowledgement or request. Raises zmq.Again where none has arrived."""
         token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
         peer = self._peers.get(token)
         if peer is None:

@@ -23,7 +23,7 @@ from isacblocks.stream.spec import Items
 
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
-_GLANCE = 0.002  # seconds: how often a worker that has enough to do looks for orders all the same
+_GLANCE = 0.002  # seconds: how often a worker that has enough to do looks at all of its sockets
 _LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
 
 
@@ -63,7 +63,7 @@ class Worker:
         self._in_ends: list[Inlet] = []
         self._out_ends: list[Outlet] = []
         self._local: list[Inlet | Outlet] = []  # ends whose other end is in this process
-        self._sockets = False  # whether there are others
+        self._remote: list[Inlet | Outlet] = []  # the others
         self._polled = 0.0
         self._in_ports = list(block.inputs())
         self._out_ports = block.outputs()
@@ -118,8 +118,8 @@ class Worker:
             self.inlets[into.port] = inlet
             self._listen(inlet)
         self._in_ends, self._out_ends = list(self.inlets.values()), list(self.outlets.values())
-        self._local = [i for i in self._in_ends if i.box is not None] + [o for o in self._out_ends if o.local]
-        self._sockets = len(self._local) < len(self._in_ends) + len(self._out_ends)
+        ends: list[Inlet | Outlet] = [*self._in_ends, *self._out_ends]
+        self._local, self._remote = [e for e in ends if e.local], [e for e in ends if not e.local]
         self.junction = Junction(self.inlets)
         self.block.prepare()
         self.block.start()
@@ -219,9 +219,12 @@ class Worker:
         now = time.monotonic()
         if not busy and not came:
             self._rest()
-        elif self._sockets or now - self._polled > _GLANCE:
+        elif now - self._polled > _GLANCE:
             self._receive(0)
             self._polled = now
+        else:  # a poll costs several calls of the system for every socket
+            for end in self._remote:
+                end.glance()
         worked = self._step()
         worked = self._step()
         for inlet in self._in_ends:
