@@ -22,7 +22,7 @@ from conftest import ROOT
 from stream_blocks import Frames, Hoard
 from test_link import Link
 
-from isacblocks.stream import Field, Flowgraph, Items, Record, WireError, memory, wire
+from isacblocks.stream import Field, Flowgraph, Items, Out, Record, WireError, memory, wire
 from isacblocks.stream.memory import Lease, Loan, Mappings, Pool, Reference, UnreachableError
 from isacblocks.stream.spec import resolve
 
@@ -206,6 +206,60 @@ def test_the_law_holds_through_anything(policy: str, seed: int, transport: str, 
         assert all((items.value == items.message).all() for items in kept)
     finally:
         link.close()
+
+
+# What a block does with memory that it was given
+
+TWO = Record("two", tuple(Field(name, "float64", ("N",)) for name in ("a", "b")))
+
+
+class Two(Frames):
+    out = Out(TWO)
+
+
+@pytest.mark.parametrize("kind", [None, False, pytest.param(True, marks=linux)])
+def test_allocated_arrays_are_sent_as_they_are_and_others_are_copied_to_their_place(kind: bool | None) -> None:
+    """kind: of the pool, None without a runtime."""
+    block = Two()
+    port = block.out
+    port.pool = None if kind is None else Pool(shared=kind)
+    fields = port.allocate(2)
+    fields["a"][:], fields["b"][:] = 1, 2
+    sent = port.items(**fields)
+    assert sent.a is fields["a"]
+    assert (sent.lease is None) == (kind is None)
+    with pytest.raises(ValueError, match="read-only"):
+        fields["a"][:] = 5
+    fields = port.allocate(2)
+    assert not np.shares_memory(fields["a"], sent.a)
+    fields["a"][:], fields["b"][:] = 3, 4
+    swapped = port.items(a=fields["b"], b=fields["a"])
+    assert (swapped.a == 4).all()
+    assert (swapped.b == 3).all()
+    fields = port.allocate(2)
+    fields["a"][:] = 6
+    mixed = port.items(a=fields["a"], b=np.full((2, SIZE), 7.0))
+    assert mixed.a is fields["a"]
+    assert (mixed.a == 6).all()
+    assert (mixed.b == 7).all()
+    fields = port.allocate(3)
+    fields["a"][:], fields["b"][:] = 8, 9
+    fewer = port.items(a=fields["a"][:2], b=fields["b"][:2])
+    fields["a"][:] = 0
+    assert (len(fewer), fewer.a.shape) == (2, (2, SIZE))
+    assert (fewer.a == 8).all()
+    assert (sent.a == 1).all()
+    assert (sent.b == 2).all()
+    assert [len(value) for value in port.allocate(0).values()] == [0, 0]
+
+
+def test_a_pool_that_runs_dry_says_so() -> None:
+    pool = Pool(shared=False)
+    leases = [pool.take(LAYOUT, 1) for _ in range(memory.MOST_SEGMENTS)]
+    assert all(lease is not None for lease in leases)
+    assert pool.take(LAYOUT, 1) is None
+    leases.pop()
+    assert pool.take(LAYOUT, 1) is not None
 
 
 # References that cannot be true

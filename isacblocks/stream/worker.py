@@ -14,6 +14,7 @@ import zmq
 
 from isacblocks.stream import checkpoint, codec, control
 from isacblocks.stream.block import Block, Source
+from isacblocks.stream.ears import Ears
 from isacblocks.stream.errors import WiringError
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.junction import Joint, Junction
@@ -46,8 +47,7 @@ class Worker:
         self._control.linger = 200
         self._control.routing_id = spec.name.encode()
         self._control.connect(spec.control)
-        self._poller = zmq.Poller()
-        self._poller.register(self._control, zmq.POLLIN)
+        self._ears = Ears(self._control, self._orders)
         self._phase = "starting"
         self._connect: dict[str, str] | None = None
         self._go = False
@@ -59,11 +59,8 @@ class Worker:
         self._began = time.perf_counter()
         self._cpu_began = 0.0
         self._reported = 0.0
-        self._receivers: dict[int, Callable[[], object]] = {id(self._control): self._orders}
         self._in_ends: list[Inlet] = []
         self._out_ends: list[Outlet] = []
-        self._local: list[Inlet | Outlet] = []  # ends whose other end is in this process
-        self._remote: list[Inlet | Outlet] = []  # the others
         self._polled = 0.0
         self._in_ports = list(block.inputs())
         self._out_ports = block.outputs()
@@ -106,20 +103,18 @@ class Worker:
             self.outlets[out.port] = outlet
             self.block.ports[out.port].connected = True
             self.block.ports[out.port].pool = outlet.pool
-            self._listen(outlet)
+            self._ears.add(outlet)
         self._report(control.Bound({port: outlet.endpoint for port, outlet in self.outlets.items()}))
         while self._connect is None:
-            self._orders(wait=True)
+            self._await_orders()
         for into in self.spec.inlets:
             port = self.block.ports[into.port]
             port.adopt(into.layout)
             port.connected = True
             inlet = Inlet(self.context, self._connect[into.port], into.layout, into.edge, self.spec.epoch)
             self.inlets[into.port] = inlet
-            self._listen(inlet)
+            self._ears.add(inlet)
         self._in_ends, self._out_ends = list(self.inlets.values()), list(self.outlets.values())
-        ends: list[Inlet | Outlet] = [*self._in_ends, *self._out_ends]
-        self._local, self._remote = [e for e in ends if e.local], [e for e in ends if not e.local]
         self.junction = Junction(self.inlets)
         self.block.prepare()
         self.block.start()
@@ -127,13 +122,9 @@ class Worker:
             self._resume(checkpoint.load_block(Path(self.spec.checkpoint), self.spec.name, self.spec.resume))
         self._report(control.Ready())
         while not self._go:
-            self._orders(wait=True)
+            self._await_orders()
         self._phase = "running"
         self._began, self._cpu_began = time.perf_counter(), time.thread_time()
-
-    def _listen(self, end: Inlet | Outlet) -> None:
-        self._poller.register(end.socket, zmq.POLLIN)
-        self._receivers[id(end.socket)] = end.receive
 
     def _stopped(self) -> None:
         """Told to stop: leave files whole and tell what the block has learned so far."""
@@ -162,7 +153,7 @@ class Worker:
                 self.block.finish()
         try:
             while True:
-                self._orders(wait=True)
+                self._await_orders()
         except _StopError:
             pass
 
@@ -171,9 +162,11 @@ class Worker:
     def _report(self, report: control.Report) -> None:
         self._control.send(control.encode(report))
 
-    def _orders(self, wait: bool = False) -> None:
-        if wait:
-            self._control.poll()
+    def _await_orders(self) -> None:
+        self._control.poll()
+        self._orders()
+
+    def _orders(self) -> None:
         while has_arrived(self._control):
             order = control.decode_order(self._control.recv(zmq.NOBLOCK))
             if isinstance(order, control.Stop):
@@ -215,17 +208,15 @@ class Worker:
         for inlet in self._in_ends:
             if not inlet.open:
                 inlet.knock()
-        came = self._collect()
+        came = self._ears.collect()
         now = time.monotonic()
         if not busy and not came:
             self._rest()
         elif now - self._polled > _GLANCE:
-            self._receive(0)
+            self._ears.receive(0)
             self._polled = now
-        else:  # a poll costs several calls of the system for every socket
-            for end in self._remote:
-                end.glance()
-        worked = self._step()
+        else:
+            self._ears.glance()
         worked = self._step()
         for inlet in self._in_ends:
             if inlet.owing:
@@ -235,38 +226,17 @@ class Worker:
             self._report(self._status())
         return worked
 
-    def _collect(self) -> bool:
-        """Take in what ends in this process have handed over; True where something was."""
-        came = False
-        for end in self._local:
-            came |= end.collect()
-        return came
-
-    def _receive(self, timeout: int) -> bool:
-        """Take in one message of every socket where some have come, within `timeout` ms; True where something was."""
-        if timeout:
-            for end in self._local:
-                end.sleep(True)
-            if self._collect():
-                timeout = 0
-        ready = self._poller.poll(timeout)
-        for socket, _ in ready:
-            self._receivers[id(socket)]()
-        for end in self._local:
-            end.sleep(False)
-        return self._collect() or bool(ready)
-
     def _rest(self) -> None:
         """Nothing to do: sleep until something comes, say how far we are, see whether that was all."""
         owing = [inlet for inlet in self.inlets.values() if inlet.owing]
         if owing:
             # The sender has credit left: more may come, and one acknowledgement do for all of it
-            if not self._ended and self._receive(_LINGER):
+            if not self._ended and self._ears.receive(_LINGER):
                 return
             for inlet in owing:
                 inlet.acknowledge(urgent=True)
         self._finish()
-        self._receive(_POLL)
+        self._ears.receive(_POLL)
 
     def _finish(self) -> None:
         done = self._ended and all(i.ended for i in self.inlets.values()) and all(o.drained() for o in self.outlets.values())
