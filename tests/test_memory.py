@@ -262,6 +262,21 @@ def test_a_pool_that_runs_dry_says_so() -> None:
     assert pool.take(LAYOUT, 1) is not None
 
 
+@linux
+def test_what_a_receiver_keeps_mapped_is_bounded() -> None:
+    """Also where the sender keeps what it sent, and so never uses a segment again."""
+    pool, maps = Pool(shared=True), Mappings(limit=8)
+    leases = [pool.take(LAYOUT, 1) for _ in range(40)]
+    for turn in (leases, leases[:20]):  # one that was let go is mapped again
+        for k, lease in enumerate(turn):
+            assert lease is not None
+            lease.fields["value"][:] = k
+            fields, _ = maps.borrow(lease.segment.reference, LAYOUT, 1)
+            assert (fields["value"] == k).all()
+            assert len(maps._maps) <= 8
+    pool.close()
+
+
 # References that cannot be true
 
 

@@ -42,7 +42,7 @@ class Inlet:
         self._owing = 0  # acknowledgements not yet sent
         self._owing_bytes = 0
         self._loans: list[Loan] = []  # segments of messages that are still to be acknowledged
-        self._maps = Mappings()
+        self._maps = Mappings(max(32, 2 * edge.depth + 2))
         self._inline = False  # shared segments cannot be mapped here
         self.box = box.find(context, connect, edge.token)
         self.local = self.box is not None

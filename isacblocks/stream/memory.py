@@ -185,21 +185,29 @@ class Loan:
 
 
 class Mappings:
-    """The segments of one sender as its receiver sees them, read-only."""
+    """The segments of one sender as its receiver sees them, read-only.
 
-    def __init__(self) -> None:
-        self._maps: dict[int, tuple[Reference, mmap.mmap]] = {}
+    limit: how many are kept mapped. The receiver is not told when the sender gives one up; a mapping that has not been used
+    for the longest time is let go, and made again should its segment come back.
+    """
+
+    def __init__(self, limit: int = 32) -> None:
+        self._limit = limit
+        self._maps: dict[int, tuple[Reference, mmap.mmap]] = {}  # the longest unused ones first
 
     def borrow(self, reference: Reference, layout: Layout, count: int) -> tuple[dict[str, NDArray[Any]], Loan]:
         """The large fields of `count` items. Raises WireError where the reference cannot be true, UnreachableError."""
         placing = layout.placing(count)
         if placing.large_bytes > reference.size:
             raise WireError("memory", f"a segment of {reference.size} bytes does not hold {placing.large_bytes} bytes")
-        known = self._maps.get(reference.number)
+        known = self._maps.pop(reference.number, None)
         if known is None:
-            known = self._maps[reference.number] = reference, _map(reference)
-        elif known[0] != reference:
+            known = reference, _map(reference)
+        self._maps[reference.number] = known
+        if known[0] != reference:
             raise WireError("memory", f"segment {reference.number} is {known[0]}, the message says {reference}")
+        if len(self._maps) > self._limit:
+            del self._maps[next(iter(self._maps))]
         memory = np.frombuffer(known[1], np.uint8)
         return cut(memory, layout, placing), Loan(reference.number, memory)
 
