@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -276,6 +277,29 @@ def test_ends_that_do_not_fit_say_so(make: Any) -> None:
     link.inlet.layout = other
     with pytest.raises(WiringError, match=r"a\.out does not send what b\.in takes"):
         link.inlet._take([request(wire.OPEN, 0, LAYOUT.descriptor)])
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_receiver_whose_sender_has_gone_does_not_wait_for_it(make: Any, local: bool) -> None:
+    link = make()
+    link.outlet.send(items(0))
+    link.settle(lambda: link.inlet.head() is not None)
+    link.outlet.close()
+    if not local:  # what is said goes through the socket
+        link.inlet.box = None
+
+    def talk() -> None:
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        for _ in range(5):
+            link.inlet.pump()
+            link.inlet.sleep(True)
+            link.inlet.hello()
+
+    thread = threading.Thread(target=talk, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -63,7 +63,7 @@ class Inlet:
             self.box.up.append((kind, self.next, self.committed, dict(self.dropped)))
             if self.box.sender_sleeps:
                 self.box.sender_sleeps = False
-                self.socket.send(box.WAKE)
+                self._send(box.WAKE)
             return
         kept = [loan.number for loan in self._loans if loan.in_use()]
         for number in kept:  # the sender gives them up
@@ -74,7 +74,12 @@ class Inlet:
         header = wire.Header(
             kind, flags, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 0, time.time(), len(words)
         )
-        self.socket.send(wire.pack(header) + words)
+        self._send(wire.pack(header) + words)
+
+    def _send(self, data: bytes) -> None:
+        """Never waits: a socket inside a process has nowhere to send to once the sender has closed its own."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send(data, zmq.NOBLOCK)
 
     def hello(self) -> None:
         """Ask for everything from the first uncommitted message on."""
