@@ -151,6 +151,64 @@ class Running(Sized):
         return self.total.items(value=self.memory[None].repeat(len(number), 0) if len(number) > 1 else self.memory[None])
 
 
+class Frames(Source):
+    """Item k holds k; written where it is sent from, or made elsewhere and given away."""
+
+    number = Out(NUMBER)
+    wrong = State("int64")
+
+    def __init__(self, size: int = 6000, allocate: bool = True, keep: bool = False) -> None:
+        self.size, self.allocate, self.keep = size, allocate, keep
+        self.kept: list[tuple[int, Any]] = []
+
+    def dimensions(self) -> Mapping[str, int]:
+        return {"N": self.size}
+
+    def produce(self, first: int, count: int) -> Items:
+        value = np.arange(first, first + count, dtype=float)[:, None]
+        if self.allocate:
+            fields = self.number.allocate(count)
+            fields["value"][:] = value
+        else:
+            fields = {"value": value * np.ones(self.size)}
+        if self.keep:
+            self.kept.append((first, fields["value"]))
+        return self.number.items(**fields)
+
+    def finish(self) -> None:
+        for first, value in self.kept:
+            self.wrong += int((value != np.arange(first, first + len(value))[:, None]).sum())
+
+
+class Hoard(Sized):
+    """Keeps every array that came, and passes it on; at the end each must still hold what it held."""
+
+    number = In(NUMBER)
+    same = Out(NUMBER)
+    wrong = State("int64")
+    seen = State("int64")
+
+    def __init__(self, size: int = 6000, every: int = 1) -> None:
+        super().__init__(size)
+        self.every = every
+        self.kept: list[tuple[int, Any]] = []
+
+    def process(self, number: Items) -> Items:
+        self.wrong += self._wrong(number.first, number.value)
+        self.seen += len(number)
+        if number.message % self.every == 0:
+            self.kept.append((number.first, number.value))
+        return self.same.items(value=number.value)
+
+    @staticmethod
+    def _wrong(first: int, value: Any) -> int:
+        return int((value != np.arange(first, first + len(value))[:, None]).sum())
+
+    def finish(self) -> None:
+        for first, value in self.kept:
+            self.wrong += self._wrong(first, value)
+
+
 class Pairs(Sized):
     """Sends a record with more fields than others want."""
 

@@ -51,10 +51,27 @@ def test_what_is_sent_is_given_away() -> None:
     assert sent.value is large
     with pytest.raises(ValueError, match="read-only"):
         large[:] = 7
-    part = np.ones((9000, 6))[:, :3]
-    sent = Scale().scaled.items(value=part)
-    part[:] = 7
+    whole = np.ones((9000, 6))
+    sent = Scale().scaled.items(value=whole[:, :3])  # copied: `whole` can still be written to
+    whole[:] = 7
     np.testing.assert_array_equal(sent.value, 1)
+    only = np.ones(27000).reshape(9000, 3)  # not copied: nothing else refers to its memory
+    sent = Scale().scaled.items(value=only)
+    assert sent.value is only
+    with pytest.raises(ValueError, match="read-only"):
+        only[:] = 7
+    third = np.ones(27000).reshape(9000, 3)
+    other = third.T  # refers to the same owner
+    sent = Scale().scaled.items(value=third)
+    other[:] = 7
+    np.testing.assert_array_equal(sent.value, 1)
+
+
+def test_a_small_part_does_not_keep_the_whole() -> None:
+    whole = np.ones((9000, 3))
+    whole.flags.writeable = False
+    assert Scale().scaled.items(value=whole[:2]).value.base is None
+    assert Scale().scaled.items(value=whole).value is whole
 
 
 def test_settings_are_checked_and_typed() -> None:

@@ -294,6 +294,9 @@ def test_settings_change_while_it_runs_and_readings_can_be_seen(placement: str) 
     assert seen[-1].phase == "finished"
     assert status.blocks["scale"].items_in == status.blocks["scale"].items_out == 600
     assert 0 < status.blocks["scale"].work_seconds < status.blocks["scale"].wall_seconds
+    for block in status.blocks.values():
+        assert 0 < block.work_cpu_seconds < block.cpu_seconds
+        assert block.overhead == pytest.approx(block.cpu_seconds / block.work_cpu_seconds - 1)
     with pytest.raises(ValueError, match="factor: expected"):
         scale.factor = 1e9
 

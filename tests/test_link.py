@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
 
-from isacblocks.stream import Field, Items, PlacementError, Record, WiringError, wire
+from isacblocks.stream import Field, Items, Layout, PlacementError, Record, WiringError, wire
 from isacblocks.stream.inlet import Inlet
-from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.link import EdgeCount, EdgeSpec, has_arrived
 from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.spec import resolve
 
@@ -29,14 +31,23 @@ def items(message: int, count: int = 3, final: bool = False) -> Items:
 class Link:
     """Both ends in one thread, pumped by hand."""
 
-    def __init__(self, endpoint: str, policy: str = "block", depth: int = 4, budget: int = 1 << 20, lag: int | None = None):
+    def __init__(
+        self,
+        endpoint: str,
+        policy: str = "block",
+        depth: int = 4,
+        budget: int = 1 << 20,
+        lag: int | None = None,
+        layout: Layout = LAYOUT,
+    ):
         self.context: Any = zmq.Context()
+        self.layout = layout
         self.edge = EdgeSpec("a.out", "b.in", b"t" * 16, policy, depth, budget, lag is not None, lag)
-        self.outlet = Outlet(self.context, endpoint, LAYOUT, [self.edge], epoch=1)
+        self.outlet = Outlet(self.context, endpoint, layout, [self.edge], epoch=1)
         self.inlet = self.connect()
 
     def connect(self) -> Inlet:
-        return Inlet(self.context, self.outlet.endpoint, LAYOUT, self.edge, epoch=1)
+        return Inlet(self.context, self.outlet.endpoint, self.layout, self.edge, epoch=1)
 
     def law(self) -> EdgeCount:
         """The books, checked."""
@@ -125,7 +136,7 @@ def test_a_byte_budget_bounds_what_is_on_its_way_but_lets_one_message_through(ma
 
 def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
     link = make(policy="drop-oldest", depth=2)
-    link.settle(lambda: link.inlet._open)
+    link.settle(lambda: link.inlet.open)
     for k in range(20):
         assert link.outlet.room()
         link.outlet.send(items(k))
@@ -144,7 +155,7 @@ def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
 
 def test_latest_keeps_one(make: Any) -> None:
     link = make(policy="latest")
-    link.settle(lambda: link.inlet._open)
+    link.settle(lambda: link.inlet.open)
     for k in range(20):
         link.outlet.send(items(k))
     got = []
@@ -199,22 +210,31 @@ def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) ->
     stranger.linger = 0
     stranger.routing_id = b"who knows"
     stranger.connect(link.outlet.endpoint)
-    hello = wire.pack(wire.Header(wire.HELLO, 0, LAYOUT.stream_id, 1, 0, 0, 0, 0, 1, 0.0))
+    hello = request(wire.HELLO, LAYOUT.stream_id)
     for parts in (
         [b""],
         [b"x" * 64, b"y"],
-        [hello, b"\x80"],
+        [hello],
         [b"a", b"b", b"c", b"d"],
-        [wire.pack(wire.Header(2, 0, 5, 0, 0, 0, 0, 0, 1, 0.0)), b"\x80"],
+        [request(wire.HELLO, 5)],
     ):
         stranger.send_multipart(parts)
     link.settle(lambda: link.outlet.strangers == 5)
     assert link.outlet.strangers == 5
     # and nonsense from the rightful peer
-    for parts in ([b"x" * 64, b"y"], [hello[:-1], b"\x80"], [hello], [hello, b"\xc1"], [items_header(), b"\x80"]):
+    nonsense = (
+        [b"x" * 64],
+        [hello[:-1]],
+        [hello, b"y"],
+        [request(wire.HELLO, LAYOUT.stream_id, b"\xc1")],
+        [request(wire.HELLO, 5)],
+        [request(wire.ACK, LAYOUT.stream_id, msgspec.msgpack.encode({"kept": "all"}))],
+        [request(wire.DATA, LAYOUT.stream_id)],
+    )
+    for parts in nonsense:
         link.inlet.socket.send_multipart(parts)
-    link.settle(lambda: link.outlet.strangers == 10)
-    assert link.outlet.strangers == 10
+    link.settle(lambda: link.outlet.strangers == 12)
+    assert link.outlet.strangers == 12
     link.inlet.commit()
     link.inlet.acknowledge(urgent=True)
     link.settle(link.outlet.drained)
@@ -222,8 +242,8 @@ def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) ->
     stranger.close(0)
 
 
-def items_header() -> bytes:
-    return wire.pack(wire.Header(wire.DATA, 0, LAYOUT.stream_id, 1, 0, 0, 0, 0, 0, 0.0))
+def request(kind: int, stream: int, words: bytes = b"\x80") -> bytes:
+    return wire.pack(wire.Header(kind, 0, stream, 1, 0, 0, 0, 0, 0, 0.0, len(words))) + words
 
 
 def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -234,11 +254,11 @@ def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any,
     for k in (1, 2):  # message 1 loses bytes on the way
         link.outlet.send(items(k))
     parcel = next(p for p in (*good.pending, *good.again, *good.unacknowledged) if p.serial == 1)
-    broken = [parcel.parts[0], np.asarray(parcel.parts[1])[:1]]
+    broken = [parcel.inline()[0][:-8]]
     link.settle(lambda: len(link.inlet.queue) == 3)
     # the original has arrived; replay it broken, as a fresh link would meet it
     link.inlet.close()
-    parcel.parts = broken
+    parcel.items, parcel._inline, parcel._short = None, broken, broken
     link.inlet = link.connect()
     link.settle(lambda: len(link.inlet.queue) == 3)
     assert [len(m) for m in link.inlet.queue] == [3, 0, 3]
@@ -256,7 +276,30 @@ def test_ends_that_do_not_fit_say_so(make: Any) -> None:
     other = resolve(Record("number", (Field("value", "float64", ("N",)),)), {"N": 5}, "test")
     link.inlet.layout = other
     with pytest.raises(WiringError, match=r"a\.out does not send what b\.in takes"):
-        link.inlet._take([wire.pack(wire.Header(wire.OPEN, 0, 0, 1, 0, 0, 0, 0, 1, 0.0)), LAYOUT.descriptor])
+        link.inlet._take([request(wire.OPEN, 0, LAYOUT.descriptor)])
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_receiver_whose_sender_has_gone_does_not_wait_for_it(make: Any, local: bool) -> None:
+    link = make()
+    link.outlet.send(items(0))
+    link.settle(lambda: link.inlet.head() is not None)
+    link.outlet.close()
+    if not local:  # what is said goes through the socket
+        link.inlet.box = None
+
+    def talk() -> None:
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        for _ in range(5):
+            link.inlet.pump()
+            link.inlet.sleep(True)
+            link.inlet.hello()
+
+    thread = threading.Thread(target=talk, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -320,3 +363,81 @@ def test_the_law_holds_through_anything(policy: str, seed: int, tmp_path: Any) -
             assert book.lost == 0
     finally:
         link.close()
+
+
+def test_inside_a_process_sockets_only_wake_who_sleeps() -> None:
+    link = Link("inproc://box")
+    try:
+        link.settle(lambda: link.inlet.open)
+        link.settle()
+        link.inlet.sleep(False)
+        link.outlet.sleep(False)
+        sent = items(0)
+        link.outlet.send(sent)
+        assert not has_arrived(link.inlet.socket)
+        assert link.inlet.collect()
+        assert link.inlet.queue[0].value is sent.value, "by reference"
+        assert not sent.value.flags.writeable
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        assert not has_arrived(link.outlet.socket)
+        assert link.outlet.collect()
+        assert link.outlet.drained()
+        link.inlet.sleep(True)
+        link.outlet.sleep(True)
+        link.outlet.send(items(1))
+        link.outlet.send(items(2))
+        assert link.inlet.socket.recv_multipart(zmq.NOBLOCK) == [b""]
+        assert not has_arrived(link.inlet.socket), "woken once"
+        assert link.inlet.collect()
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        assert link.outlet.socket.recv_multipart(zmq.NOBLOCK) == [link.edge.token, b""]
+    finally:
+        link.close()
+
+
+def test_what_a_slow_receiver_gets_with_latest_was_the_newest_when_it_asked(make: Any) -> None:
+    """However far it is behind: nothing older lies in queues or buffers on the way."""
+    link = make(policy="latest")
+    link.settle(lambda: link.inlet.open)
+    sent = 0
+    for _ in range(12):
+        for _ in range(25):
+            link.outlet.send(items(sent))
+            sent += 1
+            held = link.outlet._edges[0]
+            assert len(held.pending) + len(held.unacknowledged) <= 2
+        if link.inlet.head() is not None:
+            link.inlet.commit()
+            link.inlet.acknowledge(urgent=False)  # "latest" asks at once
+        link.settle(lambda: link.inlet.head() is not None)
+        head = link.inlet.head()
+        assert len(link.inlet.queue) == 1
+        assert head.message in (0, sent - 1)
+    assert head.message == sent - 1
+
+
+@pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])
+def test_what_is_ahead_of_a_receiver_is_bounded_in_messages_and_bytes(make: Any, policy: str) -> None:
+    """A receiver that takes one message in ten: what lies before it fits the budget, but for one message."""
+    size = 3 * LAYOUT.item_bytes + wire.HEADER_BYTES
+    depth, budget = 6, 4 * size + 1  # the budget is the tighter one
+    link = make(policy=policy, depth=depth, budget=budget)
+    link.settle(lambda: link.inlet.open)
+    sent = 0
+    for turn in range(300):
+        if link.outlet.room():
+            link.outlet.send(items(sent))
+            sent += 1
+        held = link.outlet._edges[0]
+        assert held.bytes <= budget + size
+        assert held.bytes == size * (len(held.pending) + len(held.again) + len(held.unacknowledged))
+        if turn % 10 == 0:
+            link.settle(lambda: link.inlet.head() is not None, seconds=0.2)
+            if link.inlet.head() is not None:
+                assert len(link.inlet.queue) * size <= budget + size * (policy == "block")
+                link.inlet.commit()
+                link.inlet.acknowledge(urgent=False)
+    assert link.law().committed > 0
+    assert (link.law().lost == 0) == (policy == "block")

@@ -17,14 +17,24 @@ from isacblocks import OfdmRadar
 from isacblocks.stream import Field, Items, Layout, Record, StreamError, WireError, WiringError, codec, wire
 from isacblocks.stream.spec import mismatch, resolve
 
-RECORD = Record("thing", (Field("a", "complex64", ("N",), "V"), Field("b", "uint8"), Field("c", "float64", ("N", "M"))))
-LAYOUT = resolve(RECORD, {"N": 3, "M": 2}, "test")
+RECORD = Record(
+    "thing",
+    (
+        Field("a", "complex64", ("N",), "V"),
+        Field("d", "complex64", ("L",)),  # a buffer of its own from two items on
+        Field("b", "uint8"),
+        Field("c", "float64", ("N", "M")),
+    ),
+)
+SIZES = {"N": 3, "M": 2, "L": 2100}
+LAYOUT = resolve(RECORD, SIZES, "test")
 
 
 def thing(count: int, seed: int = 0) -> Items:
     rng = np.random.default_rng(seed)
     fields: dict[str, Any] = {
         "a": (rng.standard_normal((count, 3)) + 1j).astype(np.complex64),
+        "d": rng.standard_normal((count, 2100)).astype(np.complex64),
         "b": rng.integers(0, 255, count).astype(np.uint8),
         "c": rng.standard_normal((count, 3, 2)),
     }
@@ -36,24 +46,24 @@ def parts_of(items: Items) -> list[bytes]:
 
 
 def read(parts: list[bytes]) -> Items:
-    return wire.decode(wire.unpack(parts[0]), parts[1:], LAYOUT)
+    return wire.decode(wire.unpack(parts[0]), parts, LAYOUT)
 
 
 def test_a_layout_is_its_descriptor() -> None:
     again = msgspec.json.decode(LAYOUT.descriptor, type=Layout)
     assert again == LAYOUT
     assert again.stream_id == LAYOUT.stream_id
-    assert LAYOUT.item_bytes == 3 * 8 + 1 + 6 * 8
-    other = resolve(RECORD, {"N": 4, "M": 2}, "test")
+    assert LAYOUT.item_bytes == 3 * 8 + 2100 * 8 + 1 + 6 * 8
+    other = resolve(RECORD, SIZES | {"N": 4}, "test")
     assert other.stream_id != LAYOUT.stream_id
     assert LAYOUT.by_name["a"].describe() == "complex64 (N=3) [V]"
 
 
 def test_what_does_not_fit_is_named() -> None:
-    smaller = resolve(Record("part", RECORD.fields[:2]), {"N": 3}, "test")
+    smaller = resolve(Record("part", RECORD.fields[:3]), SIZES, "test")
     assert mismatch(LAYOUT, smaller) is None
     assert "field c: expected float64 (N=3, M=2), got no such field" in str(mismatch(smaller, LAYOUT))
-    other = resolve(RECORD, {"N": 4, "M": 2}, "test")
+    other = resolve(RECORD, SIZES | {"N": 4}, "test")
     assert mismatch(LAYOUT, other) == "field a: expected complex64 (N=4) [V], got complex64 (N=3) [V]"
     in_metres = resolve(Record("thing", (Field("b", "uint8", unit="m"),)), {}, "test")
     assert "[m]" in str(mismatch(LAYOUT, in_metres))
@@ -76,7 +86,9 @@ def test_records_that_cannot_be(field: Field, word: str) -> None:
 def test_items_survive_the_wire(count: int, seed: int) -> None:
     sent = thing(count, seed)
     parts = parts_of(sent)
-    assert len(parts[0]) == wire.HEADER_BYTES == 72
+    small = count * (3 * 8 + 6 * 8) + -(-count // 8) * 8 + (2100 * 8 if count == 1 else 0)
+    assert [len(part) for part in parts] == [wire.HEADER_BYTES + small] + ([count * 2100 * 8] if count > 1 else [])
+    assert wire.HEADER_BYTES == 72
     got = read(parts)
     assert (got.count, got.first, got.message, got.sent, got.final) == (count, 10, 4, 1.5, False)
     for name, array in sent.fields.items():
@@ -88,23 +100,26 @@ def test_items_survive_the_wire(count: int, seed: int) -> None:
 
 def test_unaligned_buffers_are_read_correctly() -> None:
     parts: list[Any] = parts_of(thing(5))
-    raw = bytearray(b"x" + parts[3])
-    parts[3] = memoryview(raw)[1:]
-    assert read(parts).c.flags.aligned
-    np.testing.assert_array_equal(read(parts).c, thing(5).c)
+    raw = bytearray(b"x" + parts[1])
+    parts[1] = memoryview(raw)[1:]
+    assert read(parts).d.flags.aligned
+    np.testing.assert_array_equal(read(parts).d, thing(5).d)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda p: [p[0][:-1], *p[1:]], "length"),
+        (lambda p: [p[0][:71], *p[1:]], "length"),
         (lambda p: [b"GNUR" + p[0][4:], *p[1:]], "magic"),
         (lambda p: [p[0][:4] + b"\x09" + p[0][5:], *p[1:]], "version"),
+        (lambda p: [p[0][:4] + b"\x01" + p[0][5:], *p[1:]], "version"),
         (lambda p: [p[0][:40] + b"\xff" + p[0][41:], *p[1:]], "checksum"),
-        (lambda p: p[:3], "parts"),
+        (lambda p: p[:1], "parts"),
         (lambda p: [*p, b"more"], "parts"),
-        (lambda p: [*p[:2], p[2] + b"x", p[3]], "size"),
-        (lambda p: [*p[:3], p[3][:-8]], "size"),
+        (lambda p: [p[0] + b"x", p[1]], "size"),
+        (lambda p: [p[0][:-8], p[1]], "size"),
+        (lambda p: [p[0], p[1] + b"x"], "size"),
+        (lambda p: [p[0], p[1][:-8]], "size"),
     ],
 )
 def test_broken_messages_are_refused_with_their_reason(change: Any, reason: str) -> None:
@@ -122,14 +137,17 @@ def header(**values: Any) -> bytes:
     ("values", "reason"),
     [
         ({"stream": 1}, "stream"),
-        ({"count": 1 << 31, "fields": 3}, "count"),
-        ({"count": 1, "fields": 99}, "parts"),
+        ({"count": 1 << 31, "fields": 1}, "count"),
+        ({"count": 2, "fields": 99}, "parts"),
         ({"count": 0, "fields": 1}, "parts"),
+        ({"count": 1000, "fields": 2}, "size"),
+        ({"count": 0, "fields": 0, "body": 8}, "size"),
     ],
 )
 def test_false_claims_are_refused_before_anything_is_allocated(values: dict[str, int], reason: str) -> None:
+    head = header(**values)
     with pytest.raises(WireError) as caught:
-        wire.decode(wire.unpack(header(**values)), [b"", b"", b""][: values.get("fields", 0)], LAYOUT)
+        wire.decode(wire.unpack(head), [head, b"", b"", b""][: 1 + values.get("fields", 0)], LAYOUT)
     assert caught.value.reason == reason
     with pytest.raises(WireError, match="kind"):
         wire.unpack(header(kind=77))

@@ -65,10 +65,18 @@ class BlockStatus(msgspec.Struct, frozen=True, tag=True):
     messages: int = 0
     work_seconds: float = 0.0  # inside process()
     wall_seconds: float = 0.0
+    work_cpu_seconds: float = 0.0  # the block's thread inside process()
+    cpu_seconds: float = 0.0  # the block's thread altogether: the rest is the runtime's own cost
     bad_messages: int = 0
     strangers: int = 0
     readings: dict[str, float] = {}
     edges: list[EdgeCount] = []
+
+    @property
+    def overhead(self) -> float:
+        """What the runtime costs in the block's thread, as a share of the block's own work."""
+        own = self.cpu_seconds - self.work_cpu_seconds
+        return own / self.work_cpu_seconds if self.work_cpu_seconds > 0 else 0.0
 
 
 class Saved(msgspec.Struct, frozen=True, tag=True):

@@ -43,11 +43,12 @@ class Flowgraph:
 
     # Drawing
 
-    def connect(self, *chain: Block | Port, policy: str = "block", depth: int = 4, budget: int = 64 << 20) -> None:
+    def connect(self, *chain: Block | Port, policy: str = "block", depth: int = 16, budget: int = 16 << 20) -> None:
         """Connect blocks or ports, each to the next one; of a block, its first output and its first input are meant.
 
         policy: "block" (lossless: the sender waits), "drop-oldest" or "latest" (the receiver may miss items, which are
-        counted); depth: messages on their way, or in the queue of a lossy edge; budget: bytes of the same.
+        counted); depth: messages on their way, or in the queue of a lossy edge; budget: bytes of the same, and of both
+        together for a lossy edge; one message may always be on its way.
         Raises WiringError naming both ports where they do not fit.
         """
         if len(chain) < 2:
@@ -67,7 +68,7 @@ class Flowgraph:
         if not (isinstance(into.spec, In) and into.spec.optional):
             raise WiringError(f"{into}: a feedback may only lead to an optional input: its first messages have none")
         policy = "latest" if lag is None else "block"
-        self._link(self._port(sender, Out), into, policy, depth or (lag or 1) + 2, 64 << 20, True, lag)
+        self._link(self._port(sender, Out), into, policy, depth or (lag or 1) + 2, 16 << 20, True, lag)
 
     def _port(self, end: Block | Port, kind: type[In] | type[Out]) -> Port:
         if isinstance(end, Block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 import zmq
 
-from isacblocks.stream import wire
+from isacblocks.stream import box, wire
 from isacblocks.stream.errors import WireError, WiringError
-from isacblocks.stream.link import LARGEST_PART, EdgeSpec, has_arrived
+from isacblocks.stream.link import LARGEST_PART, EdgeSpec, Words, has_arrived
+from isacblocks.stream.memory import REFERENCE_BYTES, Loan, Mappings, Reference, UnreachableError
+from isacblocks.stream.parcel import Parcel, size_of
 from isacblocks.stream.spec import Items, Layout, mismatch
 
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
@@ -34,9 +37,15 @@ class Inlet:
         self.dropped: Counter[str] = Counter()
         self.bad = 0  # messages that could not be read
         self.ended = False
-        self._open = False
+        self.open = False
         self._said_hello = -1e9
         self._owing = 0  # acknowledgements not yet sent
+        self._owing_bytes = 0
+        self._loans: list[Loan] = []  # segments of messages that are still to be acknowledged
+        self._maps = Mappings(max(32, 2 * edge.depth + 2))
+        self._inline = False  # shared segments cannot be mapped here
+        self.box = box.find(context, connect, edge.token)
+        self.local = self.box is not None
         self._log = logging.getLogger("isacblocks.stream.link")
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
@@ -49,71 +58,177 @@ class Inlet:
         self.socket.connect(connect)
 
     def _say(self, kind: int) -> None:
-        header = wire.Header(kind, 0, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 1, time.time())
-        self.socket.send_multipart([wire.pack(header), msgspec.msgpack.encode(dict(self.dropped))])
+        self._owing = self._owing_bytes = 0
+        if self.box is not None:
+            self.box.up.append((kind, self.next, self.committed, dict(self.dropped)))
+            if self.box.sender_sleeps:
+                self.box.sender_sleeps = False
+                self._send(box.WAKE)
+            return
+        kept = [loan.number for loan in self._loans if loan.in_use()]
+        for number in kept:  # the sender gives them up
+            self._maps.forget(number)
+        self._loans.clear()
+        words = msgspec.msgpack.encode(Words(dict(self.dropped), kept))
+        flags = wire.INLINE if self._inline else 0
+        header = wire.Header(
+            kind, flags, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 0, time.time(), len(words)
+        )
+        self._send(wire.pack(header) + words)
+
+    def _send(self, data: bytes) -> None:
+        """Never waits: a socket inside a process has nowhere to send to once the sender has closed its own."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send(data, zmq.NOBLOCK)
 
     def hello(self) -> None:
         """Ask for everything from the first uncommitted message on."""
         self.queue.clear()
         self.expected = self.next
-        self._open = False
+        self.open = False
         self._said_hello = time.monotonic()
         self._say(wire.HELLO)
 
+    def knock(self) -> None:
+        """Say HELLO, again and again, until it has been answered."""
+        if not self.open and time.monotonic() - self._said_hello > HELLO_INTERVAL:
+            self.hello()
+
     def pump(self) -> bool:
         """Receive what has come; True where something did."""
-        if not self._open and time.monotonic() - self._said_hello > HELLO_INTERVAL:
-            self.hello()
-        came = False
+        self.knock()
+        came = self.collect()
         while has_arrived(self.socket):
-            frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            self.receive()
+            self.collect()
             came = True
-            try:
-                self._take([f.buffer for f in frames])
-            except WireError as error:
-                self.bad += 1
-                if self.bad & (self.bad - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
-                    self._log.warning("%s: skipped a bad message (%d so far): %s", self.edge.receiver, self.bad, error)
         return came
+
+    def collect(self) -> bool:
+        """Take in what a sender in this process has handed over; True where something was."""
+        if self.box is None or not self.box.down:
+            return False
+        while self.box.down:
+            thing = self.box.down.popleft()
+            if isinstance(thing, Parcel) and thing.items is not None:
+                self._take_parcel(thing.items, thing.serial)
+            else:
+                self._read_parts(thing.inline() if isinstance(thing, Parcel) else thing)
+        return True
+
+    def sleep(self, asleep: bool) -> None:
+        """Whether a sender in this process has to wake us."""
+        if self.box is not None:
+            self.box.receiver_sleeps = asleep
+
+    def glance(self) -> None:
+        """Receive one message if it is needed and has arrived."""
+        if not self.queue:
+            with contextlib.suppress(zmq.Again):
+                self.receive()
+
+    def receive(self) -> None:
+        """Receive one message. Raises zmq.Again where none has arrived."""
+        frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+        parts: list[Any] = [frame.bytes]
+        while frame.more:
+            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            parts.append(frame.buffer)
+        if parts != [box.WAKE] or self.box is None:
+            self._read_parts(parts)
+
+    def _read_parts(self, parts: list[Any]) -> None:
+        try:
+            self._take(parts)
+        except WireError as error:
+            self.bad += 1
+            if self.bad & (self.bad - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+                self._log.warning("%s: skipped a bad message (%d so far): %s", self.edge.receiver, self.bad, error)
 
     def _take(self, parts: list[Any]) -> None:
         header = wire.unpack(parts[0])
         if header.kind == wire.OPEN:
-            if len(parts) != 2:
-                raise WireError("parts", f"an answer has 2 parts, got {len(parts)}")
-            try:
-                sent = msgspec.json.decode(parts[1], type=Layout)
-            except ValueError as error:
-                raise WireError("descriptor", f"not a descriptor: {error}") from error
-            reason = mismatch(sent, self.layout)
-            if reason:
-                raise WiringError(f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
-            self._open = True
+            self._be_opened(parts)
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
-        if not self._open:
-            return  # meant for an earlier self of ours; after the answer to HELLO it comes again
-        if header.serial < self.expected:
-            self._owing += 1  # sent again although committed: say once more how far we are
-            return
-        if header.serial > self.expected and self.edge.policy == "block":
-            if time.monotonic() - self._said_hello > HELLO_INTERVAL:
-                self.hello()
+        if not self._is_next(header.serial):
             return
         self.expected = header.serial + 1
         try:
-            items = wire.decode(header, parts[1:], self.layout)
+            items = self._read(header, parts)
+        except UnreachableError as error:
+            if self._inline:
+                raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
+            self._inline = True
+            self._log.warning("%s: no shared memory with %s, %s", self.edge.receiver, self.edge.sender, error)
+            self.hello()
+            return
         except WireError:
             # Its place in the stream stays, empty, so that the clock goes on; its items are counted as lost.
             final = bool(header.flags & wire.FINAL)
-            empty = Items(self.layout, self.layout.empty(0), 0, message=header.message, sent=header.time, final=final)
+            empty = Items(self.layout, self.layout.nothing, 0, message=header.message, sent=header.time, final=final)
             empty.spoiled = header.count
             empty.serial = header.serial
             self.queue.append(empty)
             raise
         items.serial = header.serial
         self.queue.append(items)
+
+    def _is_next(self, serial: int) -> bool:
+        """Whether a message is the one to take now."""
+        if not self.open:
+            return False  # meant for an earlier self of ours; after the answer to HELLO it comes again
+        if serial < self.expected:
+            self._owing += 1  # sent again although committed: say once more how far we are
+            return False
+        if serial > self.expected and self.edge.policy == "block":
+            if time.monotonic() - self._said_hello > HELLO_INTERVAL:
+                self.hello()
+            return False
+        return True
+
+    def _take_parcel(self, sent: Items, serial: int) -> None:
+        """Take a message as its sender in this process made it: its arrays are read-only, and ours are the same."""
+        if not self._is_next(serial):
+            return
+        self.expected = serial + 1
+        items = Items(
+            self.layout,
+            dict(sent.fields),
+            sent.count,
+            first=sent.first,
+            message=sent.message,
+            sent=sent.sent,
+            final=sent.final,
+        )
+        items.serial = serial
+        self.queue.append(items)
+
+    def _be_opened(self, parts: list[Any]) -> None:
+        if len(parts) != 1:
+            raise WireError("parts", f"an answer has 1 part, got {len(parts)}")
+        try:
+            sent = msgspec.json.decode(memoryview(parts[0])[wire.HEADER_BYTES :], type=Layout)
+        except ValueError as error:
+            raise WireError("descriptor", f"not a descriptor: {error}") from error
+        reason = mismatch(sent, self.layout)
+        if reason:
+            raise WiringError(f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
+        self.open = True
+
+    def _read(self, header: wire.Header, parts: list[Any]) -> Items:
+        """The items of a DATA message, wherever its fields are."""
+        if not header.flags & wire.SHARED:
+            return wire.decode(header, parts, self.layout)
+        wire.check(header, self.layout)
+        if len(parts[0]) < wire.HEADER_BYTES + REFERENCE_BYTES:
+            raise WireError("memory", "a message without the reference to its segment")
+        reference = Reference.unpack(parts[0][-REFERENCE_BYTES:])
+        large, loan = self._maps.borrow(reference, self.layout, header.count)
+        items = wire.decode(header, parts, self.layout, large)
+        items.lease = loan
+        return items
 
     def head(self) -> Items | None:
         """The oldest message not yet processed."""
@@ -137,11 +252,19 @@ class Inlet:
         self.next = items.serial + 1
         self.ended = items.final
         self._owing += 1
+        self._owing_bytes += size_of(items)
+        if isinstance(items.lease, Loan):
+            self._loans.append(items.lease)
+
+    @property
+    def owing(self) -> bool:
+        """Whether something that was processed has not been acknowledged."""
+        return self._owing > 0
 
     def acknowledge(self, urgent: bool) -> None:
-        """Tell the sender how far we are, at the latest when half of its credit is used up."""
-        if self._owing and (urgent or 2 * self._owing >= self.edge.depth or self.edge.policy == "latest"):
-            self._owing = 0
+        """Tell the sender how far we are, at the latest when half of its credit, in messages or bytes, is used up."""
+        owing, edge = self._owing, self.edge
+        if owing and (urgent or 2 * owing >= edge.depth or 2 * self._owing_bytes >= edge.budget or edge.policy == "latest"):
             self._say(wire.ACK)
 
     def save(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.spec import Items
 
 
-@dataclass
+@dataclass(slots=True)
 class Joint:
     """What belongs together at one tick of the clock. heads: the messages of the data inputs, at least one."""
 
@@ -35,9 +35,17 @@ class Junction:
         self._back = {name: inlet for name, inlet in inlets.items() if inlet.edge.feedback}
         # Messages that were processed and whose feedback has not been used yet, by port
         self._history: dict[str, deque[int]] = {n: deque() for n, i in self._back.items() if i.edge.lag is not None}
+        self._only = next(iter(self._data.items())) if len(self._data) == 1 else None
 
     def look(self) -> Joint | None:
         """The next tick, or None where something has yet to come. Nothing is taken until :meth:`commit`."""
+        if self._only is not None:  # nothing to join: what follows would do the same, at more expense
+            name, inlet = self._only
+            head = inlet.head()
+            if head is None:
+                return None
+            joint = Joint(head.message, [head], {} if head.final else {name: head}, final=head.final)
+            return joint if head.final or not head.count or not self._back or self._add_feedback(joint) else None
         while True:
             heads = [inlet.head() for inlet in self._data.values()]
             present = [head for head in heads if head is not None]

@@ -12,6 +12,9 @@ and a receiver that comes back asks for what it has not committed. Policies, per
 - ``drop-oldest``: while the receiver is behind, a queue of `depth` messages; the oldest one makes place for a new one.
 - ``latest``: while the receiver is behind, only the newest message is kept.
 
+Small fields travel behind the header. Large ones lie in shared memory between processes, are buffers of their own over tcp,
+and inside a process messages are handed over as they are (:mod:`isacblocks.stream.memory`, :mod:`isacblocks.stream.box`).
+
 A peer is known by a token that only the two ends have; whatever comes from elsewhere is counted and ignored.
 """
 
@@ -29,6 +32,13 @@ def has_arrived(socket: zmq.Socket[bytes]) -> bool:
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
+class Words(msgspec.Struct, omit_defaults=True):
+    """What a receiver says behind the header of HELLO and ACK."""
+
+    dropped: dict[str, int] = {}  # items by reason
+    kept: list[int] = []  # segments that it goes on using
+
+
 class EdgeSpec(msgspec.Struct, frozen=True):
     """One edge as both of its ends need to know it. lag: of a feedback; None with `feedback` means the latest."""
 
@@ -36,8 +46,8 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     receiver: str
     token: bytes
     policy: str = "block"
-    depth: int = 4  # messages
-    budget: int = 64 << 20  # bytes; one message may always be on its way
+    depth: int = 16  # messages
+    budget: int = 16 << 20  # bytes; one message may always be on its way
     feedback: bool = False
     lag: int | None = None
 

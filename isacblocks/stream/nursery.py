@@ -32,6 +32,9 @@ from isacblocks.stream.control import WorkerSpec
 from isacblocks.stream.errors import PlacementError
 
 _LENGTH = struct.Struct("<I")
+# Arrays of some MB are made and dropped for every message. As it is shipped, glibc gives their pages back to the system each
+# time and faults them in again, which costs as much as copying them.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 64 << 20, "MALLOC_TOP_PAD_": 4 << 20}  # bytes
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -82,21 +85,28 @@ def _exactly(sock: socket.socket, count: int) -> bytes | None:
     return data
 
 
+def environment() -> dict[str, str]:
+    """The environment of the blocks' processes."""
+    found = dict(os.environ)
+    package = str(Path(__file__).resolve().parents[2])  # found even where it is not installed
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, [package, found.get("PYTHONPATH")]))
+    for name in _ONE_THREAD:  # parallelism is between blocks
+        found.setdefault(name, "1")
+    for name, size in _KEEP_MEMORY.items():
+        found.setdefault(name, str(size))
+    return found
+
+
 class Nursery:
     """The program's end: start it, ask for workers, hear of their deaths, end it."""
 
     def __init__(self, setup: Setup) -> None:
         ours, theirs = socket.socketpair()
-        environment = dict(os.environ)
-        package = str(Path(__file__).resolve().parents[2])  # found even where it is not installed
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
-        for name in _ONE_THREAD:  # parallelism is between blocks
-            environment.setdefault(name, "1")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                env=environment(),
                 start_new_session=True,  # a Ctrl-C in the terminal is the program's business
             )
         except OSError as error:

@@ -1,107 +1,25 @@
-"""The sending end of a link: an Outlet per output port, with one Peer for the books and queues of every edge."""
+"""The sending end of a link: an Outlet per output port."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from typing import Any
 
 import msgspec
 import zmq
 
-from isacblocks.stream import wire
+from isacblocks.stream import box, wire
 from isacblocks.stream.errors import PlacementError, WireError
-from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, has_arrived
+from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, Words, has_arrived
+from isacblocks.stream.memory import Pool, can_share
+from isacblocks.stream.parcel import Parcel
+from isacblocks.stream.peer import Peer
 from isacblocks.stream.spec import Items, Layout
 
-
-class Parcel(msgspec.Struct):
-    """A message ready to send, kept until it is acknowledged."""
-
-    serial: int
-    count: int
-    size: int
-    parts: list[Any]
-    final: bool
-
-
-class Peer:
-    """The sending end of one edge."""
-
-    def __init__(self, edge: EdgeSpec) -> None:
-        self.edge = edge
-        self.pending: deque[Parcel] = deque()  # never sent: only these may be dropped
-        self.again: deque[Parcel] = deque()  # sent to an earlier self of the receiver, to be sent once more
-        self.unacknowledged: deque[Parcel] = deque()  # sent
-        self.bytes = 0
-        self.produced = 0
-        self.committed = 0
-        self.messages = 0
-        self.dropped: Counter[str] = Counter()
-        self.open = False
-        self.acknowledged = 0  # serial up to which the receiver has everything
-        self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
-        self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
-
-    def room(self) -> bool:
-        """Whether a lossless edge may take one more message."""
-        waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
-        return self.edge.policy != "block" or not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
-
-    def push(self, parcel: Parcel) -> None:
-        """Take one more message; a lossy edge makes place for it."""
-        self.produced += parcel.count
-        self.messages += 1
-        if self.edge.policy != "block" and not parcel.final:
-            limit = 1 if self.edge.policy == "latest" else self.edge.depth
-            while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
-                old = self.pending.popleft()
-                self.bytes -= old.size
-                self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
-        self.pending.append(parcel)
-        self.recent.append(parcel)
-        self.bytes += parcel.size
-
-    def window(self) -> int:
-        """Messages that may be sent and not yet acknowledged."""
-        return 1 if self.edge.policy == "latest" else self.edge.depth
-
-    def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
-        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
-
-        Of a receiver that came back, words of its earlier self may still arrive late; they say less and are ignored.
-        """
-        if serial < self.acknowledged:
-            return
-        self.acknowledged = serial
-        for queue in (self.unacknowledged, self.again, self.pending):  # pending ones: sent before a checkpoint
-            while queue and queue[0].serial < serial:
-                self.bytes -= queue.popleft().size
-        self.committed = committed
-        for reason, count in dropped.items():
-            self.dropped[reason] = count
-
-    def greet(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
-        """The receiver is there and wants message `serial` next: settle the books and send again from there on."""
-        self.open = True
-        self.acknowledge(serial, committed, dropped)
-        self.again.extendleft(reversed(self.unacknowledged))
-        self.unacknowledged.clear()
-        if self.owed:
-            self.owed = 0
-            book = self.count()
-            gone = book.produced - book.committed - book.in_flight - book.lost
-            if gone:
-                self.dropped["restart"] += gone
-
-    def count(self) -> EdgeCount:
-        """The books as they stand."""
-        held = (*self.pending, *self.again, *self.unacknowledged)
-        in_flight = sum(parcel.count for parcel in held) + self.owed
-        return EdgeCount(
-            self.edge.sender, self.edge.receiver, self.produced, self.committed, in_flight, dict(self.dropped), self.messages
-        )
+_words = msgspec.msgpack.Decoder(Words).decode
 
 
 def _text(value: bytes | int) -> str:
@@ -120,7 +38,11 @@ class Outlet:
         self.produced = 0  # items
         self.serial = 0  # of the next message
         self._log = logging.getLogger("isacblocks.stream.link")
-        self._peers = {edge.token: Peer(edge) for edge in edges}
+        self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
+        self._edges = list(self._peers.values())
+        self.local = bind.startswith("inproc:")
+        # Memory for the port's large fields, shared where their receivers are other processes on this machine
+        self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.sndhwm = 0  # what may be on its way is bounded by credit
@@ -139,69 +61,127 @@ class Outlet:
 
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
-        return all(peer.room() for peer in self._peers.values())
+        return all(peer.room() for peer in self._edges)
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""
-        parts = wire.encode(items, self.epoch, self.serial)
-        size = self.layout.item_bytes * items.count + wire.HEADER_BYTES
-        parcel = Parcel(self.serial, items.count, size, parts, items.final)
+        if self.local and not items.port:  # what a port made nobody can write to
+            for array in items.fields.values():
+                array.flags.writeable = False
+        parcel = Parcel(items, self.epoch, self.serial)
         self.serial += 1
         self.produced += items.count
-        for peer in self._peers.values():
+        for peer in self._edges:
             peer.push(parcel)
             self._flush(peer)
 
     def pump(self) -> bool:
         """Take in acknowledgements and requests, send what has become sendable; True where something came."""
-        came = False
+        came = self.collect()
         while has_arrived(self.socket):
-            token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            self.receive()
+            self.collect()
             came = True
-            peer = self._peers.get(token)
-            if peer is None:
-                self.strangers += 1
-                continue
-            try:
-                self._take(peer, token, parts)
-            except (WireError, ValueError) as error:
-                self.strangers += 1
-                self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
         return came
 
-    def _take(self, peer: Peer, token: bytes, parts: list[bytes]) -> None:
-        if len(parts) != 2:
-            raise WireError("parts", f"a request has 2 parts, got {len(parts)}")
+    def collect(self) -> bool:
+        """Take in what receivers in this process have said; True where something was."""
+        came = False
+        for peer in self._edges:
+            while peer.box is not None and peer.box.up:
+                kind, serial, committed, dropped = peer.box.up.popleft()
+                if kind == wire.HELLO:
+                    self._answer(peer, serial, committed, dropped)
+                else:
+                    peer.acknowledge(serial, committed, dropped)
+                self._flush(peer)
+                came = True
+        return came
+
+    def sleep(self, asleep: bool) -> None:
+        """Whether receivers in this process have to wake us."""
+        for peer in self._edges:
+            if peer.box is not None:
+                peer.box.sender_sleeps = asleep
+
+    def glance(self) -> None:
+        """Take in one acknowledgement if it is needed and has arrived."""
+        if any(peer.pressed() for peer in self._edges):
+            with contextlib.suppress(zmq.Again):
+                self.receive()
+
+    def receive(self) -> None:
+        """Take in one acknowledgement or request. Raises zmq.Again where none has arrived."""
+        token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+        peer = self._peers.get(token)
+        if peer is None:
+            self.strangers += 1
+            return
+        if parts == [box.WAKE] and peer.box is not None:
+            return
+        try:
+            self._take(peer, parts)
+        except (WireError, ValueError) as error:
+            self.strangers += 1
+            self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
+
+    def _take(self, peer: Peer, parts: list[bytes]) -> None:
+        if len(parts) != 1:
+            raise WireError("parts", f"a request has 1 part, got {len(parts)}")
         header = wire.unpack(parts[0])
         if header.stream != self.layout.stream_id:
             raise WireError("stream", f"the receiver expects another stream than {self.layout.record}")
-        dropped = msgspec.msgpack.decode(parts[1], type=dict[str, int])
-        if header.kind == wire.HELLO:
-            peer.greet(header.serial, header.first, dropped)
-            answer = wire.pack(wire.Header(wire.OPEN, 0, self.layout.stream_id, self.epoch, 0, 0, 0, 0, 1, time.time()))
-            self._deliver(peer, [answer, self.layout.descriptor])
-        elif header.kind == wire.ACK:
-            peer.acknowledge(header.serial, header.first, dropped)
-        else:
+        words = _words(memoryview(parts[0])[wire.HEADER_BYTES :])
+        if header.kind not in (wire.HELLO, wire.ACK):
             raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
+        for number in words.kept:
+            self.pool.keep(number)
+        if header.kind == wire.HELLO:
+            peer.inline = bool(header.flags & wire.INLINE)
+            self._answer(peer, header.serial, header.first, words.dropped)
+        else:
+            peer.acknowledge(header.serial, header.first, words.dropped)
         self._flush(peer)
+
+    def _answer(self, peer: Peer, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """A receiver has said HELLO."""
+        peer.greet(serial, committed, dropped)
+        body, stream = self.layout.descriptor, self.layout.stream_id
+        header = wire.Header(wire.OPEN, 0, stream, self.epoch, 0, 0, 0, 0, 0, time.time(), len(body))
+        answer = [wire.pack(header) + body]
+        if peer.box is None:
+            self._deliver(peer, answer)
+        else:
+            self._put(peer, peer.box, answer)
+
+    def _put(self, peer: Peer, local: box.Box, thing: Parcel | list[Any]) -> None:
+        """Hand something to a receiver in this process."""
+        local.down.append(thing)
+        if local.receiver_sleeps:
+            local.receiver_sleeps = False
+            with contextlib.suppress(zmq.ZMQError):  # gone, or not yet known to the socket: it looks by itself before long
+                self.socket.send_multipart([peer.edge.token, box.WAKE], zmq.NOBLOCK)
 
     def _deliver(self, peer: Peer, parts: list[Any]) -> bool:
         try:
-            self.socket.send_multipart([peer.edge.token, *parts], copy=False)
+            self.socket.send(peer.edge.token, zmq.SNDMORE | zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
             peer.open = False  # it will say HELLO when it is back
             return False
+        last = len(parts) - 1  # what follows the token cannot be refused: there is no mark
+        for k, part in enumerate(parts):
+            self.socket.send(part, zmq.SNDMORE if k < last else 0, copy=k == 0)
         return True
 
     def _flush(self, peer: Peer) -> None:
-        while peer.open and len(peer.unacknowledged) < peer.window():
-            queue = peer.again or peer.pending
-            if not queue or not self._deliver(peer, queue[0].parts):
+        while (parcel := peer.due()) is not None:
+            if peer.box is not None:
+                self._put(peer, peer.box, parcel)
+            elif not self._deliver(peer, parcel.inline() if peer.inline else parcel.short()):
                 return
-            peer.unacknowledged.append(queue.popleft())
+            peer.sent()
 
     def drained(self) -> bool:
         """Whether everything that was sent has been acknowledged."""
@@ -220,7 +200,7 @@ class Outlet:
                 "produced": peer.produced,
                 "messages": peer.messages,
                 "dropped": dict(peer.dropped),
-                "recent": [[bytes(part) for part in p.parts] for p in peer.recent],
+                "recent": [[bytes(part) for part in parcel.inline()] for parcel in peer.recent],
             }
         return kept
 
@@ -233,8 +213,7 @@ class Outlet:
             peer.messages = kept["messages"]
             peer.dropped = Counter(kept["dropped"])
             for parts in kept["recent"]:
-                header = wire.unpack(parts[0])
-                parcel = Parcel(header.serial, header.count, sum(len(p) for p in parts), list(parts), False)
+                parcel = Parcel.again(list(parts))
                 peer.again.append(parcel)
                 peer.recent.append(parcel)
                 peer.bytes += parcel.size
@@ -243,3 +222,4 @@ class Outlet:
     def close(self) -> None:
         """Close the socket; unsent messages are gone."""
         self.socket.close(0)
+        self.pool.close()

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isacblocks.stream.errors import WiringError
-from isacblocks.stream.spec import Items, Layout, Record, resolve
+from isacblocks.stream.memory import Lease, Pool
+from isacblocks.stream.spec import LARGE, Items, Layout, Record, resolve
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from isacblocks.stream.block import Block
 
-_SMALL = 1 << 16  # bytes
 
-
-def _converted(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
+def _converted(array: NDArray[Any], dtype: np.dtype[Any], where: str) -> NDArray[Any]:
     """The array in the dtype of its field, where no kind of information is lost: no fractions, signs or imaginary parts."""
-    integers = array.dtype.kind in "bui" and np.dtype(dtype).kind in "ui"
+    integers = array.dtype.kind in "bui" and dtype.kind in "ui"
     if integers and array.size and array.dtype.kind != "b":
         limits = np.iinfo(dtype)
         integers = bool(array.min() >= limits.min and array.max() <= limits.max)
@@ -30,12 +31,41 @@ def _converted(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
 
 
 def _given_away(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, or a copy of it, that nobody can write to any more."""
-    if array.flags.writeable:
-        if array.nbytes <= _SMALL or array.base is not None:
-            array = array.copy()
+    """The array, or a copy of it, that nobody can write to any more.
+
+    A small view is copied even if it is read-only: it would keep all of the memory that it shows a part of.
+    """
+    small, writeable = array.nbytes <= LARGE, array.flags.writeable
+    if (small and (writeable or array.base is not None)) or (writeable and not _alone(array)):
+        array = array.copy()
+        writeable = True
+    if writeable:
         array.flags.writeable = False
     return array
+
+
+def _alone(array: NDArray[Any]) -> bool:
+    """Whether an array owns its memory, or is the only one that refers to the array that does.
+
+    Of a reshaped array that was just made only the view is left, and copying it would be for nothing.
+    """
+    owner = array.base
+    return owner is None or (type(owner) is np.ndarray and owner.base is None and sys.getrefcount(owner) <= _ALONE)
+
+
+def _references_of_a_temporary() -> int:
+    view = np.empty((2, 1)).reshape(2)
+    owner = view.base
+    return sys.getrefcount(owner)
+
+
+_ALONE = _references_of_a_temporary()  # it differs between interpreters
+
+
+def _filled(lease: Lease, arrays: dict[str, NDArray[Any]]) -> bool:
+    """Whether `arrays` are in their places in the leased memory, at least one of them, and none in another's place."""
+    inside = [name for name, array in arrays.items() if array.base is lease.memory]
+    return bool(inside) and all(arrays[name] is lease.fields.get(name) for name in inside)
 
 
 class Port:
@@ -46,7 +76,9 @@ class Port:
         self.name = name
         self.spec = spec
         self.connected = False
+        self.pool: Pool | None = None  # while running: where large fields of an output are to lie
         self._layout: Layout | None = None
+        self._allocated: Lease | None = None
 
     @property
     def layout(self) -> Layout:
@@ -59,31 +91,77 @@ class Port:
         """Take the sender's layout: its further fields are carried along, and ANY becomes what is sent."""
         self._layout = layout
 
+    def allocate(self, count: int) -> dict[str, NDArray[Any]]:
+        """Uninitialised arrays for `count` items, to be filled and given to :meth:`items`: the large ones lie where they are
+        sent from, so that they are never copied. They are the block's to write to until then, and until the next call.
+        """
+        fields = self.layout.empty(0) if count == 0 else {}
+        self._allocated = self._lease(count)
+        if self._allocated is not None:
+            fields = dict(self._allocated.fields)
+        for field in self.layout.fields if count else ():
+            if field.name not in fields:
+                fields[field.name] = np.empty((count, *field.shape), field.dtype)
+        return fields
+
+    def _lease(self, count: int) -> Lease | None:
+        """Memory of the link's own for the large fields, where there are any and the link has some."""
+        if self.pool is None or not self.layout.placing(count).large:
+            return None
+        try:
+            return self.pool.take(self.layout, count)
+        except OSError as error:
+            logging.getLogger("isacblocks.stream.link").warning(
+                "%r: no shared memory, frames go through the socket: %s", self, error.strerror
+            )
+            self.pool = Pool(shared=False)
+            return None
+
     def items(self, **fields: ArrayLike) -> Items:
         """Items to return from process(): one array per field, items on the leading axis.
 
-        What is given is given away: arrays of up to 64 KiB are copied, larger ones are taken as they are and become
-        read-only, because a link may hand them over by reference and keep them. Raises WiringError where a field is missing,
-        unknown or does not fit the port's dtype and shape.
+        What is given is given away: small arrays are copied, larger ones (more than 32 KiB) may be taken as they are and
+        then become read-only, because a link may hand them over by reference and keep them. Arrays of :meth:`allocate`
+        are never copied. Raises WiringError where a field is missing, unknown or does not fit the port's dtype and shape.
         """
         layout = self.layout
         if fields.keys() != layout.by_name.keys():
             missing = ", ".join(layout.by_name.keys() - fields.keys()) or "none"
             extra = ", ".join(fields.keys() - layout.by_name.keys()) or "none"
-            raise WiringError(f"{self.block.label}.{self.name}: missing fields: {missing}; unknown fields: {extra}")
+            raise WiringError(f"{self!r}: missing fields: {missing}; unknown fields: {extra}")
         arrays: dict[str, NDArray[Any]] = {}
         count = -1
-        for field in layout.fields:
+        for field, dtype in zip(layout.fields, layout.dtypes, strict=True):
             array = np.asarray(fields[field.name])
-            if array.dtype != field.dtype:
-                array = _converted(array, field.dtype, f"{self.block.label}.{self.name}.{field.name}")
-            count = array.shape[0] if count < 0 and array.ndim else count
+            if array.dtype != dtype:
+                array = _converted(array, dtype, f"{self!r}.{field.name}")
+            if count < 0 and array.ndim:
+                count = array.shape[0]
             if array.shape != (count, *field.shape):
-                raise WiringError(
-                    f"{self.block.label}.{self.name}.{field.name}: expected shape {(count, *field.shape)}, got {array.shape}"
-                )
-            arrays[field.name] = _given_away(array)
-        return Items(layout, arrays, max(count, 0), port=self.name)
+                raise WiringError(f"{self!r}.{field.name}: expected shape {(count, *field.shape)}, got {array.shape}")
+            arrays[field.name] = array
+        return self._give_away(layout, arrays, max(count, 0))
+
+    def _give_away(self, layout: Layout, arrays: dict[str, NDArray[Any]], count: int) -> Items:
+        """The items, with arrays that nobody writes to any more, the large ones in the link's memory where it is shared."""
+        lease, self._allocated = self._allocated, None
+        if lease is not None and not _filled(lease, arrays):
+            lease = None
+        if lease is None and self.pool is not None and self.pool.shared:
+            lease = self._lease(count)
+        places = {} if lease is None else lease.fields
+        for name, array in arrays.items():
+            place = places.get(name)
+            if place is None:
+                arrays[name] = _given_away(array)
+                continue
+            if place is not array:
+                np.copyto(place, array)
+                arrays[name] = place
+            place.flags.writeable = False
+        items = Items(layout, arrays, count, port=self.name)
+        items.lease = lease
+        return items
 
     def __repr__(self) -> str:
         return f"{self.block.label}.{self.name}"

@@ -6,13 +6,16 @@ import hashlib
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.stream.errors import WiringError
+
+if TYPE_CHECKING:
+    from isacblocks.stream.memory import Lease, Loan
 
 _INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 DTYPES = frozenset((*_INTEGERS, "float32", "float64", "complex64", "complex128"))
@@ -55,6 +58,20 @@ class LayoutField(msgspec.Struct, frozen=True):
         return f"{self.dtype} ({dims})" + (f" [{self.unit}]" if self.unit != "1" else "")
 
 
+_PLACINGS = 64
+LARGE = 1 << 15  # bytes; a field of a message that has more travels as a buffer of its own
+_ALIGNMENT = 64  # bytes, of every field in a buffer that holds several
+
+
+class Placing(msgspec.Struct, frozen=True):
+    """Where the fields of a message of so many items lie: (number of the field, offset, bytes, shape with the items)."""
+
+    small: tuple[tuple[int, int, int, tuple[int, ...]], ...]  # offsets behind the header, multiples of 8
+    small_bytes: int
+    large: tuple[tuple[int, int, int, tuple[int, ...]], ...]  # offsets in a piece of memory, multiples of 64
+    large_bytes: int
+
+
 class Layout(msgspec.Struct, frozen=True, dict=True):
     """A record with every dimension known: what a link carries, and the descriptor exchanged when it opens."""
 
@@ -87,9 +104,43 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
         """Bytes of one item."""
         return sum(self.item_sizes)
 
+    @cached_property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """numpy's own, field by field."""
+        return tuple(np.dtype(f.dtype) for f in self.fields)
+
+    @cached_property
+    def nothing(self) -> dict[str, NDArray[Any]]:
+        """The fields of no items."""
+        return self.empty(0)
+
+    @cached_property
+    def _placings(self) -> dict[int, Placing]:
+        return {}
+
     def empty(self, count: int) -> dict[str, NDArray[Any]]:
         """Uninitialised arrays for `count` items, items on the leading axis."""
         return {f.name: np.empty((count, *f.shape), f.dtype) for f in self.fields}
+
+    def placing(self, count: int) -> Placing:
+        """Where the fields of a message of `count` items lie; the same for its sender and its receiver."""
+        found = self._placings.get(count)
+        if found is None:
+            if len(self._placings) >= _PLACINGS:  # counts come from outside: what is kept of them is bounded
+                self._placings.clear()
+            found = self._placings[count] = self._place(count)
+        return found
+
+    def _place(self, count: int) -> Placing:
+        ends = [0, 0]
+        parts: tuple[list[Any], list[Any]] = [], []
+        for number, (field, item_size) in enumerate(zip(self.fields, self.item_sizes, strict=True)):
+            size = item_size * count
+            large = size > LARGE
+            parts[large].append((number, ends[large], size, (count, *field.shape)))
+            step = _ALIGNMENT if large else 8
+            ends[large] += -(-size // step) * step
+        return Placing(tuple(parts[False]), ends[False], tuple(parts[True]), ends[True])
 
 
 def resolve(record: Record, sizes: Mapping[str, int], owner: str) -> Layout:
@@ -137,7 +188,7 @@ class Items:
     message, ``sent`` when its first ancestor left its source (seconds since the epoch).
     """
 
-    __slots__ = ("count", "fields", "final", "first", "layout", "message", "port", "sent", "serial", "spoiled")
+    __slots__ = ("count", "fields", "final", "first", "layout", "lease", "message", "port", "sent", "serial", "spoiled")
 
     def __init__(
         self,
@@ -161,6 +212,7 @@ class Items:
         self.final = final
         self.serial = 0  # its place on the link it came by
         self.spoiled = 0  # items that came with this message but could not be read
+        self.lease: Lease | Loan | None = None  # of the memory that its large fields lie in
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         try:

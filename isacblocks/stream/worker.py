@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import zmq
 
 from isacblocks.stream import checkpoint, codec, control
 from isacblocks.stream.block import Block, Source
+from isacblocks.stream.ears import Ears
 from isacblocks.stream.errors import WiringError
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.junction import Joint, Junction
@@ -22,6 +24,8 @@ from isacblocks.stream.spec import Items
 
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
+_GLANCE = 0.002  # seconds: how often a worker that has enough to do looks at all of its sockets
+_LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
 
 
 class _StopError(Exception):
@@ -43,18 +47,23 @@ class Worker:
         self._control.linger = 200
         self._control.routing_id = spec.name.encode()
         self._control.connect(spec.control)
-        self._poller = zmq.Poller()
-        self._poller.register(self._control, zmq.POLLIN)
+        self._ears = Ears(self._control, self._orders)
         self._phase = "starting"
         self._connect: dict[str, str] | None = None
         self._go = False
-        self._where = "in start()"
+        self._where: str | Joint = "in start()"  # in words, or what is being processed
         self._message = 0  # number of the next message: the clock
         self._position = 0  # source: number of the next item
         self._items_in = self._items_out = self._messages = 0
-        self._work = 0.0
+        self._work = self._work_cpu = 0.0
         self._began = time.perf_counter()
+        self._cpu_began = 0.0
         self._reported = 0.0
+        self._in_ends: list[Inlet] = []
+        self._out_ends: list[Outlet] = []
+        self._polled = 0.0
+        self._in_ports = list(block.inputs())
+        self._out_ports = block.outputs()
         self._ended = False  # end of stream has been sent on
         self._finished = False
 
@@ -65,36 +74,47 @@ class Worker:
         try:
             self._open()
             self._where = "while running"
+            busy = True
             while True:
-                if not self._round():
-                    self._rest()
+                busy = self._round(busy)
         except _StopError:
             self._stopped()
             return self._finished
         except Exception as error:
             self._phase = "failed"
-            self._report(control.Failed(self._where, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            self._report(control.Failed(self._place(), f"{type(error).__name__}: {error}", traceback.format_exc()))
             self._await_stop()
             return False
         finally:
             self._close()
+
+    def _place(self) -> str:
+        """Where the block is, for messages; put into words only when it is asked for."""
+        if isinstance(self._where, Joint):
+            first, count = self._where.heads[0].first, self._where.heads[0].count
+            return f"at items {first} to {first + count - 1} (message {self._where.number})"
+        if self._where == "in produce()":
+            return f"at item {self._position} (message {self._message})"
+        return self._where
 
     def _open(self) -> None:
         for out in self.spec.outlets:
             outlet = Outlet(self.context, out.bind, out.layout, out.edges, self.spec.epoch)
             self.outlets[out.port] = outlet
             self.block.ports[out.port].connected = True
-            self._poller.register(outlet.socket, zmq.POLLIN)
+            self.block.ports[out.port].pool = outlet.pool
+            self._ears.add(outlet)
         self._report(control.Bound({port: outlet.endpoint for port, outlet in self.outlets.items()}))
         while self._connect is None:
-            self._orders(wait=True)
+            self._await_orders()
         for into in self.spec.inlets:
             port = self.block.ports[into.port]
             port.adopt(into.layout)
             port.connected = True
             inlet = Inlet(self.context, self._connect[into.port], into.layout, into.edge, self.spec.epoch)
             self.inlets[into.port] = inlet
-            self._poller.register(inlet.socket, zmq.POLLIN)
+            self._ears.add(inlet)
+        self._in_ends, self._out_ends = list(self.inlets.values()), list(self.outlets.values())
         self.junction = Junction(self.inlets)
         self.block.prepare()
         self.block.start()
@@ -102,9 +122,9 @@ class Worker:
             self._resume(checkpoint.load_block(Path(self.spec.checkpoint), self.spec.name, self.spec.resume))
         self._report(control.Ready())
         while not self._go:
-            self._orders(wait=True)
+            self._await_orders()
         self._phase = "running"
-        self._began = time.perf_counter()
+        self._began, self._cpu_began = time.perf_counter(), time.thread_time()
 
     def _stopped(self) -> None:
         """Told to stop: leave files whole and tell what the block has learned so far."""
@@ -121,7 +141,8 @@ class Worker:
     def _close(self) -> None:
         for inlet in self.inlets.values():
             inlet.close()
-        for outlet in self.outlets.values():
+        for name, outlet in self.outlets.items():
+            self.block.ports[name].pool = None
             outlet.close()
         self._control.close(200)
 
@@ -132,7 +153,7 @@ class Worker:
                 self.block.finish()
         try:
             while True:
-                self._orders(wait=True)
+                self._await_orders()
         except _StopError:
             pass
 
@@ -141,9 +162,11 @@ class Worker:
     def _report(self, report: control.Report) -> None:
         self._control.send(control.encode(report))
 
-    def _orders(self, wait: bool = False) -> None:
-        if wait:
-            self._control.poll()
+    def _await_orders(self) -> None:
+        self._control.poll()
+        self._orders()
+
+    def _orders(self) -> None:
         while has_arrived(self._control):
             order = control.decode_order(self._control.recv(zmq.NOBLOCK))
             if isinstance(order, control.Stop):
@@ -170,6 +193,8 @@ class Worker:
             messages=self._messages,
             work_seconds=self._work,
             wall_seconds=time.perf_counter() - self._began,
+            work_cpu_seconds=self._work_cpu,
+            cpu_seconds=time.thread_time() - self._cpu_began,
             bad_messages=sum(inlet.bad for inlet in self.inlets.values()),
             strangers=sum(outlet.strangers for outlet in self.outlets.values()),
             readings=dict(self.block.reading_values),
@@ -178,27 +203,40 @@ class Worker:
 
     # One round: take in what has come, then at most one message
 
-    def _round(self) -> bool:
-        self._orders()
-        busy = False
-        for inlet in self.inlets.values():
-            busy |= inlet.pump()
-            inlet.acknowledge(urgent=False)
-        for outlet in self.outlets.values():
-            busy |= outlet.pump()
-        busy |= self._step()
+    def _round(self, busy: bool) -> bool:
+        """busy: something was done in the round before, so that there may be more to do at once."""
+        for inlet in self._in_ends:
+            if not inlet.open:
+                inlet.knock()
+        came = self._ears.collect()
         now = time.monotonic()
+        if not busy and not came:
+            self._rest()
+        elif now - self._polled > _GLANCE:
+            self._ears.receive(0)
+            self._polled = now
+        else:
+            self._ears.glance()
+        worked = self._step()
+        for inlet in self._in_ends:
+            if inlet.owing:
+                inlet.acknowledge(urgent=False)
         if now - self._reported > STATUS_INTERVAL:
             self._reported = now
             self._report(self._status())
-        return busy
+        return worked
 
     def _rest(self) -> None:
-        """Nothing to do: say how far we are, see whether that was all, sleep until something comes."""
-        for inlet in self.inlets.values():
-            inlet.acknowledge(urgent=True)
+        """Nothing to do: sleep until something comes, say how far we are, see whether that was all."""
+        owing = [inlet for inlet in self.inlets.values() if inlet.owing]
+        if owing:
+            # The sender has credit left: more may come, and one acknowledgement do for all of it
+            if not self._ended and self._ears.receive(_LINGER):
+                return
+            for inlet in owing:
+                inlet.acknowledge(urgent=True)
         self._finish()
-        self._poller.poll(_POLL)
+        self._ears.receive(_POLL)
 
     def _finish(self) -> None:
         done = self._ended and all(i.ended for i in self.inlets.values()) and all(o.drained() for o in self.outlets.values())
@@ -210,8 +248,9 @@ class Worker:
     def _step(self) -> bool:
         if self._ended:
             return self.junction.drain()
-        if not all(outlet.room() for outlet in self.outlets.values()):
-            return False
+        for outlet in self._out_ends:
+            if not outlet.room():
+                return False
         if isinstance(self.block, Source):
             return self._produce(self.block)
         return self._process()
@@ -222,10 +261,8 @@ class Worker:
             count = min(count, self.spec.limit - self._position)
         if count <= 0:
             return self._end()
-        self._where = f"at item {self._position} (message {self._message})"
-        began = time.perf_counter()
-        result = block.produce(self._position, count)
-        self._work += time.perf_counter() - began
+        self._where = "in produce()"
+        result = self._timed(block.produce, self._position, count)
         if result is None:
             return self._end()
         outputs = self._by_port(result)
@@ -246,7 +283,9 @@ class Worker:
             return self._end()
         self._before(joint.number)
         outputs = {} if joint.empty else self._call(joint)
-        self._send(outputs, joint.heads[0].first, min(head.sent for head in joint.heads), joint.heads)
+        heads = joint.heads
+        when = heads[0].sent if len(heads) == 1 else min(head.sent for head in heads)
+        self._send(outputs, heads[0].first, when, heads)
         self.junction.commit(joint)
         self._items_in += joint.heads[0].count
         self._where = "while running"
@@ -254,20 +293,24 @@ class Worker:
         return True
 
     def _call(self, joint: Joint) -> dict[str, Items]:
-        first, count = joint.heads[0].first, joint.heads[0].count
-        self._where = f"at items {first} to {first + count - 1} (message {joint.number})"
-        inputs: dict[str, Items | None] = dict.fromkeys(self.block.inputs())
-        began = time.perf_counter()
-        result = self.block.process(**inputs | joint.inputs)
+        self._where = joint
+        inputs: dict[str, Items | None] = dict.fromkeys(self._in_ports)
+        inputs.update(joint.inputs)
+        return self._by_port(self._timed(self.block.process, **inputs))
+
+    def _timed(self, work: Callable[..., Any], *args: Any, **inputs: Any) -> Any:
+        began, cpu = time.perf_counter(), time.thread_time()
+        result = work(*args, **inputs)
+        self._work_cpu += time.thread_time() - cpu
         self._work += time.perf_counter() - began
-        return self._by_port(result)
+        return result
 
     def _by_port(self, result: Any) -> dict[str, Items]:
         if result is None:
             return {}
         outputs = {}
         for items in result if isinstance(result, tuple) else (result,):
-            if not isinstance(items, Items) or items.port not in self.block.outputs():
+            if not isinstance(items, Items) or items.port not in self._out_ports:
                 raise WiringError(
                     f"{self.spec.name} returned {items!r}: expected what one of its output ports' items() made"
                 )
@@ -276,11 +319,10 @@ class Worker:
 
     def _send(self, outputs: dict[str, Items], first: int, when: float, joined: list[Items] | None) -> None:
         """One message on every connected port; its numbers come from what went in, or from the port's own count."""
-        ports = self.block.outputs()
         for name, outlet in self.outlets.items():
             made = outputs.get(name)
-            items = made if made is not None else Items(outlet.layout, outlet.layout.empty(0), 0)
-            if ports[name].aligned:
+            items = made if made is not None else Items(outlet.layout, outlet.layout.nothing, 0)
+            if self._out_ports[name].aligned:
                 if joined is not None and items.count not in (0, joined[0].count):
                     raise WiringError(
                         f"{self.spec.name}.{name} made {items.count} items of {joined[0].count}: an aligned port makes one "
@@ -313,7 +355,7 @@ class Worker:
         self._where = "in finish()"
         self.block.finish()
         for outlet in self.outlets.values():
-            final = Items(outlet.layout, outlet.layout.empty(0), 0, message=self._message, sent=time.time(), final=True)
+            final = Items(outlet.layout, outlet.layout.nothing, 0, message=self._message, sent=time.time(), final=True)
             outlet.send(final)
         self._ended = True
         self._where = "after its end"

@@ -33,12 +33,14 @@ def edge_report(status: Status) -> list[dict[str, Any]]:
 
 
 def block_report(status: Status) -> dict[str, Any]:
-    """Items, messages and the time spent inside process(), per block."""
+    """Items, messages, the time spent inside process(), and the thread's CPU time there and altogether, per block."""
     return {
         name: {
             "items": max(block.items_in, block.items_out if not block.items_in else 0),
             "messages": block.messages,
             "work_seconds": block.work_seconds,
+            "work_cpu_seconds": block.work_cpu_seconds,
+            "cpu_seconds": block.cpu_seconds,
         }
         for name, block in status.blocks.items()
     }

@@ -1,0 +1,49 @@
+"""Between the two ends of an edge in one process: what is said and sent lies in a box, the sockets only wake who sleeps.
+
+Every call of a socket lets go of the interpreter's lock, and on a busy flowgraph another thread takes it: a handful of such
+calls per message cost more than all the rest. So an end looks into the box first and goes to sleep on its socket where it
+finds nothing. Whoever puts something into the box of a sleeper sends it an empty message. The order in which a sleeper first
+says that it sleeps and then looks once more, and the other end first puts and then asks, leaves no message unheard.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+import zmq
+
+from isacblocks.stream.parcel import Parcel
+
+WAKE = b""  # the message that wakes a sleeper; it says nothing
+
+Word: TypeAlias = tuple[int, int, int, dict[str, int]]  # kind, next serial, items committed, items dropped
+
+
+class Box:
+    """One edge's. down: to the receiver, parcels and the parts of answers; up: to the sender."""
+
+    __slots__ = ("__weakref__", "down", "receiver_sleeps", "sender_sleeps", "up")
+
+    def __init__(self) -> None:
+        self.down: deque[Parcel | list[Any]] = deque()
+        self.up: deque[Word] = deque()
+        self.receiver_sleeps = self.sender_sleeps = True
+
+
+# By context, endpoint and token; a box lives as long as its outlet
+_boxes: WeakValueDictionary[tuple[int, str, bytes], Box] = WeakValueDictionary()
+
+
+def put_up(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, token: bytes) -> Box | None:
+    """A box for an edge whose receiver is in the same process, None for others."""
+    if not endpoint.startswith("inproc:"):
+        return None
+    box = _boxes[context.underlying, endpoint, token] = Box()
+    return box
+
+
+def find(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, token: bytes) -> Box | None:
+    """The box of an edge, None where its sender is in another process."""
+    return _boxes.get((context.underlying, endpoint, token))

@@ -1,0 +1,114 @@
+"""The books and queues of one edge, at its sending end."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from isacblocks.stream.box import Box
+from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.parcel import Parcel
+
+
+class Peer:
+    """The sending end of one edge."""
+
+    def __init__(self, edge: EdgeSpec, local: Box | None) -> None:
+        self.edge = edge
+        self.box = local  # where the receiver is in this process
+        self.pending: deque[Parcel] = deque()  # never sent: only these may be dropped
+        self.again: deque[Parcel] = deque()  # sent to an earlier self of the receiver, to be sent once more
+        self.unacknowledged: deque[Parcel] = deque()  # sent
+        self.bytes = 0  # of all three queues
+        self.sent_bytes = 0  # of what is unacknowledged
+        self.produced = 0
+        self.committed = 0
+        self.messages = 0
+        self.dropped: Counter[str] = Counter()
+        self.open = False
+        self.inline = False  # it cannot map shared segments
+        self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
+        self.acknowledged = 0  # serial up to which the receiver has everything
+        self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
+        self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
+
+    def room(self) -> bool:
+        """Whether a lossless edge may take one more message."""
+        waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
+        return self.edge.policy != "block" or not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
+
+    def push(self, parcel: Parcel) -> None:
+        """Take one more message; a lossy edge makes place for it."""
+        self.produced += parcel.count
+        self.messages += 1
+        if self.edge.policy != "block" and not parcel.final:
+            limit = 1 if self.edge.policy == "latest" else self.edge.depth
+            while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
+                old = self.pending.popleft()
+                self.bytes -= old.size
+                self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
+        self.pending.append(parcel)
+        self.recent.append(parcel)
+        self.bytes += parcel.size
+
+    def pressed(self) -> bool:
+        """Whether an acknowledgement would be of use: something waits for it, or half of the credit is used up."""
+        return bool(self.pending) or 2 * len(self.unacknowledged) >= self.window or 2 * self.bytes >= self.edge.budget
+
+    def due(self) -> Parcel | None:
+        """What may be sent now. What a lossy edge has sent cannot be dropped any more, so no more of it than its budget."""
+        if not self.open or len(self.unacknowledged) >= self.window:
+            return None
+        queue = self.again or self.pending
+        if not queue:
+            return None
+        lossy = self.edge.policy != "block"
+        if lossy and self.unacknowledged and self.sent_bytes + queue[0].size > self.edge.budget:
+            return None
+        return queue[0]
+
+    def sent(self) -> None:
+        """What was due has been sent."""
+        parcel = (self.again or self.pending).popleft()
+        self.sent_bytes += parcel.size
+        self.unacknowledged.append(parcel)
+
+    def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
+
+        Of a receiver that came back, words of its earlier self may still arrive late; they say less and are ignored.
+        """
+        if serial < self.acknowledged:
+            return
+        self.acknowledged = serial
+        while self.unacknowledged and self.unacknowledged[0].serial < serial:
+            size = self.unacknowledged.popleft().size
+            self.bytes -= size
+            self.sent_bytes -= size
+        for queue in (self.again, self.pending):  # pending ones: sent before a checkpoint
+            while queue and queue[0].serial < serial:
+                self.bytes -= queue.popleft().size
+        self.committed = committed
+        for reason, count in dropped.items():
+            self.dropped[reason] = count
+
+    def greet(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
+        """The receiver is there and wants message `serial` next: settle the books and send again from there on."""
+        self.open = True
+        self.acknowledge(serial, committed, dropped)
+        self.again.extendleft(reversed(self.unacknowledged))
+        self.unacknowledged.clear()
+        self.sent_bytes = 0
+        if self.owed:
+            self.owed = 0
+            book = self.count()
+            gone = book.produced - book.committed - book.in_flight - book.lost
+            if gone:
+                self.dropped["restart"] += gone
+
+    def count(self) -> EdgeCount:
+        """The books as they stand."""
+        held = (*self.pending, *self.again, *self.unacknowledged)
+        in_flight = sum(parcel.count for parcel in held) + self.owed
+        return EdgeCount(
+            self.edge.sender, self.edge.receiver, self.produced, self.committed, in_flight, dict(self.dropped), self.messages
+        )
