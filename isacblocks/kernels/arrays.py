@@ -16,8 +16,16 @@ Float = NDArray[np.float64]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned)."""
-    view: NDArray[Any] = np.require(array, requirements=("C", "A")).view()
+    """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned).
+
+    An array that is all of that already is returned as it is.
+    """
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.require(array, requirements=("C", "A"))
+    elif not flags.writeable:
+        return array
+    view: NDArray[Any] = array.view()
     view.flags.writeable = False
     return view
 
