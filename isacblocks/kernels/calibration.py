@@ -209,16 +209,64 @@ def rotate(values: Complex, slope: float) -> None:
         values[n] = values[n] * complex(math.cos(slope * n), math.sin(slope * n))
 
 
+@jit
+def fold_slope(likelihood: Float, pending: Float, slope: Float, shift: float, keep: float) -> None:
+    """LL(b) <- keep LL(b) + pending(b - shift) on the even grid `slope` (B,), in place; pending <- 0.
+
+    Between its points `pending` is interpolated linearly, and held at both ends.
+    """
+    last = slope.shape[0] - 1
+    unit = last / (slope[last] - slope[0])
+    for k in range(last + 1):
+        place = min(max(k - shift * unit, 0.0), float(last))
+        low = min(int(place), last - 1)
+        likelihood[k] = keep * likelihood[k] + pending[low] + (place - low) * (pending[low + 1] - pending[low])
+    pending[:] = 0.0
+
+
+@jit
+def _posterior_peak(slope: Float, likelihood: Float, deviation: float) -> int:
+    """Where LL(b) - b^2 / (2 deviation^2) is largest on the grid."""
+    peak, top = 0, -np.inf
+    for k in range(slope.shape[0]):
+        value = likelihood[k] - slope[k] ** 2 / (2.0 * deviation**2)
+        if value > top:
+            peak, top = k, value
+    return peak
+
+
+@jit
 def best_slope(slope: Float, likelihood: Float, deviation: float) -> float:
     """The slope of largest posterior LL(b) - b^2 / (2 deviation^2) on the grid `slope`, refined by a parabola."""
-    posterior = likelihood - np.square(slope) / (2 * deviation**2)
-    k = int(np.argmax(posterior))
+    k = _posterior_peak(slope, likelihood, deviation)
     if 0 < k < slope.shape[0] - 1:
-        low, mid, high = posterior[k - 1 : k + 2]
-        curve = low - 2 * mid + high
-        if curve < 0:
-            return float(slope[k] + (slope[k + 1] - slope[k]) * 0.5 * (low - high) / curve)
+        step = slope[k + 1] - slope[k]
+        curve = likelihood[k - 1] - 2.0 * likelihood[k] + likelihood[k + 1] - (step / deviation) ** 2
+        fall = 0.5 * (likelihood[k - 1] - likelihood[k + 1]) + slope[k] * step / deviation**2
+        if curve < 0.0:
+            return float(slope[k] + step * fall / curve)
     return float(slope[k])
+
+
+@jit
+def slope_spread(slope: Float, likelihood: Float, deviation: float) -> float:
+    """Standard deviation of the slope from the curvature of its posterior at the top; `deviation` where that has none."""
+    k = min(max(_posterior_peak(slope, likelihood, deviation), 1), slope.shape[0] - 2)
+    step = slope[1] - slope[0]
+    curve = (2.0 * likelihood[k] - likelihood[k - 1] - likelihood[k + 1]) / step**2 + deviation**-2
+    return 1.0 / math.sqrt(curve) if curve > 0.0 else deviation
+
+
+@jit_exact
+def slope_information_sums(theta_min: Float, theta_max: Float, worth: float, sums: Float) -> None:
+    """Add every frame's information about the slope, and 1, to `sums` (2,), in place; sectors in rad (F,).
+
+    worth (1/cos(theta_min) + 1/cos(theta_max)) / |theta_max - theta_min|; for worth see bounds.slope_information.
+    """
+    for f in range(theta_min.shape[0]):
+        edges = 1.0 / math.cos(theta_min[f]) + 1.0 / math.cos(theta_max[f])
+        sums[0] += worth * edges / abs(theta_max[f] - theta_min[f])
+        sums[1] += 1.0
 
 
 def slope_deviation(phase_deviation: float, antennas: int) -> float:

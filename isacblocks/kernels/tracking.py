@@ -18,6 +18,7 @@ from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.drift import bank_weights
 from isacblocks.kernels.exponentials import logarithms
 from isacblocks.kernels.jit import jit
+from isacblocks.kernels.median import median
 from isacblocks.kernels.scores import components, direction
 
 _BELIEF = 500.0  # scores that theory is worth before the scale of their variance has been measured
@@ -110,6 +111,20 @@ def measure_noise(
         noise[c, 0] = noise[c, 0] * keep + seen
         noise[c, 1] = noise[c, 1] * keep + expected
         out[c] = (noise[c, 0] + _BELIEF) / (noise[c, 1] + _BELIEF)
+
+
+@jit
+def excess_scatter(innovation: Float, information: float, spread: Float, leverage: Float) -> float:
+    """By what factor the scores' variance exceeds (1 - h) (j + j^2 P): the median over the antennas, all arrays (2, N).
+
+    Over theory it is exponential with mean one, of which the median is log 2.
+    """
+    ratio = np.zeros(innovation.shape[1])
+    for c in range(innovation.shape[0]):
+        for n in range(ratio.shape[0]):
+            expected = information * (1.0 + information * spread[c, n]) * (1.0 - leverage[c, n])
+            ratio[n] += innovation[c, n] ** 2 / expected
+    return float(median(ratio) / (innovation.shape[0] * math.log(2.0)))
 
 
 @jit

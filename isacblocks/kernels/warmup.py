@@ -113,7 +113,7 @@ def _tracking() -> None:
     drift.drift_estimate(evidence, bank, prior)
     uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
     health.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
-    health.running_mean(frozen(np.ones((2, 4))), 100.0, np.zeros(4), np.zeros(1))
+    health.running_mean(frozen(np.ones((2, 4), np.float32)), 100.0, np.zeros(4), np.zeros(1))
     positions, place = frozen(_RADAR.positions), np.zeros((4, 4), np.complex128)
     health.place_sums(u, ones, ones, frozen(probability), kappa, 1.0, positions, flags, place, np.zeros(4))
 

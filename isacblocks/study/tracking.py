@@ -121,7 +121,8 @@ class Tracker:
         sector = {name: getattr(frames, name) for name in ("theta_min", "theta_max", "tau_min", "tau_max")}
         found = {name: getattr(peaks, name) for name in ("snapshot", "theta", "tau", "energy", "symbol_energy")}
         samples = antenna_samples(frames.y, np.ones(peaks.theta.size, bool))
-        return sector | found | samples | {"noise_power": rest / (cells - 1)}
+        windows = self.method.surroundings.windows(sector)
+        return sector | found | samples | dict(windows) | {"noise_power": rest / (cells - 1)}
 
     def estimate(self, frames: Frames) -> None:
         """SNR, P(t = 1) and N0 alone from one update's frames; kappa stays."""

@@ -119,4 +119,5 @@ class FullCircle:
             "theta": peaks.theta,
             "tau": peaks.tau,
             "noise_power": rest / (cells - 1),
+            **self.surroundings.windows(kept),
         }

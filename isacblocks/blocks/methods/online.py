@@ -42,7 +42,7 @@ class Online:
         kappa = memory["kappa"]
         self.surroundings.add(memory["surroundings"], frames, kappa)
         believed = self.surroundings.believed(memory["surroundings"])
-        extents = self.surroundings.extents(frames)
+        extents = frozen(frames["extent_1"]), frozen(frames["extent_2"])
         snapshot, energy = frozen(frames["snapshot"]), frozen(frames["symbol_energy"])
         probability = np.empty(energy.size)
         online_sums(snapshot, energy, *extents, frozen(kappa), *believed, memory["pending"], probability)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isacblocks.blocks.methods.base import Frames, Memory
-from isacblocks.kernels.arrays import Complex, Float, frozen
+from isacblocks.kernels.arrays import Complex, frozen
 from isacblocks.kernels.detection import angle_extent, delay_extent
 from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
 from isacblocks.radar import OfdmRadar, Scene
@@ -45,10 +45,15 @@ class Surroundings:
             "frames": 0,
         }
 
-    def extents(self, frames: Frames) -> tuple[Float, Float]:
-        """L1, L2 of the frames' windows, (F,)."""
+    def windows(self, frames: Frames) -> Frames:
+        """What methods ask of the frames' search windows: their extents L1, L2, and straddle of detection.py, (F,) each."""
         first = angle_extent(frames["theta_min"], frames["theta_max"], self.radar)
-        return frozen(first), frozen(delay_extent(frames["tau_min"], frames["tau_max"], self.radar))
+        second = delay_extent(frames["tau_min"], frames["tau_max"], self.radar)
+        straddle = np.ones(first.size)
+        for extent, points in ((first, self.n_theta), (second, self.n_tau)):
+            if points > 1:
+                straddle += np.square(extent / (points - 1)) / 12
+        return {"extent_1": frozen(first), "extent_2": frozen(second), "straddle": frozen(straddle)}
 
     def add(self, memory: Memory, frames: Frames, kappa: Complex) -> None:
         """Add frames to the sums of the update that is being filled."""
@@ -56,27 +61,22 @@ class Surroundings:
             return
         if math.isnan(memory["noise_power"]):
             memory["noise_power"] = float(frames["noise_power"][0])
-        extents = self.extents(frames)
-        straddle = np.ones(extents[0].size)
-        for extent, points in zip(extents, (self.n_theta, self.n_tau), strict=True):
-            if points > 1:
-                straddle += np.square(extent / (points - 1)) / 12
         grid = mixture_grid()
         mixture_sums(
             frozen(frames["snapshot"]),
             frozen(frames["symbol_energy"]),
             frozen(frames["noise_power"]),
-            *extents,
-            frozen(straddle),
+            frozen(frames["extent_1"]),
+            frozen(frames["extent_2"]),
+            frozen(frames["straddle"]),
             frozen(kappa),
             float(self.radar.antennas * self.radar.subcarriers),
             _MEMORY,
             memory["snr"],
             memory["prior"],
-            frozen(grid[0]),
-            frozen(grid[1]),
+            *grid,
             memory["noise"],
-            np.empty(straddle.size),
+            np.empty(frames["straddle"].size),
             memory["pending"],
         )
 
@@ -85,7 +85,7 @@ class Surroundings:
         if self.told is not None:
             return
         memory["likelihood"] = fold_likelihood(memory["likelihood"], memory["pending"], memory["frames"], count, _MEMORY)
-        memory["pending"] = np.zeros_like(memory["likelihood"])
+        memory["pending"].fill(0.0)
         memory["frames"] += count
         memory["snr"], memory["prior"] = mixture_estimate(memory["likelihood"])
         memory["noise_power"] = float(memory["noise"][0])

@@ -15,16 +15,17 @@ from isacblocks.blocks.methods.base import Estimate, Frames, Memory
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.kernels.arrays import Complex, Float, frozen
-from isacblocks.kernels.bounds import slope_information
-from isacblocks.kernels.calibration import rotate
+from isacblocks.kernels.bounds import slope_worth
+from isacblocks.kernels.calibration import rotate, slope_information_sums
 from isacblocks.kernels.drift import HOLD, commit_evidence, drift_bank, drift_estimate
 from isacblocks.kernels.health import cable_places, follow_suspects, health_codes, place_sums, running_mean
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.jumps import FAST_MEMORIES, fast_sums, jump_statistic, jump_threshold, restart_jumped
 from isacblocks.kernels.scores import PHASE, score_sums
-from isacblocks.kernels.tracking import track
+from isacblocks.kernels.tracking import excess_scatter, track
 from isacblocks.kernels.uncertainty import deviations, gauge_leverage
 
+_MEMORIES = frozen(FAST_MEMORIES)
 _FALSE_FLAGS = 5e-5  # expected per fast memory, all antennas together
 _EVIDENCE = 16000.0  # frames over which evidence about the drift is kept
 _SETTLED = 0.04  # rad^2: an antenna less certain than this says nothing about the drift
@@ -44,8 +45,9 @@ class Tracker:
         self.slope = slope
         self.variance = phase_deviation**2
         self.radar = surroundings.radar
-        self.drift, self.log_prior = drift_bank()
-        self.leverage = gauge_leverage(self.radar)
+        self.drift, self.log_prior = (frozen(values) for values in drift_bank())
+        self.leverage = frozen(gauge_leverage(self.radar))
+        self.positions = frozen(self.radar.positions)
         self.threshold = jump_threshold(_FALSE_FLAGS, self.radar.antennas)
 
     def begin(self, kappa: Complex, confidence: float) -> Memory:
@@ -88,21 +90,20 @@ class Tracker:
         believed = self.surroundings.believed(memory["surroundings"])
         snapshot, energy = frozen(frames["snapshot"]), frozen(frames["symbol_energy"])
         probability = np.empty(energy.size)
-        extents = self.surroundings.extents(frames)
+        extents = frozen(frames["extent_1"]), frozen(frames["extent_2"])
         score_sums(snapshot, energy, *extents, kappa, *believed, memory["score"], memory["information"], probability)
-        for p in probability:  # one after the other: the same bits however the frames came
-            memory["pending_targets"] += float(p)
+        for p in probability.tolist():  # one after the other: the same bits however the frames came
+            memory["pending_targets"] += p
         if self.slope is not None:
             self.slope.add(memory["slope"], frames, probability, kappa, believed)
-            for worth in slope_information(frames["theta_min"], frames["theta_max"], believed[0], self.radar):
-                memory["slope_information"] += (worth, 1.0)
+            edges = frozen(frames["theta_min"]), frozen(frames["theta_max"])
+            slope_information_sums(*edges, slope_worth(believed[0], self.radar), memory["slope_information"])
         self._look(memory, frames, probability, believed[2])
 
     def _look(self, memory: Memory, frames: Frames, probability: Float, noise_power: float) -> None:
         """What the samples and the suspects' fields say about health."""
         memory["power"] = frames["antenna_power"][-1].astype(np.float64)
-        shared = frozen(frames["antenna_shared"].astype(np.float64))
-        running_mean(shared, _SHARED, memory["shared"], memory["shared_frames"])
+        running_mean(frozen(frames["antenna_shared"]), _SHARED, memory["shared"], memory["shared_frames"])
         place_sums(
             frozen(frames["snapshot"]),
             frozen(frames["symbol_energy"]),
@@ -110,7 +111,7 @@ class Tracker:
             frozen(probability),
             frozen(memory["kappa"]),
             noise_power,
-            frozen(self.radar.positions),
+            self.positions,
             memory["suspect"],
             memory["place"],
             memory["place_variance"],
@@ -130,7 +131,8 @@ class Tracker:
         self.surroundings.update(memory["surroundings"], count)
         memory["targets"] += memory["pending_targets"]
         memory["pending_targets"] = 0.0
-        memory["score"], memory["information"] = np.zeros_like(memory["score"]), np.zeros(1)
+        memory["score"].fill(0.0)
+        memory["information"].fill(0.0)
         return self.estimate(memory)
 
     def _settle(self, memory: Memory) -> None:
@@ -150,9 +152,9 @@ class Tracker:
             memory["score"] / memory["excess"],
             information,
             float(count),
-            frozen(self.drift),
-            frozen(self.log_prior),
-            frozen(self.leverage),
+            self.drift,
+            self.log_prior,
+            self.leverage,
             _SETTLED,
             _EVIDENCE,
             frozen(memory["evidence"]),
@@ -168,7 +170,7 @@ class Tracker:
             innovation,
             information,
             spread,
-            frozen(FAST_MEMORIES),
+            _MEMORIES,
             memory["fast"],
             memory["fast_variance"],
             memory["gathered"],
@@ -178,25 +180,21 @@ class Tracker:
         return jumped
 
     def _measure_excess(self, memory: Memory, count: int, information: float, spread: Float, innovation: Float) -> None:
-        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR.
-
-        The median over the antennas, which a few that jump do not move. Over theory it is exponential with mean one.
-        """
+        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR."""
         if information <= 0:
             return
-        expected = information * (1 + information * spread) * (1 - self.leverage)
-        seen = float(np.median((np.square(innovation) / expected).mean(axis=0))) / math.log(2) * memory["excess"]
-        weight = memory["pending_targets"]
-        memory["excess_sums"] = math.exp(-count / _EXCESS_MEMORY) * memory["excess_sums"] + (weight * seen, weight)
-        total, targets = memory["excess_sums"] + _EXCESS_BELIEF
-        before, now = memory["excess"], float(total / targets)
+        seen = excess_scatter(innovation, information, spread, self.leverage) * memory["excess"]
+        keep, weight = math.exp(-count / _EXCESS_MEMORY), memory["pending_targets"]
+        total, targets = (keep * old + new for old, new in zip(memory["excess_sums"].tolist(), (weight * seen, weight)))
+        memory["excess_sums"][:] = total, targets
+        before, now = memory["excess"], (total + _EXCESS_BELIEF) / (targets + _EXCESS_BELIEF)
         memory["excess"] = now if now > _EXCESS_LEAST else 1.0
         if memory["excess"] != before:  # what was learned so far is worth as much more, or less
             memory["variance"] = np.minimum(memory["variance"] * (memory["excess"] / before), self.variance)
 
     def _find_jumps(self, memory: Memory, count: int, information: float) -> NDArray[np.uint8]:
         statistic = np.empty(memory["gathered"].shape)
-        jump_statistic(memory["fast"], memory["fast_variance"], frozen(self.leverage), statistic)
+        jump_statistic(memory["fast"], memory["fast_variance"], self.leverage, statistic)
         commit_evidence(
             statistic,
             self.threshold / 2,
@@ -243,7 +241,7 @@ class Tracker:
     def estimate(self, memory: Memory) -> Estimate:
         """What the memory says now."""
         kappa = retract(memory["kappa"])
-        filters = memory["offset"], memory["variance"], memory["evidence"]
+        filters = memory["offset"], memory["variance"], frozen(memory["evidence"])
         sigma = deviations(kappa, *filters, self.log_prior, self.leverage)
         return Estimate(
             kappa=kappa,
