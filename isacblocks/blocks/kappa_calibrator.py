@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
-from isacblocks.blocks.methods.base import Estimate, Method
+from isacblocks.blocks.methods.base import Estimate, Frames, Method
 from isacblocks.blocks.methods.descent import Descent
 from isacblocks.blocks.methods.expectation import ExpectationMaximisation
 from isacblocks.blocks.methods.full_circle import FullCircle
@@ -35,7 +35,7 @@ from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
 from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, SAMPLES, radar_sizes
-from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.gains import shrink_gains
 from isacblocks.kernels.health import HEALTH
@@ -174,7 +174,7 @@ class KappaCalibrator(Block):
         self.estimate = made["kappa"][-1]
         return self.kappa.items(**made)
 
-    def _usable(self, peak: Items, compressed: Items | None) -> dict[str, NDArray[Any]]:
+    def _usable(self, peak: Items, compressed: Items | None) -> Frames:
         """What a method may ask of the message's usable frames."""
         fields = {name: peak.fields[name][:, 0] if name in _OF_SLOTS else peak.fields[name] for name in _ASKED}
         if self.needs_frames and compressed is not None:
@@ -183,8 +183,7 @@ class KappaCalibrator(Block):
         if not usable.all():
             fields = {name: array[usable] for name, array in fields.items()}
         fields["snapshot"] = fields["snapshot"].astype(np.complex128)
-        fields.update(self.surroundings.windows(fields))
-        return {name: frozen(array) for name, array in fields.items()}
+        return self.surroundings.prepared(fields)
 
     def _update(self, used: int) -> dict[str, Any]:
         """The update is full, `used` frames since the start: a new estimate from it."""

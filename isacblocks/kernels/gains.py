@@ -30,18 +30,18 @@ def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | No
     below one: beyond, a large gain also says that its phase is good.)
     Raises ValueError for a prior variance that is not positive.
     """
-    kappa = retract(kappa)
     v = np.asarray(variance, np.float64)
     if v.shape != kappa.shape:
         v = np.broadcast_to(v, kappa.shape)
     if prior_variance is not None and not (math.isfinite(prior_variance) and prior_variance > 0):
         raise ValueError(f"prior_variance: expected a positive number, got {prior_variance!r}")
-    return retract(_moved_gains(frozen(kappa), frozen(v), math.nan if prior_variance is None else float(prior_variance)))
+    kappa = frozen(retract(kappa))
+    return _moved_gains(kappa, frozen(v), math.nan if prior_variance is None else float(prior_variance))
 
 
 @jit
 def _moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
-    """kappa (N,) with its gains moved, v (N,); a prior variance of nan: what their spread exceeds v by."""
+    """kappa (N,) with its gains moved, retracted; v (N,); a prior variance of nan: what their spread exceeds v by."""
     elements = kappa.shape[0]
     size = np.empty(elements)
     for n in range(elements):
@@ -53,10 +53,11 @@ def _moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
             middle += size[n]
             count += 1
     middle /= count
-    out = kappa.copy()
+    out, norm = kappa.copy(), 0.0
     for n in range(elements):
         if abs(size[n] - centre) <= _OUTSIDE * math.sqrt(pv + v[n]):
             # the share is at most one, so the result stays between the gain itself and the mean, never below zero
             moved = middle + (size[n] - middle) * pv / max(pv + v[n], 1e-300)
             out[n] = kappa[n] * (moved / size[n]) if size[n] > 0.0 else complex(moved, 0.0)
-    return out
+        norm += out[n].real ** 2 + out[n].imag ** 2
+    return out * math.sqrt(elements / norm)

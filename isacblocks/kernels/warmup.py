@@ -16,6 +16,7 @@ from isacblocks.kernels import (
     calibration,
     compressed_simulation,
     compression,
+    decision,
     delay_basis,
     detection,
     drift,
@@ -70,6 +71,13 @@ def _detection() -> None:
     extents = detection.angle_extent(_LOW, _HIGH, _RADAR), np.full(2, 20.0)
     detection.window_thresholds(1e-2, *extents, 100, 100)
     detection.target_probabilities(frozen(np.ones(2)), frozen(extents[0]), frozen(extents[1]), 30.0, 0.5, np.empty(2))
+    sector = {"theta_min": _LOW, "theta_max": _HIGH, "tau_min": np.zeros(2), "tau_max": np.full(2, 1e-7)}
+    one, number = frozen(np.ones((2, 1))), frozen(np.ones(2))
+    decision.decide(
+        one, frozen(np.ones((2, 1), complex)), one, one, frozen(np.ones(2, np.uint8)), number, number,
+        detection.windows(sector, _RADAR, 100, 100), number, 4, 1.0, 30.0, 0.5,
+        np.empty((2, 1), np.uint8), np.empty((3, 2, 1)), np.empty((2, 1), complex), np.empty((2, 1, 2)),
+    )  # fmt: skip
 
 
 def _online() -> None:

@@ -30,11 +30,10 @@ def _converted(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
 
 
 def _given_away(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, or a copy of it, that nobody can write to any more."""
-    if array.flags.writeable:
-        if array.nbytes <= _SMALL or array.base is not None:
-            array = array.copy()
-        array.flags.writeable = False
+    """A writeable array, or a copy of it, that nobody can write to any more."""
+    if array.nbytes <= _SMALL or array.base is not None:
+        array = array.copy()
+    array.flags.writeable = False
     return array
 
 
@@ -73,16 +72,18 @@ class Port:
             raise WiringError(f"{self.block.label}.{self.name}: missing fields: {missing}; unknown fields: {extra}")
         arrays: dict[str, NDArray[Any]] = {}
         count = -1
-        for field in layout.fields:
-            array = np.asarray(fields[field.name])
-            if array.dtype != field.dtype:
+        for field, dtype in zip(layout.fields, layout.dtypes, strict=True):
+            given = fields[field.name]
+            array = given if isinstance(given, np.ndarray) else np.asarray(given)
+            if array.dtype != dtype:
                 array = _converted(array, field.dtype, f"{self.block.label}.{self.name}.{field.name}")
-            count = array.shape[0] if count < 0 and array.ndim else count
-            if array.shape != (count, *field.shape):
+            shape = array.shape
+            count = shape[0] if count < 0 and shape else count
+            if shape[:1] != (count,) or shape[1:] != field.shape:
                 raise WiringError(
                     f"{self.block.label}.{self.name}.{field.name}: expected shape {(count, *field.shape)}, got {array.shape}"
                 )
-            arrays[field.name] = _given_away(array)
+            arrays[field.name] = _given_away(array) if array.flags.writeable else array
         return Items(layout, arrays, max(count, 0), port=self.name)
 
     def __repr__(self) -> str:

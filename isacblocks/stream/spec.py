@@ -78,6 +78,11 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
         return {f.name: f for f in self.fields}
 
     @cached_property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """The fields' dtypes, in native byte order."""
+        return tuple(np.dtype(f.dtype) for f in self.fields)
+
+    @cached_property
     def item_sizes(self) -> tuple[int, ...]:
         """Bytes of one item, field by field."""
         return tuple(np.dtype(f.dtype).itemsize * math.prod(f.shape) for f in self.fields)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isacblocks.kernels.arrays import Complex, Float
 
 Memory = dict[str, Any]  # arrays and numbers by name: the method's whole state
-# Fields of usable peaks, of one slot each: snapshot (F, N), complex128, symbol_energy (F,) ..., and Surroundings.windows
+# Fields of usable peaks, of one slot each, as Surroundings.prepared made them: snapshot (F, N), symbol_energy (F,) ...
 Frames = Mapping[str, NDArray[Any]]
 
 

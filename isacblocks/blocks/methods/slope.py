@@ -44,12 +44,12 @@ class SlopeStep:
         """Add frames to the sums of the update that is being filled; probability: P(t = 1 | frame) (F,)."""
         snr, prior, noise_power = believed
         slope_likelihood_ula(
-            frozen(frames["snapshot"]),
-            frozen(frames["symbol_energy"]),
-            frozen(frames["theta"]),
-            frozen(frames["theta_min"]),
-            frozen(frames["theta_max"]),
-            frozen(frames["extent_2"]),
+            frames["snapshot"],
+            frames["symbol_energy"],
+            frames["theta"],
+            frames["theta_min"],
+            frames["theta_max"],
+            frames["extent_2"],
             frozen(probability),
             frozen(kappa),
             self.radar.element_spacing,

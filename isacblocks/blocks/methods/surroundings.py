@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.blocks.methods.base import Frames, Memory
 from isacblocks.kernels.arrays import Complex, frozen
-from isacblocks.kernels.detection import angle_extent, delay_extent
+from isacblocks.kernels.detection import windows
 from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
 from isacblocks.radar import OfdmRadar, Scene
 
@@ -45,15 +48,14 @@ class Surroundings:
             "frames": 0,
         }
 
-    def windows(self, frames: Frames) -> Frames:
-        """What methods ask of the frames' search windows: their extents L1, L2, and straddle of detection.py, (F,) each."""
-        first = angle_extent(frames["theta_min"], frames["theta_max"], self.radar)
-        second = delay_extent(frames["tau_min"], frames["tau_max"], self.radar)
-        straddle = np.ones(first.size)
-        for extent, points in ((first, self.n_theta), (second, self.n_tau)):
-            if points > 1:
-                straddle += np.square(extent / (points - 1)) / 12
-        return {"extent_1": frozen(first), "extent_2": frozen(second), "straddle": frozen(straddle)}
+    def prepared(self, fields: Mapping[str, NDArray[Any]]) -> Frames:
+        """Fields of usable peaks as methods take them: as kernels do, and with what is asked of their search windows.
+
+        Added are extent_1 and extent_2, L1 and L2, and straddle of detection.py, (F,) each.
+        """
+        extents = windows(fields, self.radar, self.n_theta, self.n_tau)
+        frames = {name: frozen(array) for name, array in fields.items()}
+        return frames | {"extent_1": extents[0], "extent_2": extents[1], "straddle": extents[2]}
 
     def add(self, memory: Memory, frames: Frames, kappa: Complex) -> None:
         """Add frames to the sums of the update that is being filled."""
@@ -63,12 +65,12 @@ class Surroundings:
             memory["noise_power"] = float(frames["noise_power"][0])
         grid = mixture_grid()
         mixture_sums(
-            frozen(frames["snapshot"]),
-            frozen(frames["symbol_energy"]),
-            frozen(frames["noise_power"]),
-            frozen(frames["extent_1"]),
-            frozen(frames["extent_2"]),
-            frozen(frames["straddle"]),
+            frames["snapshot"],
+            frames["symbol_energy"],
+            frames["noise_power"],
+            frames["extent_1"],
+            frames["extent_2"],
+            frames["straddle"],
             frozen(kappa),
             float(self.radar.antennas * self.radar.subcarriers),
             _MEMORY,

@@ -88,26 +88,26 @@ class Tracker:
         kappa = frozen(memory["kappa"])
         self.surroundings.add(memory["surroundings"], frames, kappa)
         believed = self.surroundings.believed(memory["surroundings"])
-        snapshot, energy = frozen(frames["snapshot"]), frozen(frames["symbol_energy"])
+        snapshot, energy = frames["snapshot"], frames["symbol_energy"]
         probability = np.empty(energy.size)
-        extents = frozen(frames["extent_1"]), frozen(frames["extent_2"])
+        extents = frames["extent_1"], frames["extent_2"]
         score_sums(snapshot, energy, *extents, kappa, *believed, memory["score"], memory["information"], probability)
         for p in probability.tolist():  # one after the other: the same bits however the frames came
             memory["pending_targets"] += p
         if self.slope is not None:
             self.slope.add(memory["slope"], frames, probability, kappa, believed)
-            edges = frozen(frames["theta_min"]), frozen(frames["theta_max"])
+            edges = frames["theta_min"], frames["theta_max"]
             slope_information_sums(*edges, slope_worth(believed[0], self.radar), memory["slope_information"])
         self._look(memory, frames, probability, believed[2])
 
     def _look(self, memory: Memory, frames: Frames, probability: Float, noise_power: float) -> None:
         """What the samples and the suspects' fields say about health."""
         memory["power"] = frames["antenna_power"][-1].astype(np.float64)
-        running_mean(frozen(frames["antenna_shared"]), _SHARED, memory["shared"], memory["shared_frames"])
+        running_mean(frames["antenna_shared"], _SHARED, memory["shared"], memory["shared_frames"])
         place_sums(
-            frozen(frames["snapshot"]),
-            frozen(frames["symbol_energy"]),
-            frozen(frames["theta"]),
+            frames["snapshot"],
+            frames["symbol_energy"],
+            frames["theta"],
             frozen(probability),
             frozen(memory["kappa"]),
             noise_power,
