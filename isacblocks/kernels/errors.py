@@ -124,7 +124,7 @@ def kappa_error(estimate: ArrayLike, truth: ArrayLike, radar: OfdmRadar) -> Kapp
     """
     hat = complex_array("estimate", estimate, (radar.antennas,)).astype(np.complex128)
     true = complex_array("truth", truth, (radar.antennas,)).astype(np.complex128)
-    norms = float(np.linalg.norm(hat)), float(np.linalg.norm(true))
+    norms = math.sqrt(np.vdot(hat, hat).real), math.sqrt(np.vdot(true, true).real)
     if min(norms) == 0:
         raise ValueError("estimate, truth: an all-zero kappa has no direction to compare")
     product: NDArray[np.complex128] = hat * true.conj() / (norms[0] * norms[1])

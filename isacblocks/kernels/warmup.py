@@ -20,7 +20,9 @@ from isacblocks.kernels import (
     delay_basis,
     detection,
     drift,
+    errors,
     estimation,
+    gains,
     health,
     jit,
     jumps,
@@ -31,6 +33,7 @@ from isacblocks.kernels import (
     search,
     simulation,
     start,
+    tally,
     tracking,
     uncertainty,
 )
@@ -89,12 +92,20 @@ def _online() -> None:
         u, ones, ones, *sector, ones, frozen(probability), kappa, 0.5, 30.0, 0.5, 1.0, frozen(slopes), np.zeros(5)
     )
     calibration.rotate(sums, 0.1)
+    even, seen = frozen(np.linspace(-0.1, 0.1, 5)), np.zeros(5)
+    calibration.fold_slope(seen, np.zeros(5), even, 0.0, 1.0)
+    calibration.best_slope(even, frozen(seen), 0.1)
+    calibration.slope_spread(even, frozen(seen), 0.1)
+    errors.best_ramp(np.ones(4, np.complex128))
+    gains.shrink_gains(kappa, 0.1)
+    detection.windows({"theta_min": _LOW, "theta_max": _HIGH, "tau_min": _LOW, "tau_max": _HIGH}, _RADAR, 100, 100)
     grid = estimation.mixture_grid()
     likelihood = np.zeros((grid[0].size, grid[1].size))
     estimation.mixture_sums(
         u, ones, ones, ones, ones, ones, kappa, 32.0, 100.0, 30.0, 0.5,
-        frozen(grid[0]), frozen(grid[1]), np.zeros(2), np.empty(2), likelihood,
+        *grid, np.zeros(2), np.empty(2), likelihood,
     )  # fmt: skip
+    estimation.mixture_estimate(likelihood)
 
 
 def _tracking() -> None:
@@ -118,12 +129,17 @@ def _tracking() -> None:
     jumps.restart_jumped(
         statistic, 40.0, 1.0, moved, offset, variance, held, fast, fast_variance, gathered, flags
     )  # fmt: skip
-    drift.drift_estimate(evidence, bank, prior)
-    uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
+    tracking.excess_scatter(innovation, 1.0, spread, leverage)
+    drift.drift_estimate(frozen(evidence), frozen(bank), frozen(prior))
+    sigma = uncertainty.deviations(moved, offset, variance, frozen(evidence), frozen(prior), leverage)
+    calibration.slope_information_sums(frozen(_LOW), frozen(_HIGH), 1.0, np.zeros(2))
     health.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
     health.running_mean(frozen(np.ones((2, 4), np.float32)), 100.0, np.zeros(4), np.zeros(1))
     positions, place = frozen(_RADAR.positions), np.zeros((4, 4), np.complex128)
     health.place_sums(u, ones, ones, frozen(probability), kappa, 1.0, positions, flags, place, np.zeros(4))
+    health.follow_suspects(moved, flags, place, np.zeros(4))
+    places = health.cable_places(place, np.zeros(4))
+    health.health_codes(moved, sigma, np.ones(4), np.ones(4), places)
 
 
 def _start() -> None:
@@ -141,6 +157,13 @@ def _descent() -> None:
     adam.adam_step(np.ones(4, np.complex128), frozen(gradient), np.zeros(4, complex), np.zeros((4, 2)), 1, 0.01, False)
 
 
+def _evaluation() -> None:
+    flags, one = frozen(np.ones(2, np.uint8)), frozen(np.ones(2))
+    sums = np.zeros((2, 4), np.int64), np.zeros(2), np.zeros(2, np.int64), np.zeros((4, 2))
+    tally.tally(flags, flags, flags, frozen(np.ones((2, 2))), one, one, one, one, 0.1, 1e-7, 1000, *sums)
+    errors.best_ramp(np.ones(4, np.complex128))
+
+
 GROUPS: dict[str, Callable[[], None]] = {
     "simulation": _simulation,
     "peak search": _peaks,
@@ -150,6 +173,7 @@ GROUPS: dict[str, Callable[[], None]] = {
     "tracking": _tracking,
     "start": _start,
     "gradient descent": _descent,
+    "evaluation": _evaluation,
 }
 
 

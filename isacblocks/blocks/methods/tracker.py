@@ -224,15 +224,18 @@ class Tracker:
     def _slope_memory(self, memory: Memory) -> float:
         """Frames after which the slope of drifting phases is better seen anew: sqrt(v / q) of the slope."""
         antennas = memory["kappa"].size
-        drift = drift_estimate(memory["evidence"], self.drift, self.log_prior)[PHASE] * 12 / (antennas * (antennas**2 - 1))
+        drift = self._drift(memory) * 12 / (antennas * (antennas**2 - 1))
         total, frames = memory["slope_information"]
         each = total / max(frames, 1.0) * self.surroundings.believed(memory["surroundings"])[1]
         return 1 / math.sqrt(drift * each) if drift * each > 0 else math.inf
 
     def phase_drift(self, memory: Memory) -> float:
         """The drift of the phases as it is estimated, degrees per sqrt(1000 frames)."""
-        drift = drift_estimate(memory["evidence"], self.drift, self.log_prior)[PHASE]
-        return math.degrees(math.sqrt(1000 * drift))
+        return math.degrees(math.sqrt(1000 * self._drift(memory)))
+
+    def _drift(self, memory: Memory) -> float:
+        """The drift of the phases, rad^2 per frame."""
+        return float(drift_estimate(frozen(memory["evidence"]), self.drift, self.log_prior)[PHASE])
 
     def places(self, memory: Memory) -> NDArray[np.int64]:
         """The place that every antenna's cable leads to, (N,)."""
