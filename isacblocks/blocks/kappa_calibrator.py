@@ -159,7 +159,7 @@ class KappaCalibrator(Block):
         """Fill updates with the usable frames; one kappa item for every update that is complete."""
         frames = self._usable(peak, compressed)
         count, done, filled, used, updates = frames["energy"].size, 0, self.filled, self.frames, 0
-        made = self.kappa.layout.empty((filled + count) // self.batch)
+        made = self.kappa.layout.empty((filled + count) // self.batch) if filled + count >= self.batch else {}
         while done < count:
             part = min(count - done, self.batch - filled)
             self.learner.add(self.learned, {name: array[done : done + part] for name, array in frames.items()})
@@ -180,7 +180,7 @@ class KappaCalibrator(Block):
         if self.needs_frames and compressed is not None:
             fields["g"] = compressed.g
         usable = (peak.valid != 0) & (peak.peaks > 0)
-        if not usable.all():
+        if np.count_nonzero(usable) < usable.size:
             fields = {name: array[usable] for name, array in fields.items()}
         fields["snapshot"] = fields["snapshot"].astype(np.complex128)
         return self.surroundings.prepared(fields)

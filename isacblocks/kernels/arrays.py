@@ -32,8 +32,8 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def real_view(array: Complex) -> NDArray[Any]:
     """The same numbers as pairs of reals: complex (..., S) -> real (..., 2 S), read-only."""
-    flat = np.require(array, requirements=("C", "A"))
-    return frozen(flat.view(np.float32 if flat.dtype == np.complex64 else np.float64))
+    flat = frozen(array)
+    return flat.view(np.float32 if flat.dtype == np.complex64 else np.float64)  # read-only as what it is a view of
 
 
 def _finite(name: str, array: NDArray[Any]) -> None:
