@@ -17,7 +17,6 @@ from isacblocks.stream import Block, In, Out, Reading, Setting, State
 from isacblocks.stream.spec import Items
 
 NOISE = ("known", "estimated")
-_DECIDED_BY = ("statistic", "correlation", "theta", "tau", "peaks", "symbol_energy")
 _ROUNDING = 1e-15  # of ||Y||^2, per sample: frames come in single precision
 
 
@@ -90,7 +89,12 @@ class MaprtDetector(Block):
         present, values, gain = np.empty(shape, np.uint8), np.empty((3, *shape)), np.empty(shape, np.complex128)
         position = np.empty((*shape, 2))
         decide(
-            *(frozen(peak.fields[name]) for name in _DECIDED_BY),
+            frozen(peak.statistic),
+            frozen(peak.correlation),
+            frozen(peak.theta),
+            frozen(peak.tau),
+            frozen(peak.peaks),
+            frozen(peak.symbol_energy),
             frozen(self._noise(peak)),
             extents,
             frozen(threshold),

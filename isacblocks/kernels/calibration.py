@@ -87,7 +87,8 @@ def _angular_profile_ula(weighted: Complex, start: float, scale: float, turn: Fl
         sum_i[i] = 0.0
     for n in range(weighted.shape[0] - 4, -1, -4):
         a3, a2, a1, a0 = weighted[n + 3], weighted[n + 2], weighted[n + 1], weighted[n]
-        a3_r, a3_i, a2_r, a2_i, a1_r, a1_i, a0_r, a0_i = a3.real, a3.imag, a2.real, a2.imag, a1.real, a1.imag, a0.real, a0.imag
+        a3_r, a3_i, a2_r, a2_i = a3.real, a3.imag, a2.real, a2.imag
+        a1_r, a1_i, a0_r, a0_i = a1.real, a1.imag, a0.real, a0.imag
         for i in range(count):
             x, y, r, q = sum_r[i], sum_i[i], w_r[i], w_i[i]
             x, y = x * r - y * q + a3_r, x * q + y * r + a3_i

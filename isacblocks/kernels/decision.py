@@ -49,7 +49,8 @@ def decide(
             filled = k < peaks[f]
             level = statistic[f, k] / floor if filled else 0.0
             values[LEVEL, f, k] = level
-            values[PROBABILITY, f, k] = logistic(evidence(level, windows[0, f], windows[1, f], snr) + offset) if filled else 0.0
+            log_odds = evidence(level, windows[0, f], windows[1, f], snr) + offset
+            values[PROBABILITY, f, k] = logistic(log_odds) if filled else 0.0
             distance = _METRES * tau[f, k]
             values[RANGE, f, k] = distance
             present[f, k] = filled and level >= threshold[f]

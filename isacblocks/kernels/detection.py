@@ -96,7 +96,8 @@ def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int
                 high = x
             # d log(1 + edges + inside) / dx, the constant c_M = 1 left out: it changes the way, not the goal
             edges, inside = (first + second) / math.sqrt(math.pi), first * second / (2.0 * math.pi)
-            rise = (0.5 * edges / math.sqrt(h) + 2.0 * inside) / (1.0 + edges * math.sqrt(h) + inside * max(2.0 * h - 1.0, 0.0))
+            whole = 1.0 + edges * math.sqrt(h) + inside * max(2.0 * h - 1.0, 0.0)
+            rise = (0.5 * edges / math.sqrt(h) + 2.0 * inside) / whole
             growth = 1.0 + h / samples if samples < math.inf else 1.0
             fall = 1.0 - rise * growth
             step = above / fall if fall > 0.1 else 0.0
@@ -172,7 +173,10 @@ def unit_extents(radar: OfdmRadar) -> tuple[float, float]:
 
 
 def windows(fields: Mapping[str, NDArray[Any]], radar: OfdmRadar, n_theta: int, n_tau: int) -> Float:
-    """L1, L2 and :func:`straddle` of search windows, (3, F): theta_min, theta_max, tau_min, tau_max of `fields`, (F,) each."""
+    """L1, L2 and :func:`straddle` of search windows, (3, F).
+
+    fields: theta_min, theta_max in rad, tau_min, tau_max in s, (F,) each; n_theta, n_tau: points of the grid, 0 for none.
+    """
     low, high = frozen(fields["theta_min"]), frozen(fields["theta_max"])
     near, far = frozen(fields["tau_min"]), frozen(fields["tau_max"])
     out = np.empty((3, low.shape[0]))

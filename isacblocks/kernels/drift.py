@@ -121,8 +121,12 @@ def drift_bank() -> tuple[Float, Float]:
     return np.square(np.radians(degrees)) / 1000, np.full(degrees.size, -math.log(degrees.size))
 
 
+@jit
 def drift_estimate(evidence_sums: Float, drift: Float, log_prior: Float) -> Float:
     """Posterior mean of the drift q of gain and of phase, rad^2 per frame, shape (2,)."""
-    weight = np.empty((2, drift.size))
+    weight, out = np.empty((2, drift.shape[0])), np.zeros(2)
     bank_weights(evidence_sums, log_prior, weight)
-    return np.asarray(weight @ drift)
+    for c in range(2):
+        for k in range(drift.shape[0]):
+            out[c] += weight[c, k] * drift[k]
+    return out

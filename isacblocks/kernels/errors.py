@@ -49,7 +49,8 @@ def _near_peak(product: Complex, length: int) -> int:
 
     Let c be the height at zero over its bound sqrt(N) ||z||. At a slope whose phasors overlap those of slope zero by
     d = |sin(N b / 2) / (N sin(b / 2))| the height is at most cos(acos d - acos c) of the bound (the triangle inequality of
-    angles), less than c where d < 2 c^2 - 1. From c = 0.8 on that leaves a part of the main lobe only.
+    angles), less than c where d < 2 c^2 - 1. Side lobes of d are at most 1/3 (N = 3), so from c^2 = 2/3 on that leaves a
+    part of the main lobe only.
     """
     elements = product.shape[0]
     total, power = 0.0 + 0.0j, 0.0
@@ -58,7 +59,7 @@ def _near_peak(product: Complex, length: int) -> int:
         power += product[n].real ** 2 + product[n].imag ** 2
     best = total.real**2 + total.imag**2
     share = best / (elements * power) if power > 0.0 else 0.0  # c^2
-    if share < 0.64:
+    if share < 0.67:
         return length
     place = 0
     for k in range(1, length // elements):

@@ -144,18 +144,22 @@ def mixture_sums(
 
 
 def mixture_grid() -> tuple[Float, Float]:
-    """The grid of :func:`mixture_sums`: linear SNR (I,), -10 to 40 dB by 1 dB, and P(t = 1) (J,), 0.0056 to 0.9944; read-only."""
+    """The grid of :func:`mixture_sums`, read-only: linear SNR (I,), -10 to 40 dB, and P(t = 1) (J,), 0.0056 to 0.9944."""
     return _GRID
 
 
-def fold_likelihood(likelihood: Float, pending: Float, frames: int, added: int, memory: float) -> Float:
-    """The likelihood of `frames` frames with that of `added` more, which is `pending`; both (I, J).
+@jit_exact
+def fold_likelihood(likelihood: Float, pending: Float, frames: int, added: int, memory: float) -> None:
+    """To the likelihood of `frames` frames add that of `added` more, `pending`, which becomes 0; both (I, J), in place.
 
     Frames weigh in proportion to their number in the stream until `memory` of them have been seen, so that what was seen
     through a kappa not yet learned is soon forgotten, and exp(-age / memory) afterwards.
     """
     keep = min(frames / (frames + added), math.exp(-added / memory))
-    return np.asarray(keep * likelihood + pending)
+    for i in range(likelihood.shape[0]):
+        for j in range(likelihood.shape[1]):
+            likelihood[i, j] = keep * likelihood[i, j] + pending[i, j]
+            pending[i, j] = 0.0
 
 
 def mixture_estimate(likelihood: Float) -> tuple[float, float]:

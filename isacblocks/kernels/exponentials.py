@@ -58,9 +58,9 @@ def exponentials_with(values: Float, rounded: Float) -> None:
 def logarithms(values: Float, exponent: Float) -> None:
     """values <- log(values), float64 (n,), for positive normal values; `exponent` (n,) is room that it needs.
 
-    log(x) = k log 2 + log(m), x = 2^k m, sqrt(1/2) <= m < sqrt(2); log(m) = 2 artanh(r), r = (m - 1) / (m + 1), by its series
-    to r^19. Error below 5e-16 of the larger of |log(x)| and 1/2. A bias puts k into the exponent's bits, from where the lowest
-    bits of 2^52 turn it into a float, as in :func:`exponentials`.
+    log(x) = k log 2 + log(m), x = 2^k m, sqrt(1/2) <= m < sqrt(2); log(m) = 2 artanh(r), r = (m - 1) / (m + 1), by its
+    series to r^19. Error below 5e-16 of the larger of |log(x)| and 1/2. A bias makes k the exponent of its bits, and the
+    lowest bits of 2^52 turn that into a float, as in :func:`exponentials`.
     """
     count = values.shape[0]
     bits, scratch = values.view(np.int64), exponent.view(np.int64)

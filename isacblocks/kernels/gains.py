@@ -35,17 +35,25 @@ def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | No
         v = np.broadcast_to(v, kappa.shape)
     if prior_variance is not None and not (math.isfinite(prior_variance) and prior_variance > 0):
         raise ValueError(f"prior_variance: expected a positive number, got {prior_variance!r}")
-    kappa = frozen(retract(kappa))
-    return _moved_gains(kappa, frozen(v), math.nan if prior_variance is None else float(prior_variance))
+    made = _moved_gains(frozen(kappa), frozen(v), math.nan if prior_variance is None else float(prior_variance))
+    return made if made.size else retract(kappa)  # which says what is wrong with it
 
 
 @jit
 def _moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
-    """kappa (N,) with its gains moved, retracted; v (N,); a prior variance of nan: what their spread exceeds v by."""
+    """kappa (N,) with its gains moved, retracted, or nothing where it has no norm; v (N,).
+
+    prior_variance: nan for what the spread of the gains exceeds v by.
+    """
     elements = kappa.shape[0]
-    size = np.empty(elements)
+    size, power = np.empty(elements), 0.0
     for n in range(elements):
-        size[n] = math.sqrt(kappa[n].real ** 2 + kappa[n].imag ** 2)
+        power += kappa[n].real ** 2 + kappa[n].imag ** 2
+    if not (math.isfinite(power) and power > 0.0):
+        return np.empty(0, np.complex128)
+    retraction = math.sqrt(elements / power)
+    for n in range(elements):
+        size[n] = math.sqrt(kappa[n].real ** 2 + kappa[n].imag ** 2) * retraction
     pv = max(size.var() - v.mean(), 0.0) if math.isnan(prior_variance) else prior_variance
     centre, middle, count = median(size), 0.0, 0
     for n in range(elements):
@@ -53,11 +61,15 @@ def _moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
             middle += size[n]
             count += 1
     middle /= count
-    out, norm = kappa.copy(), 0.0
+    out, norm = np.empty(elements, np.complex128), 0.0
     for n in range(elements):
+        out[n] = kappa[n]
         if abs(size[n] - centre) <= _OUTSIDE * math.sqrt(pv + v[n]):
             # the share is at most one, so the result stays between the gain itself and the mean, never below zero
             moved = middle + (size[n] - middle) * pv / max(pv + v[n], 1e-300)
-            out[n] = kappa[n] * (moved / size[n]) if size[n] > 0.0 else complex(moved, 0.0)
+            out[n] = kappa[n] * (moved / size[n]) if size[n] > 0.0 else complex(moved / retraction, 0.0)
         norm += out[n].real ** 2 + out[n].imag ** 2
-    return out * math.sqrt(elements / norm)
+    scale = math.sqrt(elements / norm)
+    for n in range(elements):
+        out[n] *= scale
+    return out

@@ -36,7 +36,7 @@ def tally(
     stored: Counts,
     errors: Float,
 ) -> None:
-    """Add F frames to the sums over all frames, row 0, and over those from frame number `early` of these on, row 1; in place.
+    """Add F frames to the sums over all frames, row 0, and over those from number `early` of these on, row 1; in place.
 
     valid, there (truth), said: flags (F,); position (F, 2): estimated, m; angles in rad and delays in s, estimated and true,
     (F,); null_sine, null_delay: how far off the first nulls are. counts (2, 4); squares (2,): of position errors, m^2;

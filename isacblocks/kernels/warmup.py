@@ -13,6 +13,7 @@ import numpy as np
 
 from isacblocks.kernels import (
     adam,
+    advance,
     calibration,
     compressed_simulation,
     compression,
@@ -34,7 +35,6 @@ from isacblocks.kernels import (
     simulation,
     start,
     tally,
-    tracking,
     uncertainty,
 )
 from isacblocks.kernels.arrays import frozen, real_view
@@ -105,6 +105,7 @@ def _online() -> None:
         u, ones, ones, ones, ones, ones, kappa, 32.0, 100.0, 30.0, 0.5,
         *grid, np.zeros(2), np.empty(2), likelihood,
     )  # fmt: skip
+    estimation.fold_likelihood(likelihood, np.zeros_like(likelihood), 0, 8, 100.0)
     estimation.mixture_estimate(likelihood)
 
 
@@ -114,24 +115,17 @@ def _tracking() -> None:
     scores.score_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, score, information, probability)
     (bank, prior), leverage = drift.drift_bank(), frozen(uncertainty.gauge_leverage(_RADAR))
     offset, variance, evidence = np.full((3, 2, bank.size, 4), 0.1)
-    held, spread, innovation = np.zeros((2, 2, bank.size, 4)), np.empty((2, 4)), np.empty((2, 4))
+    held = np.zeros((2, 2, bank.size, 4))
     moved = np.ones(4, np.complex128)
-    tracking.track(
-        score, 1.0, 2.0, frozen(bank), frozen(prior), leverage, 0.04, 1000.0, frozen(evidence), moved, offset,
-        variance, held, np.zeros((2, 2)), spread, innovation,
-    )  # fmt: skip
-    memories = frozen(jumps.FAST_MEMORIES)
+    memories, flags = frozen(jumps.FAST_MEMORIES), np.empty(4, np.uint8)
     fast, fast_variance, gathered = np.zeros((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))
-    jumps.fast_sums(innovation, 1.0, spread, memories, fast, fast_variance, gathered)
-    statistic, flags = np.empty((3, 4)), np.empty(4, np.uint8)
-    jumps.jump_statistic(fast, fast_variance, leverage, statistic)
-    drift.commit_evidence(statistic, 20.0, 1.0, drift.HOLD, 1.0, held, np.zeros(1), evidence)
-    jumps.restart_jumped(
-        statistic, 40.0, 1.0, moved, offset, variance, held, fast, fast_variance, gathered, flags
+    bank, prior = frozen(bank), frozen(prior)
+    advance.advance(
+        score, 1.0, 2.0, bank, prior, leverage, 0.04, 1000.0, memories, 40.0, 1.0, moved, offset, variance, evidence, held,
+        np.zeros(1), np.zeros((2, 2)), fast, fast_variance, gathered, flags,
     )  # fmt: skip
-    tracking.excess_scatter(innovation, 1.0, spread, leverage)
-    drift.drift_estimate(frozen(evidence), frozen(bank), frozen(prior))
-    sigma = uncertainty.deviations(moved, offset, variance, frozen(evidence), frozen(prior), leverage)
+    drift.drift_estimate(evidence, bank, prior)
+    sigma = uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
     calibration.slope_information_sums(frozen(_LOW), frozen(_HIGH), 1.0, np.zeros(2))
     health.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
     health.running_mean(frozen(np.ones((2, 4), np.float32)), 100.0, np.zeros(4), np.zeros(1))

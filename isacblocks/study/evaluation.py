@@ -106,7 +106,8 @@ class Evaluation(Block):
                 "slope_deg": error.slope_deg,
                 "loss_db": error.loss_db,
             }
-            sigma = float(kappa.sigma[k].sum()) / self.radar.antennas  # what the calibrator itself thinks, where it has a thought
+            # what the calibrator itself thinks, where it has a thought
+            sigma = float(kappa.sigma[k].sum()) / self.radar.antennas
             if math.isfinite(sigma):
                 entry["sigma_rad"] = sigma
             if is_round(frames):

@@ -86,8 +86,7 @@ class Surroundings:
         """New estimates of SNR and P(t = 1) after `count` more frames."""
         if self.told is not None:
             return
-        memory["likelihood"] = fold_likelihood(memory["likelihood"], memory["pending"], memory["frames"], count, _MEMORY)
-        memory["pending"].fill(0.0)
+        fold_likelihood(memory["likelihood"], memory["pending"], memory["frames"], count, _MEMORY)
         memory["frames"] += count
         memory["snr"], memory["prior"] = mixture_estimate(memory["likelihood"])
         memory["noise_power"] = float(memory["noise"][0])

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from isacblocks.blocks.methods.base import Estimate, Frames, Memory
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
+from isacblocks.kernels.advance import advance
 from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.bounds import slope_worth
 from isacblocks.kernels.calibration import rotate, slope_information_sums
-from isacblocks.kernels.drift import HOLD, commit_evidence, drift_bank, drift_estimate
+from isacblocks.kernels.drift import drift_bank, drift_estimate
 from isacblocks.kernels.health import cable_places, follow_suspects, health_codes, place_sums, running_mean
 from isacblocks.kernels.impairments import retract
-from isacblocks.kernels.jumps import FAST_MEMORIES, fast_sums, jump_statistic, jump_threshold, restart_jumped
+from isacblocks.kernels.jumps import FAST_MEMORIES, jump_threshold
 from isacblocks.kernels.scores import PHASE, score_sums
-from isacblocks.kernels.tracking import excess_scatter, track
 from isacblocks.kernels.uncertainty import deviations, gauge_leverage
 
 _MEMORIES = frozen(FAST_MEMORIES)
@@ -121,8 +121,7 @@ class Tracker:
         """The filters' step, the jumps, the slope."""
         self._settle(memory)
         before = memory["kappa"].copy()
-        jumped = self._track(memory, count)
-        memory["jumps"] += jumped
+        self._track(memory, count)
         if self.slope is not None:
             keep = math.exp(-count / self._slope_memory(memory))
             turn = self.slope.update(memory["slope"], before, memory["kappa"], keep)
@@ -143,89 +142,52 @@ class Tracker:
             memory["variance"] = memory["variance"] / (1 + information * memory["variance"])
             memory["confidence"] = 0.0
 
-    def _track(self, memory: Memory, count: int) -> NDArray[np.uint8]:
-        antennas = memory["kappa"].size
+    def _track(self, memory: Memory, count: int) -> None:
         # Scores with r times the variance that theory gives them carry 1 / r of the information.
-        information = float(memory["information"][0]) / memory["excess"]
-        spread, innovation = np.empty((2, antennas)), np.empty((2, antennas))
-        track(
-            memory["score"] / memory["excess"],
-            information,
+        excess, jumped = memory["excess"], np.empty(memory["kappa"].size, np.uint8)
+        scatter = advance(
+            memory["score"] if excess == 1.0 else memory["score"] / excess,
+            float(memory["information"][0]) / excess,
             float(count),
             self.drift,
             self.log_prior,
             self.leverage,
             _SETTLED,
             _EVIDENCE,
-            frozen(memory["evidence"]),
-            memory["kappa"],
-            memory["offset"],
-            memory["variance"],
-            memory["held"],
-            memory["score_noise"],
-            spread,
-            innovation,
-        )
-        fast_sums(
-            innovation,
-            information,
-            spread,
             _MEMORIES,
-            memory["fast"],
-            memory["fast_variance"],
-            memory["gathered"],
-        )
-        jumped = self._find_jumps(memory, count, information)
-        self._measure_excess(memory, count, information, spread, innovation)
-        return jumped
-
-    def _measure_excess(self, memory: Memory, count: int, information: float, spread: Float, innovation: Float) -> None:
-        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR."""
-        if information <= 0:
-            return
-        seen = excess_scatter(innovation, information, spread, self.leverage) * memory["excess"]
-        keep, weight = math.exp(-count / _EXCESS_MEMORY), memory["pending_targets"]
-        total, targets = (keep * old + new for old, new in zip(memory["excess_sums"].tolist(), (weight * seen, weight)))
-        memory["excess_sums"][:] = total, targets
-        before, now = memory["excess"], (total + _EXCESS_BELIEF) / (targets + _EXCESS_BELIEF)
-        memory["excess"] = now if now > _EXCESS_LEAST else 1.0
-        if memory["excess"] != before:  # what was learned so far is worth as much more, or less
-            memory["variance"] = np.minimum(memory["variance"] * (memory["excess"] / before), self.variance)
-
-    def _find_jumps(self, memory: Memory, count: int, information: float) -> NDArray[np.uint8]:
-        statistic = np.empty(memory["gathered"].shape)
-        jump_statistic(memory["fast"], memory["fast_variance"], self.leverage, statistic)
-        commit_evidence(
-            statistic,
-            self.threshold / 2,
-            information,
-            HOLD,
-            math.exp(-count / _EVIDENCE),
-            memory["held"],
-            memory["held_information"],
-            memory["evidence"],
-        )
-        flags = np.empty(memory["kappa"].size, np.uint8)
-        restart_jumped(
-            statistic,
             self.threshold,
             self.variance,
             memory["kappa"],
             memory["offset"],
             memory["variance"],
+            memory["evidence"],
             memory["held"],
+            memory["held_information"],
+            memory["score_noise"],
             memory["fast"],
             memory["fast_variance"],
             memory["gathered"],
-            flags,
+            jumped,
         )
-        return flags
+        memory["jumps"] += jumped
+        if not math.isnan(scatter):
+            self._measure_excess(memory, count, scatter * excess)
+
+    def _measure_excess(self, memory: Memory, count: int, seen: float) -> None:
+        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR."""
+        keep, weight, sums = math.exp(-count / _EXCESS_MEMORY), memory["pending_targets"], memory["excess_sums"]
+        total, targets = keep * float(sums[0]) + weight * seen, keep * float(sums[1]) + weight
+        sums[0], sums[1] = total, targets
+        before, now = memory["excess"], (total + _EXCESS_BELIEF) / (targets + _EXCESS_BELIEF)
+        memory["excess"] = now if now > _EXCESS_LEAST else 1.0
+        if memory["excess"] != before:  # what was learned so far is worth as much more, or less
+            memory["variance"] = np.minimum(memory["variance"] * (memory["excess"] / before), self.variance)
 
     def _slope_memory(self, memory: Memory) -> float:
         """Frames after which the slope of drifting phases is better seen anew: sqrt(v / q) of the slope."""
         antennas = memory["kappa"].size
         drift = self._drift(memory) * 12 / (antennas * (antennas**2 - 1))
-        total, frames = memory["slope_information"]
+        total, frames = memory["slope_information"].tolist()
         each = total / max(frames, 1.0) * self.surroundings.believed(memory["surroundings"])[1]
         return 1 / math.sqrt(drift * each) if drift * each > 0 else math.inf
 
@@ -235,7 +197,7 @@ class Tracker:
 
     def _drift(self, memory: Memory) -> float:
         """The drift of the phases, rad^2 per frame."""
-        return float(drift_estimate(frozen(memory["evidence"]), self.drift, self.log_prior)[PHASE])
+        return float(drift_estimate(memory["evidence"], self.drift, self.log_prior)[PHASE])
 
     def places(self, memory: Memory) -> NDArray[np.int64]:
         """The place that every antenna's cable leads to, (N,)."""
@@ -244,7 +206,7 @@ class Tracker:
     def estimate(self, memory: Memory) -> Estimate:
         """What the memory says now."""
         kappa = retract(memory["kappa"])
-        filters = memory["offset"], memory["variance"], frozen(memory["evidence"])
+        filters = memory["offset"], memory["variance"], memory["evidence"]
         sigma = deviations(kappa, *filters, self.log_prior, self.leverage)
         return Estimate(
             kappa=kappa,
