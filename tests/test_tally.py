@@ -18,9 +18,9 @@ def test_the_tally_is_that_of_masks() -> None:
     theta, tau = rng.uniform(-1, 1, frames), rng.uniform(1e-7, 1e-6, frames)
     theta_hat, tau_hat = theta + rng.normal(0, 0.02, frames), tau + rng.normal(0, 5e-9, frames)
     counts, squares, stored, errors = np.zeros((2, 4), np.int64), np.zeros(2), np.zeros(2, np.int64), np.zeros((room, 2))
-    flags = [frozen(values) for values in (valid, there, said)]
-    places = [frozen(values) for values in (position(theta_hat, tau_hat), theta_hat, tau_hat, theta, tau)]
-    tally(*flags, *places, *first_nulls(radar), early, counts, squares, stored, errors)
+    places = frozen(position(theta_hat, tau_hat)), frozen(theta_hat), frozen(tau_hat), frozen(theta), frozen(tau)
+    nulls = first_nulls(radar)
+    tally(frozen(valid), frozen(there), frozen(said), *places, *nulls, early, counts, squares, stored, errors)
 
     distance = np.linalg.norm(position(theta_hat, tau_hat) - position(theta, tau), axis=-1)
     outside = outside_main_lobe(theta_hat, tau_hat, theta, tau, radar)

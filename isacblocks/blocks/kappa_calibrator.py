@@ -172,6 +172,8 @@ class KappaCalibrator(Block):
         if not updates:
             return None
         self.estimate = made["kappa"][-1]
+        for array in made.values():  # nobody writes to them any more: they are taken without a copy
+            array.flags.writeable = False
         return self.kappa.items(**made)
 
     def _usable(self, peak: Items, compressed: Items | None) -> Frames:
