@@ -39,15 +39,19 @@ _FEWEST = 2  # noise samples
 
 
 @jit_exact
+def edge_factor(samples: float) -> float:
+    """c_M = Gamma(M + 1) / (Gamma(M + 1/2) sqrt(M)): right in the terms up to M^-3, to 6e-4 at M = 1 and 3e-6 at M = 5."""
+    return math.sqrt(math.sqrt(1.0 + 0.5 / samples + 0.125 / (samples * samples))) if samples < math.inf else 1.0
+
+
+@jit_exact
 def excursions(h: float, extent_1: float, extent_2: float, samples: float = math.inf) -> float:
     """P: the expected Euler characteristic of {field >= h} over a window of the given extents.
 
     samples: M, the complex samples behind the frame's own estimate of N0; infinite for a known N0.
     """
-    edge, point = 1.0, math.exp(-h)
+    edge, point = edge_factor(samples), math.exp(-h)
     if samples < math.inf:
-        # Gamma(M + 1) / (Gamma(M + 1/2) sqrt(M)): right in the terms up to M^-3, to 6e-4 at M = 1 and 3e-6 at M = 5
-        edge = (1.0 + 0.5 / samples + 0.125 / (samples * samples)) ** 0.25
         point = math.exp(-samples * math.log1p(h / samples))  # (1 + h / M)^-M
     edges = (extent_1 + extent_2) * edge * math.sqrt(h / math.pi)
     inside = extent_1 * extent_2 * max(2.0 * h - 1.0, 0.0) / (2.0 * math.pi)  # the formula holds from h = 1/2 on
@@ -86,7 +90,9 @@ def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int
         if excursions(level_of(low, samples), first, second, samples) < wanted:
             out[f] = math.nan
             continue
-        x = min(max(-log_wanted, low), high)
+        edges, inside = (first + second) * edge_factor(samples) / math.sqrt(math.pi), first * second / (2.0 * math.pi)
+        x = max(6.0 - log_wanted, 1.0)  # near enough for the logarithm's sake
+        x = min(max(math.log(1.0 + edges * math.sqrt(x) + 2.0 * inside * x) - log_wanted, low), high)
         while high - low > 1e-13 * high:
             h = level_of(x, samples)
             above = math.log(excursions(h, first, second, samples)) - log_wanted
@@ -94,8 +100,7 @@ def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int
                 low = x
             else:
                 high = x
-            # d log(1 + edges + inside) / dx, the constant c_M = 1 left out: it changes the way, not the goal
-            edges, inside = (first + second) / math.sqrt(math.pi), first * second / (2.0 * math.pi)
+            # d log(1 + edges + inside) / dx
             whole = 1.0 + edges * math.sqrt(h) + inside * max(2.0 * h - 1.0, 0.0)
             rise = (0.5 * edges / math.sqrt(h) + 2.0 * inside) / whole
             growth = 1.0 + h / samples if samples < math.inf else 1.0
@@ -104,7 +109,8 @@ def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int
             there = x + step
             if step == 0.0 or not low < there < high:
                 there = 0.5 * (low + high)
-            elif abs(step) <= 1e-14 * x:
+            elif abs(step) <= 1e-7 * x:  # what is left is the square of that
+                x = there
                 break
             if there <= low or there >= high:
                 break
