@@ -12,6 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import ncx2, norm
 
 from isacblocks import OfdmRadar, kappa_error
+from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.bounds import (
     EDGE,
     angle_bound,
@@ -25,8 +26,10 @@ from isacblocks.kernels.bounds import (
     position_bound,
     slope_bound,
     slope_information,
+    slope_worth,
 )
-from isacblocks.kernels.errors import best_ramp
+from isacblocks.kernels.calibration import slope_information_sums
+from isacblocks.kernels.errors import _near_peak, best_ramp
 from isacblocks.radar import SPEED_OF_LIGHT
 
 RADAR = OfdmRadar()
@@ -67,6 +70,22 @@ def test_random_errors_have_the_size_they_were_given() -> None:
     assert nmse == pytest.approx(deviation**2 * (2 * 64 - 3) / (2 * 64), rel=0.03)
     loss = np.mean([e.loss_db for e in errors])
     assert loss == pytest.approx(10 / math.log(10) * nmse, rel=0.02)
+
+
+@pytest.mark.parametrize("elements", [2, 3, 7, 16, 64])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.2, 0.3])
+def test_a_peak_near_zero_is_that_of_the_whole_transform(elements: int, spread: float) -> None:
+    rng = np.random.default_rng(elements)
+    length, near = 1 << math.ceil(math.log2(16 * elements)), 0
+    for _ in range(200):
+        slope = rng.uniform(-4, 4) / elements
+        noise = rng.standard_normal((2, elements)) * spread
+        z = np.exp(1j * slope * np.arange(elements)) * rng.uniform(0.5, 1.5, elements) + noise[0] + 1j * noise[1]
+        peak = _near_peak(frozen(z), length)
+        if peak != length:
+            near += 1
+            assert peak % length == np.argmax(np.abs(np.fft.fft(z, length)))
+    assert 0 < near < 200
 
 
 def test_best_ramp_finds_the_largest_correlation() -> None:
@@ -276,3 +295,11 @@ def test_the_slope_bound_begins_with_the_prior_and_falls_like_a_root() -> None:
     assert bound[0] == pytest.approx(0.0061)
     assert bound[2] == pytest.approx(bound[1] / 2, rel=0.02)
     assert boresight_bound(bound, RADAR) == pytest.approx(np.arcsin(bound / np.pi))
+
+
+def test_slope_information_is_summed_over_the_frames() -> None:
+    low = np.random.default_rng(1).uniform(-0.9, 0.6, 20)
+    high, sums = low + 0.25, np.zeros(2)
+    slope_information_sums(frozen(low), frozen(high), slope_worth(30.0, RADAR), sums)
+    assert sums[0] == pytest.approx(float(slope_information(low, high, 30.0, RADAR).sum()), rel=1e-12)
+    assert sums[1] == 20

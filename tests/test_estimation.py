@@ -16,6 +16,7 @@ from isacblocks.kernels.estimation import (
     mixture_grid,
     mixture_sums,
     search_law,
+    search_laws,
 )
 
 EXTENTS = 11.0, 24.5  # Table I: a sector of 15 degrees, all delays
@@ -92,6 +93,19 @@ def test_the_ratio_agrees_with_the_evidence_and_does_not_overflow() -> None:
         np.testing.assert_allclose(out, 1 + np.logaddexp(np.log([0.75, 0.5]), ratio + np.log([0.25, 0.5])))
 
 
+@pytest.mark.parametrize("extents", [EXTENTS, (0.0, 0.0), (0.3, 6.0)])
+def test_the_laws_of_all_ratios_at_once_are_those_one_by_one(extents: tuple[float, float]) -> None:
+    grid = mixture_grid()[0]
+    scale, none, ratio, room = np.empty((4, grid.size))
+    for level in (1e-9, 0.01, 0.8, 5.0, 39.0, 60.0, 800.0, 1e5):
+        search_laws(level, *extents, grid, scale, none, ratio, room)
+        for i, snr in enumerate(grid):
+            wanted, found = np.full(2, 0.0), np.log(none[i] + np.array([0.01, 0.9]) * (ratio[i] - none[i])) + scale[i]
+            add_log_mixture(search_law(level, *extents, float(snr)), np.array([0.01, 0.9]), wanted)
+            # the literal law leaves F_t out from forty nats on, and cannot tell levels near zero from zero
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
 def draw_levels(snr: float, prior: float, frames: int, rng: np.random.Generator) -> Any:
     """Levels by the law itself: the larger of the noise's (inverse of F_0) and of a lobe's."""
     h = np.linspace(1.6, 40, 4000)
@@ -109,7 +123,6 @@ def follow(levels: Any, n0: float = 1.0, portions: int = 8, memory: float = 4000
     kappa = np.exp(1j * np.arange(elements))
     probability = []
     for first in range(0, len(levels), 8):
-        pending[:] = 0
         for k in range(first, first + 8, portions):
             part = levels[k : k + portions]
             u = np.sqrt(part * energy * n0 / elements)[:, None] * kappa
@@ -121,7 +134,7 @@ def follow(levels: Any, n0: float = 1.0, portions: int = 8, memory: float = 4000
                 *(snr, prior, *grid, noise, p, pending),
             )
             probability.append(p)
-        likelihood = fold_likelihood(likelihood, pending, first, 8, memory)
+        fold_likelihood(likelihood, pending, first, 8, memory)
         snr, prior = mixture_estimate(likelihood)
     return {"snr": snr, "prior": prior, "noise": noise, "likelihood": likelihood, "p": np.concatenate(probability)}
 
@@ -194,9 +207,12 @@ def test_early_frames_are_soon_forgotten_and_the_memory_is_kept() -> None:
     one = np.ones((1, 1))
     total = np.zeros((1, 1))
     for k in range(100):
-        total = fold_likelihood(total, one * (k == 0), 8 * k, 8, 4000.0)
+        fold_likelihood(total, one * (k == 0), 8 * k, 8, 4000.0)
     assert total[0, 0] == pytest.approx(8 / 800)  # weight proportional to its place
-    assert fold_likelihood(one, 0 * one, 10**6, 8, 4000.0)[0, 0] == pytest.approx(math.exp(-8 / 4000))
+    pending = 0.5 * one
+    fold_likelihood(one, pending, 10**6, 8, 4000.0)
+    assert one[0, 0] == pytest.approx(math.exp(-8 / 4000) + 0.5)
+    assert pending[0, 0] == 0
 
 
 def test_the_top_of_a_quadratic_is_found_between_the_points() -> None:

@@ -14,7 +14,7 @@ from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.compression import compress
 from isacblocks.kernels.delay_basis import Compressed, delay_basis
 from isacblocks.kernels.expectation import em_step
-from isacblocks.kernels.exponentials import exponentials
+from isacblocks.kernels.exponentials import exponentials, logarithms
 from isacblocks.kernels.gains import gain_variance, shrink_gains
 from isacblocks.kernels.impairments import draw_impairments, retract
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
@@ -226,6 +226,18 @@ def test_exponentials() -> None:
     exponentials(low)
     assert (low < 1e-303).all()
     assert (low >= 0).all()
+
+
+def test_logarithms() -> None:
+    rng = np.random.default_rng(2)
+    near = 1 + rng.uniform(-0.5, 0.5, 10_001)
+    values = np.concatenate(
+        [np.exp(rng.uniform(-690, 700, 10_001)), near, [1.0, 2.0, 0.5, math.sqrt(0.5), math.sqrt(2), 1e-307]]
+    )
+    found = values.copy()
+    logarithms(found, np.empty_like(found))
+    assert np.max(np.abs(found - np.log(values)) / np.maximum(np.abs(np.log(values)), 0.5)) < 5e-16
+    assert found[20_002] == 0
 
 
 def test_gains_are_shrunk_by_what_their_errors_explain() -> None:

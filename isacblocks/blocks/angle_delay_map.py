@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, antenna_samples, radar_sizes
-from isacblocks.kernels.arrays import Float
+from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, antenna_samples, radar_sizes, where
+from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.peak import Peaks
@@ -25,9 +25,15 @@ MAP = Record("map", (Field("map", "float32", ("angles", "delays"), doc="M of eq.
 
 def sector_grid(low: NDArray[Any], high: NDArray[Any], points: int) -> Float:
     """`points` values from low to high for every frame, shape (F, points), or (1, points) where all frames agree."""
-    if (low == low[0]).all() and (high == high[0]).all():
+    if np.count_nonzero(low == low[0]) + np.count_nonzero(high == high[0]) == 2 * low.size:
         low, high = low[:1], high[:1]
-    return np.asarray(low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, points))
+    return np.asarray(low[:, None] + (high - low)[:, None] * _fractions(points))
+
+
+@cache
+def _fractions(points: int) -> Float:
+    """0 to 1 in `points` values."""
+    return frozen(np.linspace(0.0, 1.0, points))
 
 
 class AngleDelayMap(Block):
@@ -101,20 +107,20 @@ class AngleDelayMap(Block):
         usable = (came.valid != 0) & np.isfinite(found.energy) & (found.symbol_energy > 0)
         cells = self.radar.antennas * self.radar.subcarriers
         with np.errstate(all="ignore"):
-            rest = found.energy - found.statistic / (self.radar.antennas * found.symbol_energy)
+            rest = (found.energy - found.statistic / (self.radar.antennas * found.symbol_energy)) / (cells - 1)
         peak = self.peak.items(
-            peaks=usable,
-            statistic=np.where(usable, found.statistic, 0.0)[:, None],
-            correlation=np.where(usable, found.correlation, 0.0)[:, None],
+            peaks=usable.view(np.uint8),
+            statistic=where(usable, found.statistic)[:, None],
+            correlation=where(usable, found.correlation)[:, None],
             theta=found.theta[:, None],
             tau=found.tau[:, None],
-            snapshot=np.where(usable[:, None], found.snapshot, 0.0)[:, None, :],
-            energy=np.where(usable, found.energy, 0.0),
-            symbol_energy=np.where(usable, found.symbol_energy, 0.0),
-            noise_power=np.where(usable, rest / (cells - 1), 0.0),
+            snapshot=where(usable, found.snapshot)[:, None, :],
+            energy=where(usable, found.energy),
+            symbol_energy=where(usable, found.symbol_energy),
+            noise_power=where(usable, rest),
             **self._samples(came, usable),
             **{name: came.fields[name] for name in SECTOR if name != "valid"},
-            valid=usable,
+            valid=usable.view(np.uint8),
         )
         return peak if maps is None else (peak, self.map.items(map=maps))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, antenna_samples, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, antenna_samples, radar_sizes, where
 from isacblocks.kernels.compression import compressed
 from isacblocks.kernels.delay_basis import ERROR, delay_basis
 from isacblocks.kernels.warmup import load
@@ -46,10 +46,10 @@ class DelayCompressor(Block):
         inside = (frame.tau_min >= low - slack) & (frame.tau_max <= high + slack)
         usable = (frame.valid != 0) & inside & np.isfinite(made.energy) & (made.symbol_energy > 0)
         return self.compressed.items(
-            g=np.where(usable[:, None, None], made.g, np.complex64(0)),
-            energy=np.where(usable, made.energy, 0.0),
-            symbol_energy=np.where(usable, made.symbol_energy, 0.0),
+            g=where(usable, made.g),
+            energy=where(usable, made.energy),
+            symbol_energy=where(usable, made.symbol_energy),
             **antenna_samples(frame.y, usable),
             **{name: frame.fields[name] for name in SECTOR if name != "valid"},
-            valid=usable,
+            valid=usable.view(np.uint8),
         )

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
-from isacblocks.blocks.methods.base import Estimate, Method
+from isacblocks.blocks.methods.base import Estimate, Frames, Method
 from isacblocks.blocks.methods.descent import Descent
 from isacblocks.blocks.methods.expectation import ExpectationMaximisation
 from isacblocks.blocks.methods.full_circle import FullCircle
@@ -34,7 +34,7 @@ from isacblocks.blocks.methods.online import Online
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
-from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, radar_sizes
+from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, SAMPLES, radar_sizes
 from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.gains import shrink_gains
@@ -48,7 +48,8 @@ from isacblocks.stream.spec import Items
 METHODS = ("tracker", "online", "em", "adam-max", "adam-reconstruction")
 _TABLE1_PHASES = math.pi / math.sqrt(12)  # standard deviation of U[-pi/2, pi/2]
 _ANY_PHASES = math.pi / math.sqrt(3)  # of U[-pi, pi]
-_OF_SLOTS = ("statistic", "correlation", "theta", "tau", "snapshot")  # fields with a value for every peak of a frame
+_OF_SLOTS = ("theta", "tau", "snapshot")  # fields with a value for every peak of a frame
+_ASKED = (*_OF_SLOTS, "energy", "symbol_energy", "noise_power", "theta_min", "theta_max", "tau_min", "tau_max", *SAMPLES)
 
 
 class KappaCalibrator(Block):
@@ -156,53 +157,61 @@ class KappaCalibrator(Block):
 
     def process(self, peak: Items, compressed: Items | None) -> Items | None:
         """Fill updates with the usable frames; one kappa item for every update that is complete."""
-        usable = np.flatnonzero((peak.valid != 0) & (peak.peaks > 0))
-        made: list[dict[str, Any]] = []
-        done = 0
-        while done < usable.size:
-            part = usable[done : done + self.batch - self.filled]
-            frames = {name: array[part, 0] if name in _OF_SLOTS else array[part] for name, array in peak.fields.items()}
-            if self.needs_frames and compressed is not None:
-                frames["g"] = compressed.g[part]
-            frames["snapshot"] = frames["snapshot"].astype(np.complex128)
-            self.learner.add(self.learned, frames)
-            done += part.size
-            self.filled += part.size
-            self.frames += part.size
-            if self.filled == self.batch:
-                made.append(self._update())
-        self.used = float(self.frames)
-        if not made:
+        frames = self._usable(peak, compressed)
+        count, done, filled, used, updates = frames["energy"].size, 0, self.filled, self.frames, 0
+        made = self.kappa.layout.empty((filled + count) // self.batch) if filled + count >= self.batch else {}
+        while done < count:
+            part = min(count - done, self.batch - filled)
+            self.learner.add(self.learned, {name: array[done : done + part] for name, array in frames.items()})
+            done, filled, used = done + part, filled + part, used + part
+            if filled == self.batch:
+                for name, value in self._update(used).items():
+                    made[name][updates] = value
+                filled, updates = 0, updates + 1
+        self.filled, self.frames, self.used = filled, used, float(used)
+        if not updates:
             return None
-        return self.kappa.items(**{name: np.stack([item[name] for item in made]) for name in made[0]})
+        self.estimate = made["kappa"][-1]
+        for array in made.values():  # nobody writes to them any more: they are taken without a copy
+            array.flags.writeable = False
+        return self.kappa.items(**made)
 
-    def _update(self) -> dict[str, Any]:
-        """The update is full: a new estimate from it."""
+    def _usable(self, peak: Items, compressed: Items | None) -> Frames:
+        """What a method may ask of the message's usable frames."""
+        fields = {name: peak.fields[name][:, 0] if name in _OF_SLOTS else peak.fields[name] for name in _ASKED}
+        if self.needs_frames and compressed is not None:
+            fields["g"] = compressed.g
+        usable = (peak.valid != 0) & (peak.peaks > 0)
+        if np.count_nonzero(usable) < usable.size:
+            fields = {name: array[usable] for name, array in fields.items()}
+        fields["snapshot"] = fields["snapshot"].astype(np.complex128)
+        return self.surroundings.prepared(fields)
+
+    def _update(self, used: int) -> dict[str, Any]:
+        """The update is full, `used` frames since the start: a new estimate from it."""
         new = self.learner.update(self.learned, self.batch, self.memory)
-        self.estimate = self._sent(new)
-        self.filled = 0
         snr, prior, noise_power = self._believed()
         self.snr_db, self.target_probability = decibels(snr), prior
         return {
-            "kappa": self.estimate.copy(),
+            "kappa": self._sent(new),
             "sigma": new.sigma,
             "gain_sigma": new.gain_sigma,
             "health": new.health,
             "slope": new.slope,
             "slope_sigma": new.slope_sigma,
-            "frames": self.frames,
+            "frames": used,
             "targets": new.targets,
             "loss": new.loss,
             "acceptance": new.acceptance,
-            "snr": decibels(snr),
+            "snr": self.snr_db,
             "target_probability": prior,
             "noise_power": noise_power,
-            "gauge": np.uint8(GAUGE_START),
+            "gauge": GAUGE_START,
         }
 
     def _sent(self, new: Estimate) -> Complex:
         """The estimate, its gains as far from their mean as they are to be believed; learning goes on without that."""
-        if not self.shrink or np.isnan(new.gain_sigma).any():
+        if not self.shrink or math.isnan(new.gain_sigma @ new.gain_sigma):
             return new.kappa
         return shrink_gains(new.kappa, np.square(new.gain_sigma))
 

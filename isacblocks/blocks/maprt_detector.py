@@ -9,15 +9,10 @@ import numpy as np
 
 from isacblocks.blocks.records import DETECTION, KAPPA, PEAK, fields_of, radar_sizes
 from isacblocks.kernels.arrays import Float, frozen
-from isacblocks.kernels.detection import (
-    angle_extent,
-    delay_extent,
-    gain_estimate,
-    target_probabilities,
-    window_thresholds,
-)
+from isacblocks.kernels.decision import LEVEL, PROBABILITY, RANGE, decide
+from isacblocks.kernels.detection import window_thresholds, windows
 from isacblocks.kernels.warmup import load
-from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
+from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, Setting, State
 from isacblocks.stream.spec import Items
 
@@ -86,40 +81,40 @@ class MaprtDetector(Block):
     def process(self, peak: Items, kappa: Items | None) -> Items:
         """One detection per peak record; a frame without a usable peak has none."""
         if kappa is not None and len(kappa):
-            self.snr, self.prior = float(10 ** (kappa.snr[-1] / 10)), kappa.target_probability[-1]
-        elements = self.radar.antennas
-        extent_1 = angle_extent(peak.theta_min, peak.theta_max, self.radar)
-        extent_2 = delay_extent(peak.tau_min, peak.tau_max, self.radar)
+            self.snr, self.prior = float(10 ** (kappa.snr[-1] / 10)), float(kappa.target_probability[-1])
+        elements, shape = self.radar.antennas, peak.statistic.shape
+        extents = windows(peak.fields, self.radar, self.n_theta, self.n_tau)
         samples = elements * self.radar.subcarriers - 1 if self.estimated else math.inf
-        threshold = window_thresholds(self.p_fa, extent_1, extent_2, self.n_theta, self.n_tau, samples)
-        filled = np.arange(peak.statistic.shape[1]) < peak.peaks[:, None]
-        floor = elements * np.maximum(peak.symbol_energy, 1e-300) * self._noise(peak)
-        level = np.where(filled, peak.statistic / floor[:, None], 0.0)
-        probability = np.zeros_like(level)
-        for k in range(level.shape[1]):
-            column = np.empty(len(peak))
-            target_probabilities(
-                frozen(level[:, k]),
-                frozen(extent_1),
-                frozen(extent_2),
-                self.snr,
-                self.prior,
-                column,
-            )
-            probability[:, k] = column
-        noise_to_gain = elements * self.radar.subcarriers / self.snr  # N0 / sigma_gamma^2, whatever N0 is
-        gain = np.stack([gain_estimate(s, peak.symbol_energy, elements, noise_to_gain) for s in peak.correlation.T], axis=1)
-        distance = SPEED_OF_LIGHT * peak.tau / 2
-        position = np.stack([distance * np.cos(peak.theta), distance * np.sin(peak.theta)], axis=-1)
-        present = filled & (level >= threshold[:, None])
-        self.detected = float(present[:, 0].mean())
+        threshold = window_thresholds(self.p_fa, extents[0], extents[1], self.n_theta, self.n_tau, samples)
+        present, values, gain = np.empty(shape, np.uint8), np.empty((3, *shape)), np.empty(shape, np.complex128)
+        position = np.empty((*shape, 2))
+        decide(
+            frozen(peak.statistic),
+            frozen(peak.correlation),
+            frozen(peak.theta),
+            frozen(peak.tau),
+            frozen(peak.peaks),
+            frozen(peak.symbol_energy),
+            frozen(self._noise(peak)),
+            extents,
+            frozen(threshold),
+            elements,
+            elements * self.radar.subcarriers / self.snr,  # N0 / sigma_gamma^2, whatever N0 is
+            self.snr,
+            self.prior,
+            present,
+            values,
+            gain,
+            position,
+        )
+        self.detected = np.count_nonzero(present[:, 0]) / shape[0]
         return self.detection.items(
             **fields_of(PEAK, peak),
             present=present,
-            level=level,
+            level=values[LEVEL],
             threshold=threshold,
-            probability=np.where(filled, probability, 0.0),
+            probability=values[PROBABILITY],
             gain=gain,
-            range=distance,
+            range=values[RANGE],
             position=position,
         )

@@ -138,5 +138,11 @@ def antenna_samples(y: NDArray[Any], usable: NDArray[np.bool_]) -> dict[str, NDA
     """The fields SAMPLES of frames y (F, N, S); zeros for those that are not usable (F,)."""
     power, largest, shared = np.empty((3, *y.shape[:2]))
     sample_statistics(real_view(y), power, largest, shared)
-    made = [np.where(usable[:, None], values, 0.0).astype(np.float32) for values in (power, shared)]
-    return dict(zip(SAMPLES, made, strict=True))
+    return {name: where(usable, values).astype(np.float32) for name, values in zip(SAMPLES, (power, shared), strict=True)}
+
+
+def where(usable: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    """values (F, ...) of the usable frames (F,), zeros for the others; the array itself where all are usable."""
+    if np.count_nonzero(usable) == usable.size:
+        return values
+    return np.where(usable.reshape(-1, *[1] * (values.ndim - 1)), values, values.dtype.type(0))

@@ -16,10 +16,15 @@ Float = NDArray[np.float64]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned)."""
+    """A C-contiguous, aligned, read-only view of `array` (a copy only where it is not contiguous or aligned).
+
+    An array that is all of that already is returned as it is.
+    """
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned):
         array = np.require(array, requirements=("C", "A"))
+    elif not flags.writeable:
+        return array
     view: NDArray[Any] = array.view()
     view.flags.writeable = False
     return view
@@ -27,8 +32,8 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def real_view(array: Complex) -> NDArray[Any]:
     """The same numbers as pairs of reals: complex (..., S) -> real (..., 2 S), read-only."""
-    flat = np.require(array, requirements=("C", "A"))
-    return frozen(flat.view(np.float32 if flat.dtype == np.complex64 else np.float64))
+    flat = frozen(array)
+    return flat.view(np.float32 if flat.dtype == np.complex64 else np.float64)  # read-only as what it is a view of
 
 
 def _finite(name: str, array: NDArray[Any]) -> None:

@@ -108,9 +108,13 @@ def slope_information(theta_min: ArrayLike, theta_max: ArrayLike, snr: float, ra
     sectors wider than a few std.
     """
     low, high = np.asarray(theta_min, dtype=np.float64), np.asarray(theta_max, dtype=np.float64)
-    heights = (1 / np.cos(low) + 1 / np.cos(high)) / (2 * math.pi * radar.element_spacing * np.abs(high - low))
+    return np.asarray(slope_worth(snr, radar) * (1 / np.cos(low) + 1 / np.cos(high)) / np.abs(high - low))
+
+
+def slope_worth(snr: float, radar: OfdmRadar) -> float:
+    """What :func:`slope_information` multiplies the sector's edges with: EDGE / (2 pi d std(psi_hat))."""
     inverse_std = math.sqrt((radar.antennas**2 - 1) / 6) * math.sqrt(math.pi * snr) / 2
-    return np.asarray(EDGE * heights * inverse_std)
+    return EDGE * inverse_std / (2 * math.pi * radar.element_spacing)
 
 
 def slope_bound(

@@ -24,7 +24,8 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.detection import evidence, logistic
-from isacblocks.kernels.jit import jit
+from isacblocks.kernels.exponentials import exponentials_with, logarithms
+from isacblocks.kernels.jit import jit, jit_exact
 
 _WORTH = 1e-3  # a frame whose target probability is lower says nothing about the slope
 _SILENT = 40.0  # exp(-40) of the peak's likelihood is nothing
@@ -59,31 +60,86 @@ def online_sums(
             total[n] += p * (snapshot[f, n] * s.conjugate() - noise_power * symbol_energy[f] * kappa[n])
 
 
-@jit
-def _angular_profile_ula(weighted: Complex, start: float, step: float, scale: float, level: Float) -> None:
-    """level_i = |sum_n weighted_n exp(j n (start + i step))|^2 scale, for every i."""
-    real = np.zeros(level.shape[0])
-    imag = np.zeros(level.shape[0])
-    for n in range(weighted.shape[0]):
-        here = weighted[n] * complex(math.cos(n * start), math.sin(n * start))
-        turn = complex(math.cos(n * step), math.sin(n * step))
-        for i in range(level.shape[0]):
-            real[i] += here.real
-            imag[i] += here.imag
-            here = here * turn
-    for i in range(level.shape[0]):
-        level[i] = (real[i] * real[i] + imag[i] * imag[i]) * scale
+@jit_exact
+def _phasors(start: float, step: float, real: Float, imag: Float) -> None:
+    """exp(j (start + i step)) for every i; (n,) each."""
+    turn = complex(math.cos(step), math.sin(step))
+    here = complex(math.cos(start), math.sin(start))
+    for i in range(real.shape[0]):
+        real[i], imag[i] = here.real, here.imag
+        here = here * turn
 
 
 @jit
-def _between(sums: Float, position: float) -> float:
-    """Linear interpolation of cumulative sums at a fractional position, held at both ends."""
-    if position <= 0.0:
-        return float(sums[0])
-    whole = int(position)
-    if whole >= sums.shape[0] - 1:
-        return float(sums[sums.shape[0] - 1])
-    return float(sums[whole] + (position - whole) * (sums[whole + 1] - sums[whole]))
+def _angular_profile_ula(weighted: Complex, start: float, scale: float, turn: Float, room: Float, level: Float) -> None:
+    """level_i = |sum_n weighted_n exp(j n (start + i step))|^2 scale, for every i; turn (2, n): exp(j i step).
+
+    By Horner's rule in w_i = exp(j (start + i step)), four powers at a time so that the sums stay in registers; weighted:
+    padded with zeros to a multiple of four; room: (4, n).
+    """
+    count = level.shape[0]
+    here_r, here_i = math.cos(start), math.sin(start)
+    w_r, w_i, sum_r, sum_i, t_r, t_i = room[0], room[1], room[2], room[3], turn[0], turn[1]
+    for i in range(count):
+        w_r[i] = here_r * t_r[i] - here_i * t_i[i]
+        w_i[i] = here_r * t_i[i] + here_i * t_r[i]
+        sum_r[i] = 0.0
+        sum_i[i] = 0.0
+    for n in range(weighted.shape[0] - 4, -1, -4):
+        a3, a2, a1, a0 = weighted[n + 3], weighted[n + 2], weighted[n + 1], weighted[n]
+        a3_r, a3_i, a2_r, a2_i = a3.real, a3.imag, a2.real, a2.imag
+        a1_r, a1_i, a0_r, a0_i = a1.real, a1.imag, a0.real, a0.imag
+        for i in range(count):
+            x, y, r, q = sum_r[i], sum_i[i], w_r[i], w_i[i]
+            x, y = x * r - y * q + a3_r, x * q + y * r + a3_i
+            x, y = x * r - y * q + a2_r, x * q + y * r + a2_i
+            x, y = x * r - y * q + a1_r, x * q + y * r + a1_i
+            x, y = x * r - y * q + a0_r, x * q + y * r + a0_i
+            sum_r[i], sum_i[i] = x, y
+    for i in range(count):
+        level[i] = (sum_r[i] * sum_r[i] + sum_i[i] * sum_i[i]) * scale
+
+
+@jit
+def _sector_sums(
+    level: Float, top: float, rho: float, extent_2: float, low: float, step: float, ratio: Float, room: Float, sums: Float
+) -> None:
+    """Running sums over the profile (n,), to `sums` (2, n + 1): of exp(rho (level - top)) and of one, times the density.
+
+    low, step: sin(theta) of the first point, and from point to point; ratio, room: (n,).
+    """
+    count = level.shape[0]
+    for i in range(count):
+        ratio[i] = max(rho * (level[i] - top), -_SILENT)
+    exponentials_with(ratio, room)
+    for i in range(count):
+        # the delays' share of Laplace's integral, at most one
+        spread = min(1.0, math.sqrt(math.pi / max(rho * level[i], 1e-3)) / max(extent_2, 1e-30))
+        sine = low + i * step
+        room[i] = 1.0 / math.sqrt(max(1.0 - sine * sine, 0.01))
+        ratio[i] *= room[i] * (spread if rho * (top - level[i]) < _SILENT else 0.0)
+    mass, density = 0.0, 0.0
+    sums[0, 0] = sums[1, 0] = 0.0
+    for i in range(count):
+        mass += ratio[i]
+        density += room[i]
+        sums[0, i + 1] = mass
+        sums[1, i + 1] = density
+
+
+@jit
+def _moved_sectors(sums: Float, first: Float, width: float, offset: float, inside: Float) -> None:
+    """The odds e^offset A of every slope, in units of max(1, e^offset) and with one added; `inside` (B,).
+
+    sums (2, n + 1); first (B,): the moved sector's lower edge in cells of the profile; width: of the sector in cells.
+    """
+    unit, one = math.exp(min(offset, 0.0)), math.exp(-max(offset, 0.0))
+    for k in range(first.shape[0]):
+        a, b = int(first[k]), int(first[k] + width)
+        low, high = first[k] - a, first[k] + width - b
+        mass = sums[0, b] - sums[0, a] + high * (sums[0, b + 1] - sums[0, b]) - low * (sums[0, a + 1] - sums[0, a])
+        norm = sums[1, b] - sums[1, a] + high * (sums[1, b + 1] - sums[1, b]) - low * (sums[1, a + 1] - sums[1, a])
+        inside[k] = one + unit * max(mass / norm, 1e-300)
 
 
 @jit
@@ -109,50 +165,42 @@ def slope_likelihood_ula(
     probability: P(t = 1 | frame) (F,), frames below 1e-3 are skipped. The sector is integrated with the density of a
     uniform theta over psi, 1 / cos(theta).
     """
-    elements = kappa.shape[0]
+    elements, slopes = kappa.shape[0], slope.shape[0]
     rho = snr / (1.0 + snr)
     unit = 2.0 * math.pi * pitch
-    reach = max(abs(slope[0]), abs(slope[slope.shape[0] - 1]))
+    reach = max(abs(slope[0]), abs(slope[slopes - 1]))
     step = 0.256 / elements  # a twenty-fifth of the distance from a beam's peak to its first null
-    weighted = np.empty(elements, np.complex128)
+    most = 0
+    for f in range(snapshot.shape[0]):
+        width = unit * (math.sin(theta_max[f]) - math.sin(theta_min[f]))
+        most = max(most, math.ceil((width + 2.0 * (reach + step)) / step) + 1)
+    weighted = np.zeros((elements + 3) // 4 * 4, np.complex128)
+    turn, room, cells, sums = np.empty((2, most)), np.empty((4, most)), np.empty((2, most)), np.empty((2, most + 1))
+    _phasors(0.0, step, turn[0], turn[1])
+    first, odds, exponent = np.empty(slopes), np.empty(slopes), np.empty(slopes)
+    for k in range(slopes):
+        # the lower edge of the moved sector in units of the profile's cells, each centred on its point
+        first[k] = (reach + step - slope[k]) / step + 0.5
     for f in range(snapshot.shape[0]):
         if probability[f] < _WORTH:
             continue
         low = unit * math.sin(theta_min[f]) - reach - step
         width = unit * (math.sin(theta_max[f]) - math.sin(theta_min[f]))
         count = math.ceil((width + 2.0 * (reach + step)) / step) + 1
-        level = np.empty(count)
         for n in range(elements):
             weighted[n] = kappa[n].conjugate() * snapshot[f, n]
         scale = 1.0 / (elements * symbol_energy[f] * noise_power)
-        _angular_profile_ula(weighted, low - unit * math.sin(theta[f]), step, scale, level)
+        level = cells[0, :count]
+        _angular_profile_ula(weighted, low - unit * math.sin(theta[f]), scale, turn, room, level)
         top = 0.0
         for i in range(count):
             top = max(top, level[i])
-        mass = np.zeros(count + 1)
-        density = np.zeros(count + 1)
-        for i in range(count):
-            sine = (low + i * step) / unit
-            weight = 1.0 / math.sqrt(max(1.0 - sine * sine, 0.01))
-            ratio = 0.0
-            if rho * (top - level[i]) < _SILENT:
-                spread = min(1.0, math.sqrt(math.pi / max(rho * level[i], 1e-3)) / max(extent_2[f], 1e-30))
-                ratio = math.exp(rho * (level[i] - top)) * spread
-            mass[i + 1] = mass[i] + ratio * weight
-            density[i + 1] = density[i] + weight
+        _sector_sums(level, top, rho, extent_2[f], low / unit, step / unit, cells[1, :count], room[0], sums)
         offset = rho * top - math.log1p(snr) + math.log(prior) - math.log1p(-prior)
-        for k in range(slope.shape[0]):
-            # the edges of the moved sector in units of the profile's cells, each centred on its point
-            first = (reach + step - slope[k]) / step + 0.5
-            last = first + width / step
-            inside = _between(mass, last) - _between(mass, first)
-            norm = _between(density, last) - _between(density, first)
-            log_odds = math.log(max(inside / norm, 1e-300)) + offset
-            # log(1 - pi + pi A) up to the constant log(1 - pi)
-            if log_odds > 0.0:
-                out[k] += log_odds + math.log1p(math.exp(-log_odds))
-            else:
-                out[k] += math.log1p(math.exp(log_odds))
+        _moved_sectors(sums, first, width / step, offset, odds)
+        logarithms(odds, exponent)
+        for k in range(slopes):  # log(1 - pi + pi A) up to the constant log(1 - pi)
+            out[k] += odds[k] + max(offset, 0.0)
 
 
 @jit
@@ -162,16 +210,64 @@ def rotate(values: Complex, slope: float) -> None:
         values[n] = values[n] * complex(math.cos(slope * n), math.sin(slope * n))
 
 
+@jit
+def fold_slope(likelihood: Float, pending: Float, slope: Float, shift: float, keep: float) -> None:
+    """LL(b) <- keep LL(b) + pending(b - shift) on the even grid `slope` (B,), in place; pending <- 0.
+
+    Between its points `pending` is interpolated linearly, and held at both ends.
+    """
+    last = slope.shape[0] - 1
+    unit = last / (slope[last] - slope[0])
+    for k in range(last + 1):
+        place = min(max(k - shift * unit, 0.0), float(last))
+        low = min(int(place), last - 1)
+        likelihood[k] = keep * likelihood[k] + pending[low] + (place - low) * (pending[low + 1] - pending[low])
+    pending[:] = 0.0
+
+
+@jit
+def _posterior_peak(slope: Float, likelihood: Float, deviation: float) -> int:
+    """Where LL(b) - b^2 / (2 deviation^2) is largest on the grid."""
+    peak, top = 0, -np.inf
+    for k in range(slope.shape[0]):
+        value = likelihood[k] - slope[k] ** 2 / (2.0 * deviation**2)
+        if value > top:
+            peak, top = k, value
+    return peak
+
+
+@jit
 def best_slope(slope: Float, likelihood: Float, deviation: float) -> float:
     """The slope of largest posterior LL(b) - b^2 / (2 deviation^2) on the grid `slope`, refined by a parabola."""
-    posterior = likelihood - np.square(slope) / (2 * deviation**2)
-    k = int(np.argmax(posterior))
+    k = _posterior_peak(slope, likelihood, deviation)
     if 0 < k < slope.shape[0] - 1:
-        low, mid, high = posterior[k - 1 : k + 2]
-        curve = low - 2 * mid + high
-        if curve < 0:
-            return float(slope[k] + (slope[k + 1] - slope[k]) * 0.5 * (low - high) / curve)
+        step = slope[k + 1] - slope[k]
+        curve = likelihood[k - 1] - 2.0 * likelihood[k] + likelihood[k + 1] - (step / deviation) ** 2
+        fall = 0.5 * (likelihood[k - 1] - likelihood[k + 1]) + slope[k] * step / deviation**2
+        if curve < 0.0:
+            return float(slope[k] + step * fall / curve)
     return float(slope[k])
+
+
+@jit
+def slope_spread(slope: Float, likelihood: Float, deviation: float) -> float:
+    """Standard deviation of the slope from the curvature of its posterior at the top; `deviation` where that has none."""
+    k = min(max(_posterior_peak(slope, likelihood, deviation), 1), slope.shape[0] - 2)
+    step = slope[1] - slope[0]
+    curve = (2.0 * likelihood[k] - likelihood[k - 1] - likelihood[k + 1]) / step**2 + deviation**-2
+    return 1.0 / math.sqrt(curve) if curve > 0.0 else deviation
+
+
+@jit_exact
+def slope_information_sums(theta_min: Float, theta_max: Float, worth: float, sums: Float) -> None:
+    """Add every frame's information about the slope, and 1, to `sums` (2,), in place; sectors in rad (F,).
+
+    worth (1/cos(theta_min) + 1/cos(theta_max)) / |theta_max - theta_min|; for worth see bounds.slope_information.
+    """
+    for f in range(theta_min.shape[0]):
+        edges = 1.0 / math.cos(theta_min[f]) + 1.0 / math.cos(theta_max[f])
+        sums[0] += worth * edges / abs(theta_max[f] - theta_min[f])
+        sums[1] += 1.0
 
 
 def slope_deviation(phase_deviation: float, antennas: int) -> float:

@@ -23,6 +23,8 @@ Derived in docs/maths.md, section 9.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,15 +39,19 @@ _FEWEST = 2  # noise samples
 
 
 @jit_exact
+def edge_factor(samples: float) -> float:
+    """c_M = Gamma(M + 1) / (Gamma(M + 1/2) sqrt(M)): right in the terms up to M^-3, to 6e-4 at M = 1 and 3e-6 at M = 5."""
+    return math.sqrt(math.sqrt(1.0 + 0.5 / samples + 0.125 / (samples * samples))) if samples < math.inf else 1.0
+
+
+@jit_exact
 def excursions(h: float, extent_1: float, extent_2: float, samples: float = math.inf) -> float:
     """P: the expected Euler characteristic of {field >= h} over a window of the given extents.
 
     samples: M, the complex samples behind the frame's own estimate of N0; infinite for a known N0.
     """
-    edge, point = 1.0, math.exp(-h)
+    edge, point = edge_factor(samples), math.exp(-h)
     if samples < math.inf:
-        # Gamma(M + 1) / (Gamma(M + 1/2) sqrt(M)): right in the terms up to M^-3, to 6e-4 at M = 1 and 3e-6 at M = 5
-        edge = (1.0 + 0.5 / samples + 0.125 / (samples * samples)) ** 0.25
         point = math.exp(-samples * math.log1p(h / samples))  # (1 + h / M)^-M
     edges = (extent_1 + extent_2) * edge * math.sqrt(h / math.pi)
     inside = extent_1 * extent_2 * max(2.0 * h - 1.0, 0.0) / (2.0 * math.pi)  # the formula holds from h = 1/2 on
@@ -71,25 +77,45 @@ def level_of(exponent: float, samples: float) -> float:
 
 @jit_exact
 def thresholds(p_fa: float, extent_1: Float, extent_2: Float, n_1: int, n_2: int, samples: float, out: Float) -> None:
-    """The threshold on T for every window, by bisection; extents (F,), `out` (F,); nan where p_fa is out of reach.
+    """The threshold on T for every window; extents (F,), `out` (F,); nan where p_fa is out of reach.
 
-    samples: as for :func:`excursions`. What is halved is the exponent M log(1 + h / M), which is h where N0 is known.
+    samples: as for :func:`excursions`. The unknown is the exponent x = M log(1 + h / M), which is h where N0 is known:
+    log P = -x + log(1 + edges + inside), by Newton's method within bounds that every step narrows.
     """
     wanted = -math.log1p(-p_fa)
+    log_wanted = math.log(wanted)
     for f in range(out.shape[0]):
         low, high = _LOWEST, _HIGHEST
-        if excursions(level_of(low, samples), extent_1[f], extent_2[f], samples) < wanted:
+        first, second = extent_1[f], extent_2[f]
+        if excursions(level_of(low, samples), first, second, samples) < wanted:
             out[f] = math.nan
             continue
+        edges, inside = (first + second) * edge_factor(samples) / math.sqrt(math.pi), first * second / (2.0 * math.pi)
+        x = max(6.0 - log_wanted, 1.0)  # near enough for the logarithm's sake
+        x = min(max(math.log(1.0 + edges * math.sqrt(x) + 2.0 * inside * x) - log_wanted, low), high)
         while high - low > 1e-13 * high:
-            middle = 0.5 * (low + high)
-            if middle <= low or middle >= high:
-                break
-            if excursions(level_of(middle, samples), extent_1[f], extent_2[f], samples) > wanted:
-                low = middle
+            h = level_of(x, samples)
+            above = math.log(excursions(h, first, second, samples)) - log_wanted
+            if above > 0.0:
+                low = x
             else:
-                high = middle
-        out[f] = level_of(0.5 * (low + high), samples) / straddle(extent_1[f], extent_2[f], n_1, n_2)
+                high = x
+            # d log(1 + edges + inside) / dx
+            whole = 1.0 + edges * math.sqrt(h) + inside * max(2.0 * h - 1.0, 0.0)
+            rise = (0.5 * edges / math.sqrt(h) + 2.0 * inside) / whole
+            growth = 1.0 + h / samples if samples < math.inf else 1.0
+            fall = 1.0 - rise * growth
+            step = above / fall if fall > 0.1 else 0.0
+            there = x + step
+            if step == 0.0 or not low < there < high:
+                there = 0.5 * (low + high)
+            elif abs(step) <= 1e-7 * x:  # what is left is the square of that
+                x = there
+                break
+            if there <= low or there >= high:
+                break
+            x = there
+        out[f] = level_of(x, samples) / straddle(first, second, n_1, n_2)
 
 
 @jit_exact
@@ -108,9 +134,7 @@ def angle_extent(theta_min: Float, theta_max: Float, radar: OfdmRadar) -> Float:
     Closed form for the uniform linear array, Simpson's rule for any other.
     """
     if radar.uniform_linear:
-        spread = math.sqrt((radar.antennas**2 - 1) / 12)
-        sweep = 2 * math.pi * radar.element_spacing * (np.sin(theta_max) - np.sin(theta_min))
-        return np.asarray(spread * np.abs(sweep))
+        return np.asarray(unit_extents(radar)[0] * np.abs(np.sin(theta_max) - np.sin(theta_min)))
     nodes = np.linspace(0.0, 1.0, 65)
     weights = np.full(65, 2.0)
     weights[1::2] = 4.0
@@ -123,8 +147,50 @@ def angle_extent(theta_min: Float, theta_max: Float, radar: OfdmRadar) -> Float:
 
 def delay_extent(tau_min: Float, tau_max: Float, radar: OfdmRadar) -> Float:
     """L2 of delay windows, shapes (F,)."""
-    spread = math.sqrt((radar.subcarriers**2 - 1) / 12)
-    return np.asarray(spread * 2 * math.pi * radar.subcarrier_spacing * np.abs(tau_max - tau_min))
+    return np.asarray(unit_extents(radar)[1] * np.abs(tau_max - tau_min))
+
+
+@jit_exact
+def window_extents(
+    theta_min: Float,
+    theta_max: Float,
+    tau_min: Float,
+    tau_max: Float,
+    per_sine: float,
+    per_second: float,
+    n_1: int,
+    n_2: int,
+    out: Float,
+) -> None:
+    """L1, L2 and :func:`straddle` of the windows of a uniform linear array (F,), to `out` (3, F).
+
+    per_sine, per_second: extents of windows of one unit, see :func:`unit_extents`.
+    """
+    for f in range(theta_min.shape[0]):
+        out[0, f] = per_sine * abs(math.sin(theta_max[f]) - math.sin(theta_min[f]))
+        out[1, f] = per_second * abs(tau_max[f] - tau_min[f])
+        out[2, f] = straddle(out[0, f], out[1, f], n_1, n_2)
+
+
+def unit_extents(radar: OfdmRadar) -> tuple[float, float]:
+    """L1 per unit of sin theta, of a uniform linear array, and L2 per second."""
+    array = math.sqrt((radar.antennas**2 - 1) / 12) * 2 * math.pi * radar.element_spacing
+    return array, math.sqrt((radar.subcarriers**2 - 1) / 12) * 2 * math.pi * radar.subcarrier_spacing
+
+
+def windows(fields: Mapping[str, NDArray[Any]], radar: OfdmRadar, n_theta: int, n_tau: int) -> Float:
+    """L1, L2 and :func:`straddle` of search windows, (3, F).
+
+    fields: theta_min, theta_max in rad, tau_min, tau_max in s, (F,) each; n_theta, n_tau: points of the grid, 0 for none.
+    """
+    low, high = frozen(fields["theta_min"]), frozen(fields["theta_max"])
+    near, far = frozen(fields["tau_min"]), frozen(fields["tau_max"])
+    out = np.empty((3, low.shape[0]))
+    window_extents(low, high, near, far, *unit_extents(radar), n_theta, n_tau, out)
+    if not radar.uniform_linear:
+        out[0] = angle_extent(low, high, radar)
+        out[2] = [straddle(first, second, n_theta, n_tau) for first, second in zip(out[0], out[1], strict=True)]
+    return frozen(out)
 
 
 def window_thresholds(

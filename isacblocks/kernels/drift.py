@@ -12,29 +12,33 @@ import math
 import numpy as np
 
 from isacblocks.kernels.arrays import Float
-from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.jit import jit
 
 _CAP_ONE, _CAP_ALL = 4.0, 20.0  # nats by which a drift can be less likely than the best: by one antenna, by all
 HOLD = 60.0  # rad^-2 for which evidence about drift is held back, twice: jumps of 90 degrees are found in less
 
 
-@jit_exact
+@jit
 def evidence_totals(evidence_sums: Float, out: Float) -> None:
     """All antennas' evidence together, (2, K, N) to `out` (2, K); none says more than 4 against a drift.
 
     A jump is not drift: a few antennas that jump must not shorten the memory of all.
     """
+    floor = np.empty(evidence_sums.shape[2])
     for c in range(out.shape[0]):
-        out[c, :] = 0.0
-        for n in range(evidence_sums.shape[2]):
-            top = -np.inf
-            for k in range(out.shape[1]):
-                top = max(top, evidence_sums[c, k, n])
-            for k in range(out.shape[1]):
-                out[c, k] += max(evidence_sums[c, k, n] - top, -_CAP_ONE)
+        for n in range(floor.shape[0]):
+            floor[n] = evidence_sums[c, 0, n]
+        for k in range(1, out.shape[1]):
+            for n in range(floor.shape[0]):
+                floor[n] = max(floor[n], evidence_sums[c, k, n])
+        for k in range(out.shape[1]):
+            total = 0.0
+            for n in range(floor.shape[0]):
+                total += max(evidence_sums[c, k, n] - floor[n], -_CAP_ONE)
+            out[c, k] = total
 
 
-@jit_exact
+@jit
 def bank_weights(evidence_sums: Float, log_prior: Float, out: Float) -> None:
     """The posterior of every drift, from all antennas together: evidence (2, K, N), log prior (K,), `out` (2, K)."""
     evidence_totals(evidence_sums, out)
@@ -51,7 +55,7 @@ def bank_weights(evidence_sums: Float, log_prior: Float, out: Float) -> None:
             out[c, k] /= total
 
 
-@jit_exact
+@jit
 def level_evidence(evidence_sums: Float) -> None:
     """Lift a drift that has fallen behind the best by more than 20, in place; evidence (2, K, N).
 
@@ -68,7 +72,7 @@ def level_evidence(evidence_sums: Float) -> None:
                 evidence_sums[c, k, n] += lift
 
 
-@jit_exact
+@jit
 def commit_evidence(
     statistic: Float,
     doubt: float,
@@ -94,7 +98,9 @@ def commit_evidence(
         return
     held_information[0] = 0.0
     for n in range(evidence_sums.shape[2]):
-        calm = statistic[:, n].max() <= doubt
+        calm = True
+        for w in range(statistic.shape[0]):
+            calm = calm and statistic[w, n] <= doubt
         for c in range(evidence_sums.shape[0]):
             for k in range(evidence_sums.shape[1]):
                 if calm:
@@ -115,8 +121,12 @@ def drift_bank() -> tuple[Float, Float]:
     return np.square(np.radians(degrees)) / 1000, np.full(degrees.size, -math.log(degrees.size))
 
 
+@jit
 def drift_estimate(evidence_sums: Float, drift: Float, log_prior: Float) -> Float:
     """Posterior mean of the drift q of gain and of phase, rad^2 per frame, shape (2,)."""
-    weight = np.empty((2, drift.size))
+    weight, out = np.empty((2, drift.shape[0])), np.zeros(2)
     bank_weights(evidence_sums, log_prior, weight)
-    return np.asarray(weight @ drift)
+    for c in range(2):
+        for k in range(drift.shape[0]):
+            out[c] += weight[c, k] * drift[k]
+    return out

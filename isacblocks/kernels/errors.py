@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isacblocks.kernels.arrays import Complex, complex_array
+from isacblocks.kernels.arrays import Complex, complex_array, frozen
+from isacblocks.kernels.jit import jit
 from isacblocks.radar import OfdmRadar
 
 _FLOOR = 1e-30  # an exact estimate is reported as -300 dB rather than as minus infinity
@@ -31,28 +32,84 @@ class KappaError:
     loss_db: float
 
 
+@jit
+def _turned_sum(product: Complex, slope: float) -> complex:
+    """sum_n z_n exp(-j slope n)."""
+    here, turn = 1.0 + 0.0j, complex(math.cos(slope), -math.sin(slope))
+    total = 0.0 + 0.0j
+    for n in range(product.shape[0]):
+        total += product[n] * here
+        here = here * turn
+    return total
+
+
+@jit
+def _near_peak(product: Complex, length: int) -> int:
+    """The k of largest |sum_n z_n exp(-j 2 pi k n / length)| where that is provably near zero, else `length`.
+
+    Let c be the height at zero over its bound sqrt(N) ||z||. At a slope whose phasors overlap those of slope zero by
+    d = |sin(N b / 2) / (N sin(b / 2))| the height is at most cos(acos d - acos c) of the bound (the triangle inequality of
+    angles), less than c where d < 2 c^2 - 1. Side lobes of d are at most 1/3 (N = 3), so from c^2 = 2/3 on that leaves a
+    part of the main lobe only.
+    """
+    elements = product.shape[0]
+    total, power = 0.0 + 0.0j, 0.0
+    for n in range(elements):
+        total += product[n]
+        power += product[n].real ** 2 + product[n].imag ** 2
+    best = total.real**2 + total.imag**2
+    share = best / (elements * power) if power > 0.0 else 0.0  # c^2
+    if share < 0.67:
+        return length
+    place = 0
+    for k in range(1, length // elements):
+        half = math.pi * k / length
+        if math.sin(elements * half) < (2.0 * share - 1.0 - 1e-9) * elements * math.sin(half):
+            break
+        for side in (k, -k):
+            found = _turned_sum(product, 2.0 * half if side > 0 else -2.0 * half)
+            height = found.real**2 + found.imag**2
+            if height > best:
+                best, place = height, side
+    return place
+
+
+@jit
+def _climb(product: Complex, slope: float, limit: float) -> tuple[float, float]:
+    """The top of |f(b)|, f(b) = sum_n z_n exp(-j b n), by Newton's method from `slope`, at most `limit` a step; and |f|."""
+    for _ in range(8):
+        here, turn = 1.0 + 0.0j, complex(math.cos(slope), -math.sin(slope))
+        value, first, second = 0.0 + 0.0j, 0.0 + 0.0j, 0.0 + 0.0j
+        for n in range(product.shape[0]):
+            turned = product[n] * here
+            value += turned
+            first += n * complex(turned.imag, -turned.real)
+            second -= n * n * turned
+            here = here * turn
+        # |f|^2 has the derivatives 2 Re(f' f*) and 2 (|f'|^2 + Re(f'' f*))
+        gradient = first.real * value.real + first.imag * value.imag
+        curve = first.real**2 + first.imag**2 + second.real * value.real + second.imag * value.imag
+        if curve >= 0.0:
+            break
+        step = -gradient / curve
+        slope += min(max(step, -limit), limit)
+        if abs(step) < 1e-14:
+            break
+    return slope, abs(_turned_sum(product, slope))
+
+
 def best_ramp(product: Complex) -> tuple[float, float]:
     """(b, |sum_n z_n exp(-j b n)|) at the b of [-pi, pi) where that is largest; `product` z is complex (N,).
 
-    A zero-padded Fourier transform finds the main lobe, Newton's method its top.
+    A zero-padded Fourier transform finds the main lobe, Newton's method its top. Where z is nearly without a ramp, which it
+    mostly is, a few terms of the transform say the same.
     """
-    length = 1 << math.ceil(math.log2(16 * product.shape[0]))
-    spectrum = np.abs(np.fft.fft(product, length))
-    slope = 2 * math.pi * float(np.argmax(spectrum)) / length
-    n = np.arange(product.shape[0])
-    for _ in range(8):
-        turned = product * np.exp(-1j * slope * n)
-        value, first, second = turned.sum(), (-1j * n * turned).sum(), -(n * n * turned).sum()
-        # |f|^2 has the derivatives 2 Re(f' f*) and 2 (|f'|^2 + Re(f'' f*))
-        gradient = (first * value.conjugate()).real
-        curve = abs(first) ** 2 + (second * value.conjugate()).real
-        if curve >= 0:
-            break
-        step = -gradient / curve
-        slope += float(np.clip(step, -math.pi / length, math.pi / length))
-        if abs(step) < 1e-14:
-            break
-    height = float(abs((product * np.exp(-1j * slope * n)).sum()))
+    z = frozen(product)
+    length = 1 << math.ceil(math.log2(16 * z.shape[0]))
+    peak = _near_peak(z, length)
+    if peak == length:
+        peak = int(np.argmax(np.abs(np.fft.fft(z, length))))
+    slope, height = _climb(z, 2 * math.pi * peak / length, math.pi / length)
     return (slope + math.pi) % (2 * math.pi) - math.pi, height
 
 
@@ -68,7 +125,7 @@ def kappa_error(estimate: ArrayLike, truth: ArrayLike, radar: OfdmRadar) -> Kapp
     """
     hat = complex_array("estimate", estimate, (radar.antennas,)).astype(np.complex128)
     true = complex_array("truth", truth, (radar.antennas,)).astype(np.complex128)
-    norms = float(np.linalg.norm(hat)), float(np.linalg.norm(true))
+    norms = math.sqrt(np.vdot(hat, hat).real), math.sqrt(np.vdot(true, true).real)
     if min(norms) == 0:
         raise ValueError("estimate, truth: an all-zero kappa has no direction to compare")
     product: NDArray[np.complex128] = hat * true.conj() / (norms[0] * norms[1])

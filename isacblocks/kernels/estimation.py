@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from isacblocks.kernels.arrays import Complex, Float
+from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.detection import evidence, logistic
+from isacblocks.kernels.exponentials import exponentials_with, logarithms
 from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.peak import project
 
 _GRID_DB = np.arange(-10.0, 41.0)  # SNR, dB
 _GRID_TURN = np.linspace(0.0, math.pi / 2, 22)[1:-1]  # P(t = 1) = sin^2 of these: equal steps are equally uncertain
 _PRIOR_DB = (12.0, 10.0)  # mean and standard deviation of the SNR before anything has been seen
+_LOG_PRIOR = frozen(-0.5 * np.square((_GRID_DB - _PRIOR_DB[0]) / _PRIOR_DB[1])[:, None] + np.log(np.sin(2 * _GRID_TURN)))
+_GRID = frozen(10 ** (_GRID_DB / 10)), frozen(np.sin(_GRID_TURN) ** 2)
 
 
 @jit_exact
@@ -59,6 +62,34 @@ def add_log_mixture(log_ratio: float, prior: Float, out: Float) -> None:
 
 
 @jit_exact
+def search_laws(
+    level: float, extent_1: float, extent_2: float, snr_grid: Float, scale: Float, none: Float, ratio: Float, room: Float
+) -> None:
+    """:func:`search_law` for every SNR of `snr_grid` (I,) at once: f_1 / f_0 = exp(scale) ratio, and none = exp(-scale).
+
+    scale, none, ratio, room: `out`, (I,). With scale = h (1 - 1/m) nothing overflows, and what is left to take are
+    exponentials of negative numbers: with e^h taken out of r,
+
+        ratio = F_t exp(-scale) + (1 - exp(h/m - h/c)) / ((m - c) r e^h)
+    """
+    h = max(level, 1e-12)
+    c = 0.5 * (min(1.0, extent_1) + min(1.0, extent_2)) + 1e-9
+    inner = math.exp(-h / c)
+    edges = (extent_1 + extent_2) * (math.sqrt(h / math.pi) - 0.5 / math.sqrt(math.pi * h))
+    rate = max(1.0 + edges + extent_1 * extent_2 * (2.0 * h - 3.0) / (2.0 * math.pi), 1.0)
+    for i in range(snr_grid.shape[0]):
+        ratio[i] = -h / (1.0 + snr_grid[i])
+        scale[i] = h + ratio[i]
+        none[i] = -scale[i]
+    exponentials_with(none, room)
+    exponentials_with(ratio, room)
+    for i in range(snr_grid.shape[0]):
+        m, outer = 1.0 + snr_grid[i], ratio[i]
+        below = max(1.0 - (m * outer - c * inner) / (m - c), 0.0)  # F_t
+        ratio[i] = below * none[i] + max(1.0 - inner / outer, 0.0) / ((m - c) * rate)
+
+
+@jit_exact
 def mixture_sums(
     snapshot: Complex,
     symbol_energy: Float,
@@ -86,11 +117,12 @@ def mixture_sums(
     probability: `out`, (F,).
     """
     offset = math.log(prior) - math.log1p(-prior)
+    rows, columns = snr_grid.shape[0], prior_grid.shape[0]
+    scale, none, ratio, room = np.empty(rows), np.empty(rows), np.empty(rows), np.empty(rows)
+    mixed, exponent = np.empty(rows * columns), np.empty(rows * columns)
     for f in range(snapshot.shape[0]):
-        s = 0.0 + 0.0j
-        for n in range(kappa.shape[0]):
-            s += kappa[n].conjugate() * snapshot[f, n]
-        peak = abs(s) ** 2 / (kappa.shape[0] * symbol_energy[f])
+        s = project(kappa, snapshot[f])
+        peak = (s.real * s.real + s.imag * s.imag) / (kappa.shape[0] * symbol_energy[f])
         n0 = max(noise[0] if noise[1] > 0.0 else noise_power[f], 1e-300)
         level = peak / n0 * straddle[f]
         p = logistic(evidence(level, extent_1[f], extent_2[f], snr) + offset)
@@ -99,24 +131,35 @@ def mixture_sums(
         rest = noise_power[f] * (cells - 1.0) + (1.0 - p) * peak
         noise[1] = min(noise[1] + 1.0, memory)
         noise[0] += (rest / (cells - 2.0 * p) - noise[0]) / noise[1]
-        for i in range(snr_grid.shape[0]):
-            log_ratio = search_law(level, extent_1[f], extent_2[f], snr_grid[i])
-            add_log_mixture(log_ratio, prior_grid, likelihood[i])
+        # log(1 - pi + pi e^scale ratio) = scale + log(e^-scale + pi (ratio - e^-scale))
+        search_laws(level, extent_1[f], extent_2[f], snr_grid, scale, none, ratio, room)
+        for i in range(rows):
+            absent, more = none[i], ratio[i] - none[i]
+            for j in range(columns):
+                mixed[i * columns + j] = absent + prior_grid[j] * more
+        logarithms(mixed, exponent)
+        for i in range(rows):
+            for j in range(columns):
+                likelihood[i, j] += mixed[i * columns + j] + scale[i]
 
 
 def mixture_grid() -> tuple[Float, Float]:
-    """The grid of :func:`mixture_sums`: linear SNR (I,), -10 to 40 dB by 1 dB, and P(t = 1) (J,), 0.0056 to 0.9944."""
-    return np.asarray(10 ** (_GRID_DB / 10)), np.asarray(np.sin(_GRID_TURN) ** 2)
+    """The grid of :func:`mixture_sums`, read-only: linear SNR (I,), -10 to 40 dB, and P(t = 1) (J,), 0.0056 to 0.9944."""
+    return _GRID
 
 
-def fold_likelihood(likelihood: Float, pending: Float, frames: int, added: int, memory: float) -> Float:
-    """The likelihood of `frames` frames with that of `added` more, which is `pending`; both (I, J).
+@jit_exact
+def fold_likelihood(likelihood: Float, pending: Float, frames: int, added: int, memory: float) -> None:
+    """To the likelihood of `frames` frames add that of `added` more, `pending`, which becomes 0; both (I, J), in place.
 
     Frames weigh in proportion to their number in the stream until `memory` of them have been seen, so that what was seen
     through a kappa not yet learned is soon forgotten, and exp(-age / memory) afterwards.
     """
     keep = min(frames / (frames + added), math.exp(-added / memory))
-    return np.asarray(keep * likelihood + pending)
+    for i in range(likelihood.shape[0]):
+        for j in range(likelihood.shape[1]):
+            likelihood[i, j] = keep * likelihood[i, j] + pending[i, j]
+            pending[i, j] = 0.0
 
 
 def mixture_estimate(likelihood: Float) -> tuple[float, float]:
@@ -125,26 +168,47 @@ def mixture_estimate(likelihood: Float) -> tuple[float, float]:
     Priors: the SNR in dB is normal, 12 +- 10; P(t = 1) is uniform. The top is refined by the quadratic through its
     neighbours.
     """
-    shape = (_GRID_DB.size, _GRID_TURN.size)
-    if likelihood.shape != shape:
-        raise ValueError(f"likelihood: expected shape {shape}, got {likelihood.shape}")
-    prior = -0.5 * np.square((_GRID_DB - _PRIOR_DB[0]) / _PRIOR_DB[1])[:, None] + np.log(np.sin(2 * _GRID_TURN))
-    posterior = likelihood + prior
-    i, j = (int(k) for k in np.unravel_index(int(np.argmax(posterior)), shape))
-    di, dj = _vertex(posterior, min(max(i, 1), shape[0] - 2), min(max(j, 1), shape[1] - 2))
-    decibels = float(np.interp(di, np.arange(shape[0]), _GRID_DB))
-    turn = float(np.interp(dj, np.arange(shape[1]), _GRID_TURN))
-    return 10 ** (decibels / 10), math.sin(turn) ** 2
+    if likelihood.shape != _LOG_PRIOR.shape:
+        raise ValueError(f"likelihood: expected shape {_LOG_PRIOR.shape}, got {likelihood.shape}")
+    i, j = posterior_top(frozen(likelihood), _LOG_PRIOR)
+    decibels = _GRID_DB[0] + min(max(i, 0.0), _GRID_DB.size - 1) * (_GRID_DB[1] - _GRID_DB[0])
+    turn = _GRID_TURN[0] + min(max(j, 0.0), _GRID_TURN.size - 1) * (_GRID_TURN[1] - _GRID_TURN[0])
+    return 10 ** (float(decibels) / 10), math.sin(turn) ** 2
 
 
-def _vertex(values: NDArray[np.float64], i: int, j: int) -> tuple[float, float]:
-    """The top of the quadratic through the nine points around (i, j), at most one step away from there."""
-    v = values[i - 1 : i + 2, j - 1 : j + 2]
-    gradient = np.array([v[2, 1] - v[0, 1], v[1, 2] - v[1, 0]]) / 2
+@jit_exact
+def posterior_top(likelihood: Float, log_prior: Float) -> tuple[float, float]:
+    """Row and column of the top of likelihood + log_prior (I, J), both at least three points, refined by a quadratic."""
+    rows, columns = likelihood.shape
+    row, column, best = 0, 0, -np.inf
+    for i in range(rows):
+        for j in range(columns):
+            value = likelihood[i, j] + log_prior[i, j]
+            if value > best:
+                row, column, best = i, j, value
+    first, second = min(max(row, 1), rows - 2), min(max(column, 1), columns - 2)
+    around = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            around[i, j] = likelihood[first + i - 1, second + j - 1] + log_prior[first + i - 1, second + j - 1]
+    di, dj = _vertex(around)
+    return first + di, second + dj
+
+
+@jit_exact
+def _vertex(v: Float) -> tuple[float, float]:
+    """The top of the quadratic through the nine points v (3, 3) around (0, 0), at most one step away from there."""
+    slope_i, slope_j = (v[2, 1] - v[0, 1]) / 2, (v[1, 2] - v[1, 0]) / 2
     cross = (v[2, 2] - v[2, 0] - v[0, 2] + v[0, 0]) / 4
-    curve = np.array([[v[2, 1] - 2 * v[1, 1] + v[0, 1], cross], [cross, v[1, 2] - 2 * v[1, 1] + v[1, 0]]])
-    if curve[0, 0] >= 0 or np.linalg.det(curve) <= 0:  # not a top: the grid point itself
-        k, m = np.unravel_index(int(np.argmax(v)), (3, 3))
-        return i - 1 + float(k), j - 1 + float(m)
-    step = np.clip(np.linalg.solve(curve, -gradient), -1.0, 1.0)
-    return i + float(step[0]), j + float(step[1])
+    curve_i, curve_j = v[2, 1] - 2 * v[1, 1] + v[0, 1], v[1, 2] - 2 * v[1, 1] + v[1, 0]
+    determinant = curve_i * curve_j - cross * cross
+    if curve_i >= 0 or determinant <= 0:  # not a top: the grid point itself
+        k, m = 0, 0
+        for i in range(3):
+            for j in range(3):
+                if v[i, j] > v[k, m]:
+                    k, m = i, j
+        return k - 1.0, m - 1.0
+    di = (cross * slope_j - curve_j * slope_i) / determinant
+    dj = (cross * slope_i - curve_i * slope_j) / determinant
+    return min(max(di, -1.0), 1.0), min(max(dj, -1.0), 1.0)

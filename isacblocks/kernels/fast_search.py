@@ -319,6 +319,7 @@ def fast_search_compressed(
     maps: Floats | None = None,
 ) -> Peaks:
     """:func:`~.compressed_peak.search_compressed_literally`, under the same conditions as :func:`fast_search`."""
-    energy = np.stack([frames.energy, frames.symbol_energy], axis=1)
+    energy = np.empty((frames.energy.shape[0], 2))
+    energy[:, 0], energy[:, 1] = frames.energy, frames.symbol_energy
     y, x = frozen(_NO_FRAMES), frozen(_NO_SYMBOLS)
     return _search(False, y, x, real_view(frames.g), energy, basis, kappa, theta, tau, refine, maps)

@@ -7,8 +7,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from isacblocks.kernels.arrays import Complex
+from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.impairments import retract
+from isacblocks.kernels.jit import jit
+from isacblocks.kernels.median import median
 
 _OUTSIDE = 4.0  # standard deviations from the median gain beyond which the prior is not believed
 
@@ -28,17 +30,46 @@ def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | No
     below one: beyond, a large gain also says that its phase is good.)
     Raises ValueError for a prior variance that is not positive.
     """
-    kappa = retract(kappa)
-    size, v = np.abs(kappa), np.broadcast_to(np.asarray(variance, np.float64), kappa.shape)
-    if prior_variance is None:
-        pv = max(float(size.var() - v.mean()), 0.0)
-    elif math.isfinite(prior_variance) and prior_variance > 0:
-        pv = prior_variance
-    else:
+    v = np.asarray(variance, np.float64)
+    if v.shape != kappa.shape:
+        v = np.broadcast_to(v, kappa.shape)
+    if prior_variance is not None and not (math.isfinite(prior_variance) and prior_variance > 0):
         raise ValueError(f"prior_variance: expected a positive number, got {prior_variance!r}")
-    ordinary = np.abs(size - np.median(size)) <= _OUTSIDE * np.sqrt(pv + v)
-    middle = float(size[ordinary].mean())
-    share = pv / np.maximum(pv + v, 1e-300)
-    # the share is at most one, so the result stays between the gain itself and the mean, never below zero
-    moved = np.where(ordinary, middle + (size - middle) * share, size)
-    return retract(moved * np.exp(1j * np.angle(kappa)))
+    made = _moved_gains(frozen(kappa), frozen(v), math.nan if prior_variance is None else float(prior_variance))
+    return made if made.size else retract(kappa)  # which says what is wrong with it
+
+
+@jit
+def _moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
+    """kappa (N,) with its gains moved, retracted, or nothing where it has no norm; v (N,).
+
+    prior_variance: nan for what the spread of the gains exceeds v by.
+    """
+    elements = kappa.shape[0]
+    size, power = np.empty(elements), 0.0
+    for n in range(elements):
+        power += kappa[n].real ** 2 + kappa[n].imag ** 2
+    if not (math.isfinite(power) and power > 0.0):
+        return np.empty(0, np.complex128)
+    retraction = math.sqrt(elements / power)
+    for n in range(elements):
+        size[n] = math.sqrt(kappa[n].real ** 2 + kappa[n].imag ** 2) * retraction
+    pv = max(size.var() - v.mean(), 0.0) if math.isnan(prior_variance) else prior_variance
+    centre, middle, count = median(size), 0.0, 0
+    for n in range(elements):
+        if abs(size[n] - centre) <= _OUTSIDE * math.sqrt(pv + v[n]):
+            middle += size[n]
+            count += 1
+    middle /= count
+    out, norm = np.empty(elements, np.complex128), 0.0
+    for n in range(elements):
+        out[n] = kappa[n]
+        if abs(size[n] - centre) <= _OUTSIDE * math.sqrt(pv + v[n]):
+            # the share is at most one, so the result stays between the gain itself and the mean, never below zero
+            moved = middle + (size[n] - middle) * pv / max(pv + v[n], 1e-300)
+            out[n] = kappa[n] * (moved / size[n]) if size[n] > 0.0 else complex(moved / retraction, 0.0)
+        norm += out[n].real ** 2 + out[n].imag ** 2
+    scale = math.sqrt(elements / norm)
+    for n in range(elements):
+        out[n] *= scale
+    return out

@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.jit import jit, jit_exact
+from isacblocks.kernels.median import median
 from isacblocks.kernels.steering import steering_table
+
+Flags = NDArray[np.uint8]
 
 GOOD, SILENT, SATURATED, RESTARTED, MISPLACED = 0, 1, 2, 3, 4
 HEALTH = ("good", "silent", "saturated", "restarted", "misplaced")  # the names of the codes
@@ -48,7 +51,7 @@ def place_sums(
     kappa: Complex,
     noise_power: float,
     positions: Float,
-    suspect: NDArray[np.uint8],
+    suspect: Flags,
     place: Complex,
     place_variance: Float,
 ) -> None:
@@ -57,6 +60,8 @@ def place_sums(
     snapshot (F, N); theta: where it was taken, rad (F,); probability (F,); positions (N, 3) in wavelengths.
     """
     elements = kappa.shape[0]
+    if not suspect.any():
+        return
     array = np.empty((2, 1, elements))
     for f in range(snapshot.shape[0]):
         steering_table(positions, theta[f : f + 1], array[0], array[1])
@@ -73,43 +78,71 @@ def place_sums(
             place_variance[n] += probability[f] ** 2 * power * symbol_energy[f] * noise_power
 
 
-def follow_suspects(kappa: Complex, suspect: NDArray[np.uint8], place: Complex, place_variance: Float) -> None:
+@jit
+def _sizes(kappa: Complex) -> Float:
+    """|kappa_n| over its median, (N,)."""
+    size = np.empty(kappa.shape[0])
+    for n in range(size.shape[0]):
+        size[n] = math.sqrt(kappa[n].real ** 2 + kappa[n].imag ** 2)
+    return size / median(size)
+
+
+@jit
+def follow_suspects(kappa: Complex, suspect: Flags, place: Complex, place_variance: Float) -> None:
     """Antennas with |kappa_n| below half of the median become suspects, and above three quarters cease to be; in place.
 
     suspect (N,), place (N, N), place_variance (N,): the sums of an antenna begin anew with every suspicion.
     """
-    size = np.abs(kappa) / np.median(np.abs(kappa))
-    fresh = (size < QUIET) & (suspect == 0)
-    cleared = (size > (1 + QUIET) / 2) & (suspect != 0)
-    suspect[fresh] = 1
-    suspect[cleared] = 0
-    place[fresh | cleared] = 0
-    place_variance[fresh | cleared] = 0
+    size = _sizes(kappa)
+    for n in range(size.shape[0]):
+        fresh = size[n] < QUIET and suspect[n] == 0
+        cleared = size[n] > (1 + QUIET) / 2 and suspect[n] != 0
+        if fresh or cleared:
+            suspect[n] = 1 if fresh else 0
+            place[n, :] = 0.0
+            place_variance[n] = 0.0
 
 
+@jit
 def cable_places(place: Complex, place_variance: Float, false_alarms: float = 1e-6) -> NDArray[np.int64]:
     """The place (N,) whose phases every antenna carries: its own unless the sums B (N, N) say another.
 
-    |B_nm|^2 over its variance is exponential where nothing adds up. It counts from log(N / false_alarms) on.
+    |B_nm|^2 over its variance is exponential where nothing adds up. It counts from log(N / false_alarms) on. Antennas
+    whose sums are empty have not been suspected.
     """
-    elements = place_variance.size
-    level = np.abs(place) ** 2 / np.maximum(place_variance, 1e-300)[:, None]
-    best = np.argmax(level, axis=1)
-    sure = level[np.arange(elements), best] > math.log(elements / false_alarms)
-    return np.where(sure, best, np.arange(elements))
+    elements = place_variance.shape[0]
+    out = np.arange(elements)
+    for n in range(elements):
+        if place_variance[n] == 0.0:
+            continue
+        best, top = 0, -1.0
+        for m in range(elements):
+            level = place[n, m].real ** 2 + place[n, m].imag ** 2
+            if level > top:
+                best, top = m, level
+        if top > math.log(elements / false_alarms) * place_variance[n]:
+            out[n] = best
+    return out
 
 
-def health_codes(kappa: Complex, sigma: Float, power: Float, shared: Float, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+@jit
+def health_codes(kappa: Complex, sigma: Float, power: Float, shared: Float, places: NDArray[np.int64]) -> Flags:
     """The code of every antenna, (N,); the gravest that applies: no samples, misplaced, saturated, silent, restarted, good.
 
     kappa (N,); sigma (2, N): standard deviations of gain and phase; power (N,): of the samples of the last update;
     shared (N,): running mean of how many share the largest value; places (N,): see :func:`cable_places`.
     """
-    gain = np.abs(kappa) / np.median(np.abs(kappa))
-    out = np.full(kappa.size, GOOD, np.uint8)
-    out[sigma[1] * np.minimum(gain, 1.0) > _LEARNING] = RESTARTED
-    out[gain + 2 * sigma[0] < _SILENT_GAIN] = SILENT
-    out[shared >= _CLIPPED] = SATURATED
-    out[places != np.arange(kappa.size)] = MISPLACED
-    out[power == 0] = SILENT
+    gain = _sizes(kappa)
+    out = np.full(kappa.shape[0], GOOD, np.uint8)
+    for n in range(gain.shape[0]):
+        if power[n] == 0.0:
+            out[n] = SILENT
+        elif places[n] != n:
+            out[n] = MISPLACED
+        elif shared[n] >= _CLIPPED:
+            out[n] = SATURATED
+        elif gain[n] + 2.0 * sigma[0, n] < _SILENT_GAIN:
+            out[n] = SILENT
+        elif sigma[1, n] * min(gain[n], 1.0) > _LEARNING:
+            out[n] = RESTARTED
     return out

@@ -28,7 +28,7 @@ LAWS = ("none", "table1", "published", "full-circle")
 
 def retract(kappa: Complex) -> Complex:
     """kappa scaled to ||kappa||^2 = N, the constraint below eq. (7). Raises ValueError for a zero or broken vector."""
-    norm = float(np.linalg.norm(kappa))
+    norm = math.sqrt(np.vdot(kappa, kappa).real)
     if not (math.isfinite(norm) and norm > 0):
         raise ValueError(f"kappa: cannot be scaled to ||kappa||^2 = N, its norm is {norm}")
     return np.asarray(kappa * (math.sqrt(kappa.shape[-1]) / norm))

@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.jit import jit
+from isacblocks.kernels.scores import direction
 
 Flags = NDArray[np.uint8]
 
 FAST_MEMORIES = np.array([20.0, 60.0, 180.0])  # J_f, rad^-2
 
 
-@jit_exact
+@jit
 def fast_sums(
     innovation: Float, information: float, spread: Float, memories: Float, fast: Float, fast_variance: Float, gathered: Float
 ) -> None:
@@ -45,18 +46,19 @@ def fast_sums(
                 fast_variance[w, c, n] = keep * keep * fast_variance[w, c, n] + grown
 
 
-@jit_exact
+@jit
 def jump_statistic(fast: Float, fast_variance: Float, leverage: Float, out: Float) -> None:
     """chi_n^2 into `out` (W, N); leverage h (2, N): only 1 - h of a score can be seen in the gauge."""
     for w in range(out.shape[0]):
         for n in range(out.shape[1]):
-            out[w, n] = 0.0
-            for c in range(fast.shape[1]):
-                if fast_variance[w, c, n] > 0.0:
-                    out[w, n] += fast[w, c, n] ** 2 / (fast_variance[w, c, n] * (1.0 - leverage[c, n]))
+            total = 0.0
+            for c in range(2):
+                seen = fast_variance[w, c, n] * (1.0 - leverage[c, n])
+                total += fast[w, c, n] ** 2 / seen if seen > 0.0 else 0.0
+            out[w, n] = total
 
 
-@jit_exact
+@jit
 def restart_jumped(
     statistic: Float,
     threshold: float,
@@ -77,13 +79,13 @@ def restart_jumped(
     """
     norm, moved = 0.0, False
     for n in range(flags.shape[0]):
-        w = int(np.argmax(statistic[:, n]))
+        w = 0
+        for v in range(1, statistic.shape[0]):
+            w = v if statistic[v, n] > statistic[w, n] else w
         flags[n] = 1 if statistic[w, n] > threshold else 0
         if flags[n]:
             moved = True
-            size = abs(kappa[n])
-            direction = kappa[n] / size if size > 0.0 else 1.0 + 0.0j
-            kappa[n] += direction * complex(fast[w, 0, n], fast[w, 1, n]) / gathered[w, n]
+            kappa[n] += direction(kappa[n]) * complex(fast[w, 0, n], fast[w, 1, n]) / gathered[w, n]
             gathered[:, n] = 0.0
             fast[:, :, n] = 0.0
             fast_variance[:, :, n] = 0.0

@@ -17,6 +17,7 @@ import math
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.detection import evidence, logistic
 from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.peak import project
 
 GAIN, PHASE = 0, 1  # the components of an error: along kappa_n and across it
 
@@ -43,9 +44,7 @@ def score_sums(
     elements = kappa.shape[0]
     rho = snr / (1.0 + snr)
     for f in range(snapshot.shape[0]):
-        s = 0.0 + 0.0j
-        for n in range(elements):
-            s += kappa[n].conjugate() * snapshot[f, n]
+        s = project(kappa, snapshot[f])
         power = s.real * s.real + s.imag * s.imag
         unit = symbol_energy[f] * noise_power  # the variance of the noise in u_n
         p = logistic(evidence(power / (elements * unit), extent_1[f], extent_2[f], snr) + offset)
@@ -57,11 +56,17 @@ def score_sums(
 
 
 @jit_exact
+def direction(value: complex) -> complex:
+    """value / |value|, 1 where it is zero."""
+    square = value.real * value.real + value.imag * value.imag
+    inverse = 1.0 / math.sqrt(square) if square > 0.0 else 0.0
+    return complex(value.real * inverse, value.imag * inverse) if square > 0.0 else 1.0 + 0.0j
+
+
+@jit_exact
 def components(values: Complex, kappa: Complex, out: Float) -> None:
     """values_n along kappa_n and across it, turned by +90 degrees: complex (N,) to real (2, N)."""
     for n in range(kappa.shape[0]):
-        size = abs(kappa[n])
-        direction = kappa[n] / size if size > 0.0 else 1.0 + 0.0j
-        turned = values[n] * direction.conjugate()
+        turned = values[n] * direction(kappa[n]).conjugate()
         out[0, n] = turned.real
         out[1, n] = turned.imag

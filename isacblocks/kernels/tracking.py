@@ -16,13 +16,15 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.drift import bank_weights
-from isacblocks.kernels.jit import jit_exact
-from isacblocks.kernels.scores import components
+from isacblocks.kernels.exponentials import logarithms
+from isacblocks.kernels.jit import jit
+from isacblocks.kernels.median import median
+from isacblocks.kernels.scores import components, direction
 
 _BELIEF = 500.0  # scores that theory is worth before the scale of their variance has been measured
 
 
-@jit_exact
+@jit
 def predict(variance: Float, drift: Float, frames: float) -> None:
     """P <- P + q m, in place: variance (2, K, N), drift q (K,) in rad^2 per frame."""
     for c in range(variance.shape[0]):
@@ -31,21 +33,22 @@ def predict(variance: Float, drift: Float, frames: float) -> None:
                 variance[c, k, n] += drift[k] * frames
 
 
-@jit_exact
+@jit
 def mixture_moments(offset: Float, variance: Float, weight: Float, mean: Float, spread: Float) -> None:
     """Mean and variance of the mixture of filters: offset, variance (2, K, N), weight (2, K); to `mean`, `spread` (2, N)."""
     for c in range(mean.shape[0]):
         for n in range(mean.shape[1]):
-            first, second = 0.0, 0.0
-            for k in range(weight.shape[1]):
-                first += weight[c, k] * offset[c, k, n]
-            for k in range(weight.shape[1]):
-                second += weight[c, k] * (variance[c, k, n] + (offset[c, k, n] - first) ** 2)
-            mean[c, n] = first
-            spread[c, n] = second
+            mean[c, n] = 0.0
+            spread[c, n] = 0.0
+        for k in range(weight.shape[1]):
+            for n in range(mean.shape[1]):
+                mean[c, n] += weight[c, k] * offset[c, k, n]
+        for k in range(weight.shape[1]):
+            for n in range(mean.shape[1]):
+                spread[c, n] += weight[c, k] * (variance[c, k, n] + (offset[c, k, n] - mean[c, n]) ** 2)
 
 
-@jit_exact
+@jit
 def correct(
     innovation: Float,
     information: float,
@@ -60,23 +63,29 @@ def correct(
 
     leverage h (2, N): the share of a score that the gauge takes, so that only 1 - h of it can be seen; learns (N,): 1 where
     the antenna's scores may speak about the drift, else 0; noise_scale (2,): by what the scores' variance differs from
-    theory; held: the evidence to be added to.
+    theory; held: the evidence to be added to. Without information nothing happens.
     """
+    if information <= 0.0:
+        return
+    growth, exponent = np.empty(learns.shape[0]), np.empty(learns.shape[0])
     for c in range(offset.shape[0]):
-        for n in range(offset.shape[2]):
-            for k in range(offset.shape[1]):
+        unit = 1.0 / (information * noise_scale[c])
+        for k in range(offset.shape[1]):
+            for n in range(offset.shape[2]):
                 error = innovation[c, n] - information * offset[c, k, n]  # this filter's own innovation
-                growth = 1.0 + information * variance[c, k, n]
-                if information > 0.0:
-                    # The innovation is normal with variance (1 - h) (j + j^2 P), and 1 - h of it counts
-                    square = error * error / (information * growth * noise_scale[c])
-                    held[c, k, n] -= 0.5 * learns[n] * ((1.0 - leverage[c, n]) * math.log(growth) + square)
-                gain = variance[c, k, n] / growth
+                growth[n] = 1.0 + information * variance[c, k, n]
+                inverse = 1.0 / growth[n]
+                # The innovation is normal with variance (1 - h) (j + j^2 P), and 1 - h of it counts
+                held[c, k, n] -= 0.5 * learns[n] * error * error * unit * inverse
+                gain = variance[c, k, n] * inverse
                 offset[c, k, n] += gain * error
                 variance[c, k, n] = gain
+            logarithms(growth, exponent)
+            for n in range(offset.shape[2]):
+                held[c, k, n] -= 0.5 * learns[n] * (1.0 - leverage[c, n]) * growth[n]
 
 
-@jit_exact
+@jit
 def measure_noise(
     innovation: Float,
     information: float,
@@ -93,41 +102,55 @@ def measure_noise(
     that theory gives to a few per cent says nothing: the scale is measured, only the correlation is left to speak.
     """
     for c in range(out.shape[0]):
-        noise[c, 0] *= keep
-        noise[c, 1] *= keep
+        seen, expected = 0.0, 0.0
         if information > 0.0:
             for n in range(learns.shape[0]):
                 growth = 1.0 + information * spread[c, n]
-                noise[c, 0] += learns[n] * innovation[c, n] ** 2 / (information * growth)
-                noise[c, 1] += learns[n] * (1.0 - leverage[c, n])
+                seen += learns[n] * innovation[c, n] ** 2 / (information * growth)
+                expected += learns[n] * (1.0 - leverage[c, n])
+        noise[c, 0] = noise[c, 0] * keep + seen
+        noise[c, 1] = noise[c, 1] * keep + expected
         out[c] = (noise[c, 0] + _BELIEF) / (noise[c, 1] + _BELIEF)
 
 
-@jit_exact
+@jit
+def excess_scatter(innovation: Float, information: float, spread: Float, leverage: Float) -> float:
+    """By what factor the scores' variance exceeds (1 - h) (j + j^2 P): the median over the antennas, all arrays (2, N).
+
+    Over theory it is exponential with mean one, of which the median is log 2.
+    """
+    ratio = np.zeros(innovation.shape[1])
+    for c in range(innovation.shape[0]):
+        for n in range(ratio.shape[0]):
+            expected = information * (1.0 + information * spread[c, n]) * (1.0 - leverage[c, n])
+            ratio[n] += innovation[c, n] ** 2 / expected
+    return float(median(ratio) / (innovation.shape[0] * math.log(2.0)))
+
+
+@jit
 def recentre(kappa: Complex, mean: Float, offset: Float) -> None:
     """Move kappa (N,) by the `mean` (2, N) of the offsets, retract it, and restate the offsets (2, K, N)."""
+    turn = np.empty((2, kappa.shape[0]))
     norm = 0.0
     for n in range(kappa.shape[0]):
-        size = abs(kappa[n])
-        before = kappa[n] / size if size > 0.0 else 1.0 + 0.0j
+        before = direction(kappa[n])
         kappa[n] += before * complex(mean[0, n], mean[1, n])
-        size = abs(kappa[n])
-        after = kappa[n] / size if size > 0.0 else 1.0 + 0.0j
-        turn = before * after.conjugate()  # the offsets keep their place while the axes turn
-        for k in range(offset.shape[1]):
-            moved = complex(offset[0, k, n] - mean[0, n], offset[1, k, n] - mean[1, n]) * turn
-            offset[0, k, n] = moved.real
-            offset[1, k, n] = moved.imag
-        norm += size * size
+        turned = before * direction(kappa[n]).conjugate()  # the offsets keep their place while the axes turn
+        turn[0, n], turn[1, n] = turned.real, turned.imag
+        norm += kappa[n].real ** 2 + kappa[n].imag ** 2
     scale = math.sqrt(kappa.shape[0] / norm)
     for n in range(kappa.shape[0]):
         kappa[n] *= scale
-        for k in range(offset.shape[1]):
-            offset[0, k, n] *= scale
-            offset[1, k, n] *= scale
+        turn[0, n] *= scale
+        turn[1, n] *= scale
+    for k in range(offset.shape[1]):
+        for n in range(kappa.shape[0]):
+            along, across = offset[0, k, n] - mean[0, n], offset[1, k, n] - mean[1, n]
+            offset[0, k, n] = along * turn[0, n] - across * turn[1, n]
+            offset[1, k, n] = along * turn[1, n] + across * turn[0, n]
 
 
-@jit_exact
+@jit
 def track(
     score: Complex,
     information: float,

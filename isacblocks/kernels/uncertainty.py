@@ -14,7 +14,8 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.drift import bank_weights
-from isacblocks.kernels.scores import PHASE
+from isacblocks.kernels.jit import jit
+from isacblocks.kernels.scores import GAIN, PHASE
 from isacblocks.kernels.tracking import mixture_moments
 from isacblocks.radar import OfdmRadar
 
@@ -33,6 +34,7 @@ def gauge_leverage(radar: OfdmRadar) -> Float:
     return np.asarray(np.minimum(h, 1 - 1e-3))
 
 
+@jit
 def deviations(
     kappa: Complex, offset: Float, variance: Float, evidence_sums: Float, log_prior: Float, leverage: Float
 ) -> Float:
@@ -40,10 +42,12 @@ def deviations(
 
     A phase is known to at best pi / sqrt(3) rad where |kappa_n| is close to zero.
     """
-    weight = np.empty((2, log_prior.size))
-    mean, spread = np.empty((2, kappa.size)), np.empty((2, kappa.size))
+    weight = np.empty((2, log_prior.shape[0]))
+    mean, sigma = np.empty((2, kappa.shape[0])), np.empty((2, kappa.shape[0]))
     bank_weights(evidence_sums, log_prior, weight)
-    mixture_moments(offset, variance, weight, mean, spread)
-    sigma = np.sqrt(spread * (1 - leverage))
-    sigma[PHASE] = np.minimum(sigma[PHASE] / np.maximum(np.abs(kappa), 1e-12), _UNKNOWN)
+    mixture_moments(offset, variance, weight, mean, sigma)
+    for n in range(kappa.shape[0]):
+        size = math.sqrt(kappa[n].real ** 2 + kappa[n].imag ** 2)
+        sigma[GAIN, n] = math.sqrt(sigma[GAIN, n] * (1.0 - leverage[GAIN, n]))
+        sigma[PHASE, n] = min(math.sqrt(sigma[PHASE, n] * (1.0 - leverage[PHASE, n])) / max(size, 1e-12), _UNKNOWN)
     return sigma

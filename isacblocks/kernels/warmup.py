@@ -13,13 +13,17 @@ import numpy as np
 
 from isacblocks.kernels import (
     adam,
+    advance,
     calibration,
     compressed_simulation,
     compression,
+    decision,
     delay_basis,
     detection,
     drift,
+    errors,
     estimation,
+    gains,
     health,
     impairments,
     jit,
@@ -32,7 +36,7 @@ from isacblocks.kernels import (
     search,
     simulation,
     start,
-    tracking,
+    tally,
     uncertainty,
 )
 from isacblocks.kernels.arrays import frozen, real_view
@@ -74,6 +78,13 @@ def _detection() -> None:
     extents = detection.angle_extent(_LOW, _HIGH, _RADAR), np.full(2, 20.0)
     detection.window_thresholds(1e-2, *extents, 100, 100)
     detection.target_probabilities(frozen(np.ones(2)), frozen(extents[0]), frozen(extents[1]), 30.0, 0.5, np.empty(2))
+    sector = {"theta_min": _LOW, "theta_max": _HIGH, "tau_min": np.zeros(2), "tau_max": np.full(2, 1e-7)}
+    one, number = frozen(np.ones((2, 1))), frozen(np.ones(2))
+    decision.decide(
+        one, frozen(np.ones((2, 1), complex)), one, one, frozen(np.ones(2, np.uint8)), number, number,
+        detection.windows(sector, _RADAR, 100, 100), number, 4, 1.0, 30.0, 0.5,
+        np.empty((2, 1), np.uint8), np.empty((3, 2, 1)), np.empty((2, 1), complex), np.empty((2, 1, 2)),
+    )  # fmt: skip
 
 
 def _online() -> None:
@@ -85,12 +96,21 @@ def _online() -> None:
         u, ones, ones, *sector, ones, frozen(probability), kappa, 0.5, 30.0, 0.5, 1.0, frozen(slopes), np.zeros(5)
     )
     calibration.rotate(sums, 0.1)
+    even, seen = frozen(np.linspace(-0.1, 0.1, 5)), np.zeros(5)
+    calibration.fold_slope(seen, np.zeros(5), even, 0.0, 1.0)
+    calibration.best_slope(even, frozen(seen), 0.1)
+    calibration.slope_spread(even, frozen(seen), 0.1)
+    errors.best_ramp(np.ones(4, np.complex128))
+    gains.shrink_gains(kappa, 0.1)
+    detection.windows({"theta_min": _LOW, "theta_max": _HIGH, "tau_min": _LOW, "tau_max": _HIGH}, _RADAR, 100, 100)
     grid = estimation.mixture_grid()
     likelihood = np.zeros((grid[0].size, grid[1].size))
     estimation.mixture_sums(
         u, ones, ones, ones, ones, ones, kappa, 32.0, 100.0, 30.0, 0.5,
-        frozen(grid[0]), frozen(grid[1]), np.zeros(2), np.empty(2), likelihood,
+        *grid, np.zeros(2), np.empty(2), likelihood,
     )  # fmt: skip
+    estimation.fold_likelihood(likelihood, np.zeros_like(likelihood), 0, 8, 100.0)
+    estimation.mixture_estimate(likelihood)
 
 
 def _tracking() -> None:
@@ -99,27 +119,25 @@ def _tracking() -> None:
     scores.score_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, score, information, probability)
     (bank, prior), leverage = drift.drift_bank(), frozen(uncertainty.gauge_leverage(_RADAR))
     offset, variance, evidence = np.full((3, 2, bank.size, 4), 0.1)
-    held, spread, innovation = np.zeros((2, 2, bank.size, 4)), np.empty((2, 4)), np.empty((2, 4))
+    held = np.zeros((2, 2, bank.size, 4))
     moved = np.ones(4, np.complex128)
-    tracking.track(
-        score, 1.0, 2.0, frozen(bank), frozen(prior), leverage, 0.04, 1000.0, frozen(evidence), moved, offset,
-        variance, held, np.zeros((2, 2)), spread, innovation,
-    )  # fmt: skip
-    memories = frozen(jumps.FAST_MEMORIES)
+    memories, flags = frozen(jumps.FAST_MEMORIES), np.empty(4, np.uint8)
     fast, fast_variance, gathered = np.zeros((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))
-    jumps.fast_sums(innovation, 1.0, spread, memories, fast, fast_variance, gathered)
-    statistic, flags = np.empty((3, 4)), np.empty(4, np.uint8)
-    jumps.jump_statistic(fast, fast_variance, leverage, statistic)
-    drift.commit_evidence(statistic, 20.0, 1.0, drift.HOLD, 1.0, held, np.zeros(1), evidence)
-    jumps.restart_jumped(
-        statistic, 40.0, 1.0, moved, offset, variance, held, fast, fast_variance, gathered, flags
+    bank, prior = frozen(bank), frozen(prior)
+    advance.advance(
+        score, 1.0, 2.0, bank, prior, leverage, 0.04, 1000.0, memories, 40.0, 1.0, moved, offset, variance, evidence, held,
+        np.zeros(1), np.zeros((2, 2)), fast, fast_variance, gathered, flags,
     )  # fmt: skip
     drift.drift_estimate(evidence, bank, prior)
-    uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
+    sigma = uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
+    calibration.slope_information_sums(frozen(_LOW), frozen(_HIGH), 1.0, np.zeros(2))
     samples.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
-    health.running_mean(frozen(np.ones((2, 4))), 100.0, np.zeros(4), np.zeros(1))
+    health.running_mean(frozen(np.ones((2, 4), np.float32)), 100.0, np.zeros(4), np.zeros(1))
     positions, place = frozen(_RADAR.positions), np.zeros((4, 4), np.complex128)
     health.place_sums(u, ones, ones, frozen(probability), kappa, 1.0, positions, flags, place, np.zeros(4))
+    health.follow_suspects(moved, flags, place, np.zeros(4))
+    places = health.cable_places(place, np.zeros(4))
+    health.health_codes(moved, sigma, np.ones(4), np.ones(4), places)
 
 
 def _start() -> None:
@@ -137,6 +155,13 @@ def _descent() -> None:
     adam.adam_step(np.ones(4, np.complex128), frozen(gradient), np.zeros(4, complex), np.zeros((4, 2)), 1, 0.01, False)
 
 
+def _evaluation() -> None:
+    flags, one = frozen(np.ones(2, np.uint8)), frozen(np.ones(2))
+    sums = np.zeros((2, 4), np.int64), np.zeros(2), np.zeros(2, np.int64), np.zeros((4, 2))
+    tally.tally(flags, flags, flags, frozen(np.ones((2, 2))), one, one, one, one, 0.1, 1e-7, 1000, *sums)
+    errors.best_ramp(np.ones(4, np.complex128))
+
+
 GROUPS: dict[str, Callable[[], None]] = {
     "simulation": _simulation,
     "peak search": _peaks,
@@ -146,6 +171,7 @@ GROUPS: dict[str, Callable[[], None]] = {
     "tracking": _tracking,
     "start": _start,
     "gradient descent": _descent,
+    "evaluation": _evaluation,
 }
 
 

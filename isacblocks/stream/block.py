@@ -44,6 +44,7 @@ class Block:
     setting_values: dict[str, Any]
     state_values: dict[str, Any]
     reading_values: dict[str, float]
+    state_shapes: dict[str, tuple[int, ...]]  # of arrays, since the last start
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         block = super().__new__(cls)
@@ -52,6 +53,7 @@ class Block:
         block.setting_values = {}
         block.state_values = {}
         block.reading_values = {}
+        block.state_shapes = {}
         return block
 
     @classmethod

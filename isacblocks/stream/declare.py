@@ -83,6 +83,9 @@ class Setting(Generic[T]):
         return value
 
 
+_PLAIN: dict[str, type] = {"int64": int, "float64": float}  # dtypes whose single numbers are Python's own
+
+
 class State:
     """What a block remembers from message to message, and all that a checkpoint keeps of it.
 
@@ -114,11 +117,17 @@ class State:
         """The value at the start."""
         if isinstance(self.dtype, type):
             return self.dtype()
+        block.state_shapes.pop(self.name, None)
         return self.check(block, np.full(self._shape(block), self.initial, dtype=self.dtype))
 
     def _shape(self, block: Block) -> tuple[int, ...]:
-        sizes = block.dimensions()
-        return tuple(d if isinstance(d, int) else sizes[d] for d in self.dims)
+        if not self.dims:
+            return ()
+        shape = block.state_shapes.get(self.name)
+        if shape is None:
+            sizes = block.dimensions()
+            shape = block.state_shapes[self.name] = tuple(d if isinstance(d, int) else sizes[d] for d in self.dims)
+        return shape
 
     def check(self, block: Block, value: Any) -> Any:
         """The value as it is kept: a copy in the declared dtype and shape. Raises CheckpointError where it cannot be."""
@@ -126,6 +135,8 @@ class State:
         if isinstance(self.dtype, type):
             if not isinstance(value, self.dtype):
                 raise CheckpointError(f"{where}: expected a {self.dtype.__name__}, got {type(value).__name__}")
+            return value
+        if not self.dims and type(value) is _PLAIN.get(self.dtype):
             return value
         shape = self._shape(block)
         array = np.array(value)

@@ -95,6 +95,11 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
         return {f.name: f for f in self.fields}
 
     @cached_property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """The fields' dtypes, in native byte order."""
+        return tuple(np.dtype(f.dtype) for f in self.fields)
+
+    @cached_property
     def item_sizes(self) -> tuple[int, ...]:
         """Bytes of one item, field by field."""
         return tuple(np.dtype(f.dtype).itemsize * math.prod(f.shape) for f in self.fields)
@@ -103,11 +108,6 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
     def item_bytes(self) -> int:
         """Bytes of one item."""
         return sum(self.item_sizes)
-
-    @cached_property
-    def dtypes(self) -> tuple[np.dtype[Any], ...]:
-        """numpy's own, field by field."""
-        return tuple(np.dtype(f.dtype) for f in self.fields)
 
     @cached_property
     def nothing(self) -> dict[str, NDArray[Any]]:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from isacblocks.blocks.records import DETECTION, KAPPA, TRUTH, radar_sizes
+from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.errors import kappa_error
+from isacblocks.kernels.tally import tally
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream import Block, In, Reading, State
 from isacblocks.stream.spec import Items
-from isacblocks.study.positions import outside_main_lobe, position
+from isacblocks.study.positions import first_nulls
 
 LEARNED = 1000  # frames after which the online method has arrived; figures from there on are kept apart
 _KEPT = 65536  # position errors kept for median and outlier rate, the latest ones
@@ -55,6 +58,11 @@ class Evaluation(Block):
         """N, S, K."""
         return radar_sizes(self.radar)
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("evaluation")
+
     def process(self, detection: Items, truth: Items, kappa: Items | None) -> None:
         """Compare one message of each."""
         self._detections(detection, truth)
@@ -62,29 +70,26 @@ class Evaluation(Block):
             self._impairments(detection, truth, kappa)
         self.frames += len(detection)
         self.final_truth = truth.kappa[-1]
-        everything = self.counts[0]
-        self.p_d = everything[1] / max(everything[0], 1)
-        self.p_fa = everything[3] / max(everything[2], 1)
+        present, detected, absent, false = self.counts[0].tolist()
+        self.p_d, self.p_fa = detected / max(present, 1), false / max(absent, 1)
 
     def _detections(self, detection: Items, truth: Items) -> None:
-        valid = detection.valid != 0
-        there = (truth.present != 0) & valid
-        away = (truth.present == 0) & valid
-        said = detection.present[:, 0] != 0
-        late = detection.first + np.arange(len(detection)) >= LEARNED
-        for row, part in ((0, np.ones_like(late)), (1, late)):
-            masks = (there, there & said, away, away & said)
-            self.counts[row] += [int((mask & part).sum()) for mask in masks]
-        hit = there & said
-        error = np.linalg.norm(detection.position[:, 0] - position(truth.theta, truth.tau), axis=-1)
-        outside = outside_main_lobe(detection.theta[:, 0], detection.tau[:, 0], truth.theta, truth.tau, self.radar)
-        for row, part in ((0, hit), (1, hit & late)):
-            self.squares[row] += float(np.square(error[part]).sum())
-            if row == 0:
-                places = (self.stored[0] + np.arange(int(part.sum()))) % _KEPT
-                self.errors[places, 0] = error[part]
-                self.errors[places, 1] = outside[part]
-            self.stored[row] += int(part.sum())
+        tally(
+            frozen(detection.valid),
+            frozen(truth.present),
+            frozen(detection.present[:, 0]),
+            frozen(detection.position[:, 0]),
+            frozen(detection.theta[:, 0]),
+            frozen(detection.tau[:, 0]),
+            frozen(truth.theta),
+            frozen(truth.tau),
+            *first_nulls(self.radar),
+            LEARNED - detection.first,
+            self.counts,
+            self.squares,
+            self.stored,
+            self.errors,
+        )
 
     def _impairments(self, detection: Items, truth: Items, kappa: Items) -> None:
         for k in range(len(kappa)):
@@ -101,7 +106,8 @@ class Evaluation(Block):
                 "slope_deg": error.slope_deg,
                 "loss_db": error.loss_db,
             }
-            sigma = float(np.mean(kappa.sigma[k]))  # what the calibrator itself thinks, where it has a thought
+            # what the calibrator itself thinks, where it has a thought
+            sigma = float(kappa.sigma[k].sum()) / self.radar.antennas
             if math.isfinite(sigma):
                 entry["sigma_rad"] = sigma
             if is_round(frames):

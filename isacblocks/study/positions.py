@@ -17,6 +17,10 @@ def position(theta: Float, tau: Float) -> Float:
 
 def outside_main_lobe(theta_hat: Float, tau_hat: Float, theta: Float, tau: Float, radar: OfdmRadar) -> NDArray[np.bool_]:
     """Which estimates lie beyond the first null, in angle or in range: outliers (F,). Angles in rad, delays in s, (F,)."""
-    null = 1 / (radar.antennas * radar.element_spacing)
-    angle = np.abs(np.sin(theta_hat) - np.sin(theta)) > null
-    return np.asarray(angle | (np.abs(tau_hat - tau) > 1 / radar.bandwidth))
+    sine, delay = first_nulls(radar)
+    return np.asarray((np.abs(np.sin(theta_hat) - np.sin(theta)) > sine) | (np.abs(tau_hat - tau) > delay))
+
+
+def first_nulls(radar: OfdmRadar) -> tuple[float, float]:
+    """How far the first null is from the peak: in sin theta, and in delay, s."""
+    return 1 / (radar.antennas * radar.element_spacing), 1 / radar.bandwidth

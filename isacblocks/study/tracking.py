@@ -6,7 +6,7 @@ For figures and tests: faults that the channel block does not know, and a look a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ class Tracker:
         self.frames = 0
         self.flags: list[tuple[int, int]] = []  # (frame, antenna)
 
-    def look(self, frames: Frames) -> dict[str, NDArray[Any]]:
+    def look(self, frames: Frames) -> Mapping[str, NDArray[Any]]:
         """The fields of the frames' peaks under the present kappa."""
         peaks = frames.peaks(self.kappa, self.radar)
         cells = self.radar.antennas * self.radar.subcarriers
@@ -121,7 +121,7 @@ class Tracker:
         sector = {name: getattr(frames, name) for name in ("theta_min", "theta_max", "tau_min", "tau_max")}
         found = {name: getattr(peaks, name) for name in ("snapshot", "theta", "tau", "energy", "symbol_energy")}
         samples = antenna_samples(frames.y, np.ones(peaks.theta.size, bool))
-        return sector | found | samples | {"noise_power": rest / (cells - 1)}
+        return self.method.surroundings.prepared(sector | found | samples | {"noise_power": rest / (cells - 1)})
 
     def estimate(self, frames: Frames) -> None:
         """SNR, P(t = 1) and N0 alone from one update's frames; kappa stays."""

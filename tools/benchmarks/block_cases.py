@@ -13,6 +13,7 @@ from benchmarks.measure import Case, Sample
 from benchmarks.workload import Workload
 from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, KappaCalibrator, MaprtDetector
 from isacblocks.stream import Block, jig
+from isacblocks.study.evaluation import Evaluation
 
 MESSAGE = 16  # frames
 
@@ -81,15 +82,22 @@ def cases(work: Workload, least: float = 0.01, portion: int = MESSAGE) -> list[C
     def channel() -> Block:
         return ImpairedChannel(radar, scene)
 
+    def judge() -> Block:
+        return Evaluation(radar)
+
     packed = jig.run(compressor(), {"frame": frames})[0]["compressed"]
     peaks = repeated(jig.run(image(), {"frame": frames})[0]["peak"], 8)
     symbols = {"symbols": {"x": work.x}}
+    truth = {name: getattr(work.truth, name) for name in ("gamma", "theta", "tau")}
+    truth |= {"present": work.truth.gamma != 0, "kappa": np.tile(work.kappa.astype(np.complex64), (work.frames, 1))}
+    judged = {"detection": jig.run(detector(), {"peak": peaks})[0]["detection"], "truth": repeated(truth, 8)}
     inputs: dict[str, tuple[str, Callable[[], Block], Mapping[str, Fields], Collection[str]]] = {
         "block ImpairedChannel": ("full frames made", channel, symbols, ("frame", "truth")),
         "block DelayCompressor": ("full frames", compressor, {"frame": frames}, ("compressed",)),
         "block AngleDelayMap": ("full frames", image, {"frame": frames}, ("peak",)),
         "block AngleDelayMap, compressed": ("compressed frames", image, {"compressed": packed}, ("peak",)),
         "block MaprtDetector": ("peaks, noise estimated", detector, {"peak": peaks}, ("detection",)),
+        "block Evaluation": ("detections, without kappa", judge, judged, ()),
         "block KappaCalibrator": ("peaks, tracker", calibrator, {"peak": peaks}, ("kappa",)),
     }
     return [

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from isacblocks.kernels.arrays import Complex, Float
 
 Memory = dict[str, Any]  # arrays and numbers by name: the method's whole state
-Frames = Mapping[str, NDArray[Any]]  # fields of usable peaks, of one slot each: snapshot (F, N), symbol_energy (F,) ...
+# Fields of usable peaks, of one slot each, as Surroundings.prepared made them: snapshot (F, N), symbol_energy (F,) ...
+Frames = Mapping[str, NDArray[Any]]
 
 
 @dataclass

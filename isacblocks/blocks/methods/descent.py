@@ -47,14 +47,14 @@ class Descent:
 
     def add(self, memory: Memory, frames: Frames) -> None:
         """Add the frames' loss and gradient."""
-        u, kappa = frozen(frames["snapshot"]), frozen(memory["kappa"])
+        u, kappa = frames["snapshot"], frozen(memory["kappa"])
         self.surroundings.add(memory["surroundings"], frames, kappa)
         if self.loss == "max":
             max_gradient(u, kappa, memory["loss"], memory["gradient"])
             return
         radar = self.surroundings.radar
         noise_to_gain = radar.antennas * radar.subcarriers / self.surroundings.believed(memory["surroundings"])[0]
-        energies = frozen(frames["energy"]), frozen(frames["symbol_energy"])
+        energies = frames["energy"], frames["symbol_energy"]
         reconstruction_gradient(u, *energies, kappa, noise_to_gain, memory["loss"], memory["gradient"])
 
     def update(self, memory: Memory, count: int, forget: float) -> Estimate:

@@ -114,9 +114,5 @@ class FullCircle:
         peaks = search_compressed(buffer.samples(kept), self.basis, kappa, theta, tau, refine)
         cells = radar.antennas * radar.subcarriers
         rest = peaks.energy - peaks.statistic / (radar.antennas * peaks.symbol_energy)
-        return dict(kept) | {
-            "snapshot": peaks.snapshot,
-            "theta": peaks.theta,
-            "tau": peaks.tau,
-            "noise_power": rest / (cells - 1),
-        }
+        found = {"snapshot": peaks.snapshot, "theta": peaks.theta, "tau": peaks.tau, "noise_power": rest / (cells - 1)}
+        return self.surroundings.prepared(dict(kept) | found)

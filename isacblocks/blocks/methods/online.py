@@ -42,8 +42,8 @@ class Online:
         kappa = memory["kappa"]
         self.surroundings.add(memory["surroundings"], frames, kappa)
         believed = self.surroundings.believed(memory["surroundings"])
-        extents = self.surroundings.extents(frames)
-        snapshot, energy = frozen(frames["snapshot"]), frozen(frames["symbol_energy"])
+        extents = frames["extent_1"], frames["extent_2"]
+        snapshot, energy = frames["snapshot"], frames["symbol_energy"]
         probability = np.empty(energy.size)
         online_sums(snapshot, energy, *extents, frozen(kappa), *believed, memory["pending"], probability)
         for p in probability:  # one after the other: the same bits however the frames came

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from isacblocks.blocks.methods.base import Frames, Memory
 from isacblocks.kernels.arrays import Complex, Float, frozen
-from isacblocks.kernels.calibration import best_slope, slope_deviation, slope_likelihood_ula
-from isacblocks.kernels.detection import delay_extent
+from isacblocks.kernels.calibration import best_slope, fold_slope, slope_deviation, slope_likelihood_ula, slope_spread
 from isacblocks.kernels.errors import best_ramp
 from isacblocks.radar import OfdmRadar
 
@@ -25,15 +24,15 @@ class SlopeStep:
     radar: OfdmRadar
     phase_deviation: float
 
-    @property
+    @cached_property
     def deviation(self) -> float:
         """Prior standard deviation of the slope, rad per element."""
         return slope_deviation(self.phase_deviation, self.radar.antennas)
 
-    @property
+    @cached_property
     def grid(self) -> Float:
         """The slopes, (B,), rad per element."""
-        return np.linspace(-_REACH, _REACH, _POINTS) * self.deviation
+        return frozen(np.linspace(-_REACH, _REACH, _POINTS) * self.deviation)
 
     def begin(self) -> Memory:
         """Nothing known but the prior."""
@@ -45,19 +44,19 @@ class SlopeStep:
         """Add frames to the sums of the update that is being filled; probability: P(t = 1 | frame) (F,)."""
         snr, prior, noise_power = believed
         slope_likelihood_ula(
-            frozen(frames["snapshot"]),
-            frozen(frames["symbol_energy"]),
-            frozen(frames["theta"]),
-            frozen(frames["theta_min"]),
-            frozen(frames["theta_max"]),
-            frozen(delay_extent(frames["tau_min"], frames["tau_max"], self.radar)),
+            frames["snapshot"],
+            frames["symbol_energy"],
+            frames["theta"],
+            frames["theta_min"],
+            frames["theta_max"],
+            frames["extent_2"],
             frozen(probability),
             frozen(kappa),
             self.radar.element_spacing,
             snr,
             prior,
             noise_power,
-            frozen(self.grid),
+            self.grid,
             memory["pending"],
         )
 
@@ -67,18 +66,11 @@ class SlopeStep:
         The frames' likelihoods are functions of the slope relative to the estimate that they were seen with; `keep`: what is
         kept of the older ones.
         """
-        grid = self.grid
-        seen = np.interp(grid - memory["slope"], grid, memory["pending"])
-        memory["likelihood"] = keep * memory["likelihood"] + seen
-        memory["pending"] = np.zeros(_POINTS)
+        fold_slope(memory["likelihood"], memory["pending"], self.grid, memory["slope"], keep)
         here = memory["slope"] + best_ramp(after * before.conj())[0]
-        memory["slope"] = best_slope(grid, memory["likelihood"], self.deviation)
+        memory["slope"] = best_slope(self.grid, frozen(memory["likelihood"]), self.deviation)
         return float(memory["slope"] - here)
 
     def spread(self, memory: Memory) -> float:
         """Standard deviation of the slope from the curvature of its posterior at the top."""
-        grid = self.grid
-        posterior = memory["likelihood"] - np.square(grid) / (2 * self.deviation**2)
-        k = min(max(int(np.argmax(posterior)), 1), _POINTS - 2)
-        curve = (2 * posterior[k] - posterior[k - 1] - posterior[k + 1]) / (grid[1] - grid[0]) ** 2
-        return 1 / math.sqrt(curve) if curve > 0 else self.deviation
+        return slope_spread(self.grid, frozen(memory["likelihood"]), self.deviation)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.blocks.methods.base import Frames, Memory
-from isacblocks.kernels.arrays import Complex, Float, frozen
-from isacblocks.kernels.detection import angle_extent, delay_extent
+from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.kernels.detection import windows
 from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
 from isacblocks.radar import OfdmRadar, Scene
 
@@ -45,10 +48,14 @@ class Surroundings:
             "frames": 0,
         }
 
-    def extents(self, frames: Frames) -> tuple[Float, Float]:
-        """L1, L2 of the frames' windows, (F,)."""
-        first = angle_extent(frames["theta_min"], frames["theta_max"], self.radar)
-        return frozen(first), frozen(delay_extent(frames["tau_min"], frames["tau_max"], self.radar))
+    def prepared(self, fields: Mapping[str, NDArray[Any]]) -> Frames:
+        """Fields of usable peaks as methods take them: as kernels do, and with what is asked of their search windows.
+
+        Added are extent_1 and extent_2, L1 and L2, and straddle of detection.py, (F,) each.
+        """
+        extents = windows(fields, self.radar, self.n_theta, self.n_tau)
+        frames = {name: frozen(array) for name, array in fields.items()}
+        return frames | {"extent_1": extents[0], "extent_2": extents[1], "straddle": extents[2]}
 
     def add(self, memory: Memory, frames: Frames, kappa: Complex) -> None:
         """Add frames to the sums of the update that is being filled."""
@@ -56,27 +63,22 @@ class Surroundings:
             return
         if math.isnan(memory["noise_power"]):
             memory["noise_power"] = float(frames["noise_power"][0])
-        extents = self.extents(frames)
-        straddle = np.ones(extents[0].size)
-        for extent, points in zip(extents, (self.n_theta, self.n_tau), strict=True):
-            if points > 1:
-                straddle += np.square(extent / (points - 1)) / 12
         grid = mixture_grid()
         mixture_sums(
-            frozen(frames["snapshot"]),
-            frozen(frames["symbol_energy"]),
-            frozen(frames["noise_power"]),
-            *extents,
-            frozen(straddle),
+            frames["snapshot"],
+            frames["symbol_energy"],
+            frames["noise_power"],
+            frames["extent_1"],
+            frames["extent_2"],
+            frames["straddle"],
             frozen(kappa),
             float(self.radar.antennas * self.radar.subcarriers),
             _MEMORY,
             memory["snr"],
             memory["prior"],
-            frozen(grid[0]),
-            frozen(grid[1]),
+            *grid,
             memory["noise"],
-            np.empty(straddle.size),
+            np.empty(frames["straddle"].size),
             memory["pending"],
         )
 
@@ -84,8 +86,7 @@ class Surroundings:
         """New estimates of SNR and P(t = 1) after `count` more frames."""
         if self.told is not None:
             return
-        memory["likelihood"] = fold_likelihood(memory["likelihood"], memory["pending"], memory["frames"], count, _MEMORY)
-        memory["pending"] = np.zeros_like(memory["likelihood"])
+        fold_likelihood(memory["likelihood"], memory["pending"], memory["frames"], count, _MEMORY)
         memory["frames"] += count
         memory["snr"], memory["prior"] = mixture_estimate(memory["likelihood"])
         memory["noise_power"] = float(memory["noise"][0])

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from isacblocks.blocks.methods.base import Estimate, Frames, Memory
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
+from isacblocks.kernels.advance import advance
 from isacblocks.kernels.arrays import Complex, Float, frozen
-from isacblocks.kernels.bounds import slope_information
-from isacblocks.kernels.calibration import rotate
-from isacblocks.kernels.drift import HOLD, commit_evidence, drift_bank, drift_estimate
+from isacblocks.kernels.bounds import slope_worth
+from isacblocks.kernels.calibration import rotate, slope_information_sums
+from isacblocks.kernels.drift import drift_bank, drift_estimate
 from isacblocks.kernels.health import cable_places, follow_suspects, health_codes, place_sums, running_mean
 from isacblocks.kernels.impairments import retract
-from isacblocks.kernels.jumps import FAST_MEMORIES, fast_sums, jump_statistic, jump_threshold, restart_jumped
+from isacblocks.kernels.jumps import FAST_MEMORIES, jump_threshold
 from isacblocks.kernels.scores import PHASE, score_sums
-from isacblocks.kernels.tracking import track
 from isacblocks.kernels.uncertainty import deviations, gauge_leverage
 
+_MEMORIES = frozen(FAST_MEMORIES)
 _FALSE_FLAGS = 5e-5  # expected per fast memory, all antennas together
 _EVIDENCE = 16000.0  # frames over which evidence about the drift is kept
 _SETTLED = 0.04  # rad^2: an antenna less certain than this says nothing about the drift
@@ -44,8 +45,9 @@ class Tracker:
         self.slope = slope
         self.variance = phase_deviation**2
         self.radar = surroundings.radar
-        self.drift, self.log_prior = drift_bank()
-        self.leverage = gauge_leverage(self.radar)
+        self.drift, self.log_prior = (frozen(values) for values in drift_bank())
+        self.leverage = frozen(gauge_leverage(self.radar))
+        self.positions = frozen(self.radar.positions)
         self.threshold = jump_threshold(_FALSE_FLAGS, self.radar.antennas)
 
     def begin(self, kappa: Complex, confidence: float) -> Memory:
@@ -86,31 +88,30 @@ class Tracker:
         kappa = frozen(memory["kappa"])
         self.surroundings.add(memory["surroundings"], frames, kappa)
         believed = self.surroundings.believed(memory["surroundings"])
-        snapshot, energy = frozen(frames["snapshot"]), frozen(frames["symbol_energy"])
+        snapshot, energy = frames["snapshot"], frames["symbol_energy"]
         probability = np.empty(energy.size)
-        extents = self.surroundings.extents(frames)
+        extents = frames["extent_1"], frames["extent_2"]
         score_sums(snapshot, energy, *extents, kappa, *believed, memory["score"], memory["information"], probability)
-        for p in probability:  # one after the other: the same bits however the frames came
-            memory["pending_targets"] += float(p)
+        for p in probability.tolist():  # one after the other: the same bits however the frames came
+            memory["pending_targets"] += p
         if self.slope is not None:
             self.slope.add(memory["slope"], frames, probability, kappa, believed)
-            for worth in slope_information(frames["theta_min"], frames["theta_max"], believed[0], self.radar):
-                memory["slope_information"] += (worth, 1.0)
+            edges = frames["theta_min"], frames["theta_max"]
+            slope_information_sums(*edges, slope_worth(believed[0], self.radar), memory["slope_information"])
         self._look(memory, frames, probability, believed[2])
 
     def _look(self, memory: Memory, frames: Frames, probability: Float, noise_power: float) -> None:
         """What the samples and the suspects' fields say about health."""
         memory["power"] = frames["antenna_power"][-1].astype(np.float64)
-        shared = frozen(frames["antenna_shared"].astype(np.float64))
-        running_mean(shared, _SHARED, memory["shared"], memory["shared_frames"])
+        running_mean(frames["antenna_shared"], _SHARED, memory["shared"], memory["shared_frames"])
         place_sums(
-            frozen(frames["snapshot"]),
-            frozen(frames["symbol_energy"]),
-            frozen(frames["theta"]),
+            frames["snapshot"],
+            frames["symbol_energy"],
+            frames["theta"],
             frozen(probability),
             frozen(memory["kappa"]),
             noise_power,
-            frozen(self.radar.positions),
+            self.positions,
             memory["suspect"],
             memory["place"],
             memory["place_variance"],
@@ -120,8 +121,7 @@ class Tracker:
         """The filters' step, the jumps, the slope."""
         self._settle(memory)
         before = memory["kappa"].copy()
-        jumped = self._track(memory, count)
-        memory["jumps"] += jumped
+        self._track(memory, count)
         if self.slope is not None:
             keep = math.exp(-count / self._slope_memory(memory))
             turn = self.slope.update(memory["slope"], before, memory["kappa"], keep)
@@ -130,7 +130,8 @@ class Tracker:
         self.surroundings.update(memory["surroundings"], count)
         memory["targets"] += memory["pending_targets"]
         memory["pending_targets"] = 0.0
-        memory["score"], memory["information"] = np.zeros_like(memory["score"]), np.zeros(1)
+        memory["score"].fill(0.0)
+        memory["information"].fill(0.0)
         return self.estimate(memory)
 
     def _settle(self, memory: Memory) -> None:
@@ -141,100 +142,62 @@ class Tracker:
             memory["variance"] = memory["variance"] / (1 + information * memory["variance"])
             memory["confidence"] = 0.0
 
-    def _track(self, memory: Memory, count: int) -> NDArray[np.uint8]:
-        antennas = memory["kappa"].size
+    def _track(self, memory: Memory, count: int) -> None:
         # Scores with r times the variance that theory gives them carry 1 / r of the information.
-        information = float(memory["information"][0]) / memory["excess"]
-        spread, innovation = np.empty((2, antennas)), np.empty((2, antennas))
-        track(
-            memory["score"] / memory["excess"],
-            information,
+        excess, jumped = memory["excess"], np.empty(memory["kappa"].size, np.uint8)
+        scatter = advance(
+            memory["score"] if excess == 1.0 else memory["score"] / excess,
+            float(memory["information"][0]) / excess,
             float(count),
-            frozen(self.drift),
-            frozen(self.log_prior),
-            frozen(self.leverage),
+            self.drift,
+            self.log_prior,
+            self.leverage,
             _SETTLED,
             _EVIDENCE,
-            frozen(memory["evidence"]),
-            memory["kappa"],
-            memory["offset"],
-            memory["variance"],
-            memory["held"],
-            memory["score_noise"],
-            spread,
-            innovation,
-        )
-        fast_sums(
-            innovation,
-            information,
-            spread,
-            frozen(FAST_MEMORIES),
-            memory["fast"],
-            memory["fast_variance"],
-            memory["gathered"],
-        )
-        jumped = self._find_jumps(memory, count, information)
-        self._measure_excess(memory, count, information, spread, innovation)
-        return jumped
-
-    def _measure_excess(self, memory: Memory, count: int, information: float, spread: Float, innovation: Float) -> None:
-        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR.
-
-        The median over the antennas, which a few that jump do not move. Over theory it is exponential with mean one.
-        """
-        if information <= 0:
-            return
-        expected = information * (1 + information * spread) * (1 - self.leverage)
-        seen = float(np.median((np.square(innovation) / expected).mean(axis=0))) / math.log(2) * memory["excess"]
-        weight = memory["pending_targets"]
-        memory["excess_sums"] = math.exp(-count / _EXCESS_MEMORY) * memory["excess_sums"] + (weight * seen, weight)
-        total, targets = memory["excess_sums"] + _EXCESS_BELIEF
-        before, now = memory["excess"], float(total / targets)
-        memory["excess"] = now if now > _EXCESS_LEAST else 1.0
-        if memory["excess"] != before:  # what was learned so far is worth as much more, or less
-            memory["variance"] = np.minimum(memory["variance"] * (memory["excess"] / before), self.variance)
-
-    def _find_jumps(self, memory: Memory, count: int, information: float) -> NDArray[np.uint8]:
-        statistic = np.empty(memory["gathered"].shape)
-        jump_statistic(memory["fast"], memory["fast_variance"], frozen(self.leverage), statistic)
-        commit_evidence(
-            statistic,
-            self.threshold / 2,
-            information,
-            HOLD,
-            math.exp(-count / _EVIDENCE),
-            memory["held"],
-            memory["held_information"],
-            memory["evidence"],
-        )
-        flags = np.empty(memory["kappa"].size, np.uint8)
-        restart_jumped(
-            statistic,
+            _MEMORIES,
             self.threshold,
             self.variance,
             memory["kappa"],
             memory["offset"],
             memory["variance"],
+            memory["evidence"],
             memory["held"],
+            memory["held_information"],
+            memory["score_noise"],
             memory["fast"],
             memory["fast_variance"],
             memory["gathered"],
-            flags,
+            jumped,
         )
-        return flags
+        memory["jumps"] += jumped
+        if not math.isnan(scatter):
+            self._measure_excess(memory, count, scatter * excess)
+
+    def _measure_excess(self, memory: Memory, count: int, seen: float) -> None:
+        """By what the scores' variance exceeds theory: echoes that are not one plane wave make it large at high SNR."""
+        keep, weight, sums = math.exp(-count / _EXCESS_MEMORY), memory["pending_targets"], memory["excess_sums"]
+        total, targets = keep * float(sums[0]) + weight * seen, keep * float(sums[1]) + weight
+        sums[0], sums[1] = total, targets
+        before, now = memory["excess"], (total + _EXCESS_BELIEF) / (targets + _EXCESS_BELIEF)
+        memory["excess"] = now if now > _EXCESS_LEAST else 1.0
+        if memory["excess"] != before:  # what was learned so far is worth as much more, or less
+            memory["variance"] = np.minimum(memory["variance"] * (memory["excess"] / before), self.variance)
 
     def _slope_memory(self, memory: Memory) -> float:
         """Frames after which the slope of drifting phases is better seen anew: sqrt(v / q) of the slope."""
         antennas = memory["kappa"].size
-        drift = drift_estimate(memory["evidence"], self.drift, self.log_prior)[PHASE] * 12 / (antennas * (antennas**2 - 1))
-        total, frames = memory["slope_information"]
+        drift = self._drift(memory) * 12 / (antennas * (antennas**2 - 1))
+        total, frames = memory["slope_information"].tolist()
         each = total / max(frames, 1.0) * self.surroundings.believed(memory["surroundings"])[1]
         return 1 / math.sqrt(drift * each) if drift * each > 0 else math.inf
 
     def phase_drift(self, memory: Memory) -> float:
         """The drift of the phases as it is estimated, degrees per sqrt(1000 frames)."""
-        drift = drift_estimate(memory["evidence"], self.drift, self.log_prior)[PHASE]
-        return math.degrees(math.sqrt(1000 * drift))
+        return math.degrees(math.sqrt(1000 * self._drift(memory)))
+
+    def _drift(self, memory: Memory) -> float:
+        """The drift of the phases, rad^2 per frame."""
+        return float(drift_estimate(memory["evidence"], self.drift, self.log_prior)[PHASE])
 
     def places(self, memory: Memory) -> NDArray[np.int64]:
         """The place that every antenna's cable leads to, (N,)."""
