@@ -40,13 +40,15 @@ class DelayCompressor(Block):
 
     def process(self, frame: Items) -> Items:
         """One compressed frame per frame."""
-        made = compressed(frame.y, frame.x, self.basis)
+        made = compressed(frame.y, frame.x, self.basis, self.compressed.allocate(len(frame))["g"])
         low, high = self.basis.window
         slack = 1e-9 * (high - low)
         inside = (frame.tau_min >= low - slack) & (frame.tau_max <= high + slack)
         usable = (frame.valid != 0) & inside & np.isfinite(made.energy) & (made.symbol_energy > 0)
+        if not usable.all():
+            made.g[~usable] = 0.0
         return self.compressed.items(
-            g=where(usable, made.g),
+            g=made.g,
             energy=where(usable, made.energy),
             symbol_energy=where(usable, made.symbol_energy),
             **antenna_samples(frame.y, usable),

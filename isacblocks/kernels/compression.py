@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, real_view
+from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, output_array, real_view
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.folding import fold
 from isacblocks.kernels.jit import jit
@@ -94,17 +94,17 @@ def compress(y: ArrayLike, x: ArrayLike, basis: DelayBasis) -> Compressed:
     return compressed(frames, symbols, basis)
 
 
-def compressed(frames: Complex, symbols: Complex, basis: DelayBasis) -> Compressed:
-    """:func:`compress` for arguments already checked; samples that are not finite stay so."""
+def compressed(frames: Complex, symbols: Complex, basis: DelayBasis, out: Complex | None = None) -> Compressed:
+    """:func:`compress` for arguments already checked; samples that are not finite stay so. out: where g is to be."""
     if frames.dtype == np.complex64:
-        return fold(frames, symbols, basis)
-    return compressed_literally(frames, symbols, basis)
+        return fold(frames, symbols, basis, out)
+    return compressed_literally(frames, symbols, basis, out)
 
 
-def compressed_literally(frames: Complex, symbols: Complex, basis: DelayBasis) -> Compressed:
+def compressed_literally(frames: Complex, symbols: Complex, basis: DelayBasis, out: Complex | None = None) -> Compressed:
     """:func:`compressed` by the sums as they are written, in the precision of the frames."""
     pairs = real_view(frames)
-    out = np.empty((*frames.shape[:2], basis.rank), frames.dtype)
+    out = output_array("out", out, (*frames.shape[:2], basis.rank), frames.dtype)
     energy = np.empty((frames.shape[0], 2))
     vectors = padded_vectors(basis, pairs.dtype.type)
     compress_frames(pairs, real_view(symbols), frozen(basis.ramp), vectors, out.view(pairs.dtype), energy)

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from isacblocks.kernels.arrays import Complex, Float, real_view
+from isacblocks.kernels.arrays import Complex, Float, output_array, real_view
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.jit import jit, jit_apart
 from isacblocks.kernels.simd import (
@@ -247,10 +247,10 @@ def fold_frames(y: Floats, x: Floats, even: Floats, odd: Floats, ramp: Floats, g
         fold_frame(y[f], x[f], even, odd, ramp, scratch, g[f], energy[f])
 
 
-def fold(frames: Complex, symbols: Complex, basis: DelayBasis) -> Compressed:
+def fold(frames: Complex, symbols: Complex, basis: DelayBasis, out: Complex | None = None) -> Compressed:
     """Complex64 frames (F, N, S) with symbols (F, S) in the basis; :func:`~isacblocks.kernels.compression.compressed`."""
     form = folded_basis(basis)
-    g = np.empty((*frames.shape[:2], basis.rank), np.complex64)
+    g = output_array("out", out, (*frames.shape[:2], basis.rank), np.complex64)
     energy = np.empty((frames.shape[0], 2))
     fold_frames(real_view(frames), real_view(symbols), form.even, form.odd, form.ramp, g.view(np.float32), energy)
     return Compressed(g, energy[:, 0], energy[:, 1])
