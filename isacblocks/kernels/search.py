@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isacblocks.kernels.angle_delay import map_frames
-from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, grid, real_view
+from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, grid, real_view, require_finite
 from isacblocks.kernels.compressed_peak import search_compressed_literally
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.fast_search import fast_search, fast_search_compressed
@@ -42,11 +42,24 @@ def search_basis(radar: OfdmRadar, dtype: np.dtype[Any], tau: Float) -> DelayBas
 def checked(
     y: ArrayLike, x: ArrayLike, kappa: ArrayLike, theta: ArrayLike, tau: ArrayLike, radar: OfdmRadar
 ) -> tuple[Complex, Complex, Complex, Float, Float]:
-    """The arguments every map function shares, in their working types; ValueError names what does not fit."""
-    frames = complex_array("y", y, ("F", radar.antennas, radar.subcarriers))
+    """The arguments every map function shares, in their working types; ValueError names what does not fit.
+
+    Whether the frames are finite is left to :func:`require_finite_frames`.
+    """
+    frames = complex_array("y", y, ("F", radar.antennas, radar.subcarriers), finite=False)
     symbols = complex_array("x", x, (frames.shape[0], radar.subcarriers)).astype(frames.dtype, copy=False)
     response = complex_array("kappa", kappa, (radar.antennas,)).astype(np.complex128, copy=False)
     return frames, symbols, response, grid("theta", theta, frames.shape[0]), grid("tau", tau, frames.shape[0])
+
+
+def require_finite_frames(frames: Complex, energy: Float) -> None:
+    """Raise the ValueError of :func:`~.arrays.require_finite` for frames with NaN or infinite samples.
+
+    energy: ||Y||^2, which a search computes anyway and which is finite for finite samples, unless it overflows: where it is
+    not, the samples themselves are looked at.
+    """
+    if not np.isfinite(energy).all():
+        require_finite("y", frames)
 
 
 def angle_delay_map(
@@ -63,8 +76,10 @@ def angle_delay_map(
     out = np.empty((frames.shape[0], angles.shape[1], delays.shape[1]), pairs.dtype)
     basis = search_basis(radar, frames.dtype, delays)
     if basis is not None:
-        fast_search(frames, symbols, basis, response, angles, delays, maps=out)
+        peaks = fast_search(frames, symbols, basis, response, angles, delays, maps=out)
+        require_finite_frames(frames, peaks.energy)
         return out
+    require_finite("y", frames)
     map_frames(
         pairs,
         real_view(symbols),
@@ -97,7 +112,9 @@ def find_peak(
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
     """
     frames, symbols, response, angles, delays = checked(y, x, kappa, theta, tau, radar)
-    return search(frames, symbols, response, angles, delays, radar, refine)
+    peaks = search(frames, symbols, response, angles, delays, radar, refine)
+    require_finite_frames(frames, peaks.energy)
+    return peaks
 
 
 def search(
