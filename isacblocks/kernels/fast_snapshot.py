@@ -16,9 +16,7 @@ from isacblocks.kernels.simd import LANES, Floats, Pointer, fused, load, spread,
 
 
 @jit
-def exact_snapshot(
-    g: Floats, columns: int, exact: Float, phase: complex, pitch: float, theta: float, out: Complex
-) -> None:
+def exact_snapshot(g: Floats, columns: int, exact: Float, phase: complex, pitch: float, theta: float, out: Complex) -> None:
     """u with sums in double precision; g flat, exact (2, columns)."""
     step = 2.0 * math.pi * pitch * math.sin(theta)
     turn = complex(math.cos(step), math.sin(step))

@@ -30,7 +30,7 @@ _LARGEST = 320  # vectors; finding more of them takes seconds
 
 def search_basis(radar: OfdmRadar, dtype: np.dtype[Any], tau: Float) -> DelayBasis | None:
     """The delay basis for a fast search over the grid tau (F or 1, n), or None where the literal search is to be used."""
-    if dtype != np.complex64 or not radar.uniform_linear or radar.antennas < 2 or tau.shape[0] > 1:
+    if dtype != np.complex64 or not radar.uniform_linear or tau.shape[0] > 1:
         return None
     low, high = float(tau.min()), float(tau.max())
     resolved = radar.subcarriers * radar.subcarrier_spacing * (high - low)
@@ -68,7 +68,8 @@ def angle_delay_map(
     """The angle-delay map M(kappa), eq. (11), not normalised.
 
     y: frames (F, N, S); x: symbols (F, S); kappa: (N,); theta: angles in radians (n,) or (F, n); tau: delays in seconds (n,)
-    or (F, n). Returns (F, n_theta, n_tau), float32 for complex64 frames, right to 2e-6 of the peak, and float64 otherwise.
+    or (F, n). Returns (F, n_theta, n_tau), float64, or float32 for complex64 frames: right to 2e-6 of the peak, where the
+    grid is not so coarse that it misses a much stronger echo, and up to 1024 subcarriers (beyond, times sqrt(S / 1024)).
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
     """
     frames, symbols, response, angles, delays = checked(y, x, kappa, theta, tau, radar)
@@ -108,7 +109,7 @@ def find_peak(
     Arguments as for :func:`angle_delay_map`. refine: move off the grid to the maximum of the continuous map around the
     grid's largest point (refinement.py), and evaluate statistic and snapshot there. The search runs in the precision of the
     frames; points too close to tell apart in single precision are compared in double. Statistic and snapshot are double
-    for complex128 frames, and right to 1e-6 of the largest for complex64.
+    for complex128 frames; for complex64 the snapshot is right to 1e-6 of its largest, as the map is to 2e-6.
     Raises ValueError for wrong shapes, NaN or empty input, naming the argument.
     """
     frames, symbols, response, angles, delays = checked(y, x, kappa, theta, tau, radar)
@@ -152,6 +153,6 @@ def search_compressed(
     be left, (F, n_theta, n_tau) in the precision of the frames.
     """
     radar = basis.radar
-    if frames.g.dtype == np.complex64 and radar.uniform_linear and radar.antennas > 1 and tau.shape[0] == 1:
+    if frames.g.dtype == np.complex64 and radar.uniform_linear and tau.shape[0] == 1:
         return fast_search_compressed(frames, basis, kappa, theta, tau, refine, maps)
     return search_compressed_literally(frames, basis, kappa, theta, tau, refine, maps)
