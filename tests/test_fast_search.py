@@ -76,9 +76,11 @@ def assert_agrees(fast: Peaks, maps: Array, exact: Peaks, exact_maps: Array, kap
     for f in range(top.size):
         found, _ = gradients(fast, kappa, f)
         expected, rest = gradients(exact, kappa, f)
-        # (15) has r = sqrt(||Y||^2 - |s|^2 ...) in its denominator: of a strong echo little is left, and known as badly
-        for k, allowed in enumerate((small, small * max(1.0, exact.energy[f] / rest))):
-            assert np.abs(found[k] - expected[k]).max() <= allowed * np.abs(expected[k]).max()
+        assert np.abs(found[0] - expected[0]).max() <= small * np.abs(expected[0]).max()
+        # (15) has r = sqrt(||Y||^2 - |s|^2 ...) in its denominator: of a strong echo little is left, and known as badly.
+        # It is the sum of a part along u and one along kappa, which for two antennas are nearly opposite.
+        part = 2 * largest[f] * math.sqrt(exact.statistic[f] / rest) / (kappa.size * exact.symbol_energy[f] + RATIO)
+        assert np.abs(found[1] - expected[1]).max() <= small * max(1.0, exact.energy[f] / rest) * part
 
 
 def compared(
@@ -223,7 +225,9 @@ def test_refined_like_double_precision() -> None:
                     fast.statistic, exact.statistic, rtol=4e-6
                 )  # noise alone, T about 3, is among them
                 largest = np.abs(exact.snapshot).max(axis=1)
-                assert (np.abs(fast.snapshot - exact.snapshot).max(axis=1) <= 2e-5 * largest).all()
+                assert (
+                    np.abs(fast.snapshot - exact.snapshot).max(axis=1) <= 1e-4 * largest
+                ).all()  # turned by the place's difference
             edge = (exact.index == 0) | (exact.index == np.array(points) - 1)
             assert edge.any()
             moved = exact.tau != tau[exact.index[:, 1]]
@@ -406,6 +410,7 @@ def test_the_literal_compressed_search_agrees() -> None:
 def test_the_same_place_as_in_double_precision_in_many_frames() -> None:
     """Table I; tools/search_figures.py has the figure for more."""
     for compressed in (False, True):
-        found = agreement(10_000, 1, compressed)
+        found = agreement(50_000, 1, compressed)
         assert found.other_places == 0
+        assert found.near_ties > 0
         assert found.map_error < 2e-6
