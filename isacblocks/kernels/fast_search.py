@@ -126,11 +126,11 @@ def fast_peaks(
     whole: the frames are y (F, N, 2 S) with x (F, 2 S), brought into the basis here (`form`: even, odd and ramp of a
     FoldedBasis) and their energies (F, 2) written; else they are `compressed`, real pairs (F, N, 2 D). Maps are stored where
     `maps` is (F, n_theta, n_tau), not where it is (0, ...). window: the middle and half the width of the basis's; series: of
-    its coefficients, looked at where peaks are to be refined.
+    its coefficients, looked at where peaks are to be refined. One function, because scratch is made once for all frames.
     """
-    delays, tables, parity, mirrored, exact, single, phase, moments = grid
+    delays, tables, counts, mirrored, exact, single, phase, moments = grid
     frames, antennas = index.shape[0], kappa.shape[0]
-    columns, across = whole_vectors(2 * rank), parity[2]
+    columns, across = whole_vectors(2 * rank), counts[2]
     n_theta, half = theta.shape[1], (antennas + 1) // 2
     terms = 2 * half
     for width in range(bases[2].shape[0]):
@@ -143,10 +143,10 @@ def fast_peaks(
     e, power, best = aligned(n_theta * terms), aligned(n_theta * across * 2), aligned(n_theta * LANES)
     found = np.empty(n_theta * delays.shape[0], np.int32)
     other = np.empty(antennas, np.complex128)
-    weights, rows, row = np.empty((6, antennas), np.float32), aligned(6 * columns), aligned(2 * columns)
-    weights[:, :], row[:] = 0.0, 0.0
-    row_2, rows_6 = row.reshape((2, columns)), rows.reshape((6, columns))
-    powers_of, terms_of, d = np.empty((2, 2 * series.shape[1])), np.empty((2, series.shape[2])), np.empty(5)
+    weights, sums = np.empty((6, antennas), np.float32), aligned(6 * columns).reshape((6, columns))
+    row = aligned(2 * columns).reshape((2, columns))  # of a delay off the grid, made from a series:
+    row[:, :] = 0.0
+    turns, terms_of_row, d = np.empty((2, 2 * series.shape[1])), np.empty((2, series.shape[2])), np.empty(5)
     folding = fold_scratch(form[2].shape[0] // 2, form[0], form[1])
     for f in range(frames):
         angles = theta[f if theta.shape[0] > 1 else 0]
@@ -161,7 +161,7 @@ def fast_peaks(
             u_grid, 0.5 * (low + high), width, pitch, antennas, columns, bases, pointer(h), pointer(core), pointer(e),
             pointer(beams),
         )  # fmt: skip
-        powers(n_theta, pointer(beams), columns, pointer(tables), parity, mirrored, pointer(power), pointer(best))
+        powers(n_theta, pointer(beams), columns, pointer(tables), counts, mirrored, pointer(power), pointer(best))
         if maps.shape[0] > 0:
             unfolded(pointer(power), across, mirrored, n_theta, delays.shape[0], pointer(maps[f]))
         count = _candidates(power, best, across, mirrored, delays.shape[0], tie, found)
@@ -181,9 +181,9 @@ def fast_peaks(
         if refine:
             angle, delay = fast_newton_place(
                 pointer(g), columns, kappa, positions, pitch, spacing, carriers, moments[j], angles, delays, i, j,
-                weights, rows_6, d,
+                weights, sums, d,
             )  # fmt: skip
-            turn = delay_row(series, rank, carriers, spacing, delay - window[0], window[1], powers_of, terms_of, row_2)
+            turn = delay_row(series, rank, carriers, spacing, delay - window[0], window[1], turns, terms_of_row, row)
             single_snapshot(pointer(g), columns, pointer(row), 0, turn, pitch, angle, other)
             better = project(kappa, other)
             if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
