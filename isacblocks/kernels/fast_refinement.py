@@ -18,7 +18,7 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.delay_series import delay_terms
-from isacblocks.kernels.jit import jit, jit_apart
+from isacblocks.kernels.jit import jit
 from isacblocks.kernels.refinement import newton_step, of_logarithm
 from isacblocks.kernels.simd import Floats, Pointer, pointer, product
 
@@ -54,7 +54,7 @@ def _total(rows: Floats, q: int, terms: Float, odd: int) -> complex:
     return complex(real, imag)
 
 
-@jit_apart
+@jit
 def fast_newton_place(
     g: Pointer,
     columns: int,
@@ -96,7 +96,7 @@ def fast_newton_place(
     return newton_step(positions, spacing, carriers, theta, tau, i, j, d)
 
 
-@jit_apart
+@jit
 def delay_row(
     series: Float, rank: int, carriers: int, spacing: float, delta: float, half: float, scratch: Float, terms: Float,
     out: Floats,
