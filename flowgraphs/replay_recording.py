@@ -66,13 +66,20 @@ def halves(options: argparse.Namespace, frames: int) -> tuple[tuple[int, int, in
     return (0, frames // 2, 1), (frames // 2, frames, 1)
 
 
+def window_of(source: Source) -> tuple[float, float] | None:
+    """The delay window that the first frame of a source carries: that of all of them, if no one mixed recordings."""
+    first = source.produce(0, 1)
+    return None if first is None else (float(first.tau_min[0]), float(first.tau_max[0]))
+
+
 def look(source: Source, radar: OfdmRadar, placement: str, **kappas: np.ndarray[Any, Any]) -> dict[str, Any]:
     """The peaks of a source's frames under every kappa, as seen by a probe."""
     fg = Flowgraph(NAME)
     probes = {}
     for name, kappa in kappas.items():
         probes[name] = Probe()
-        fg.connect(source, AngleDelayMap(radar, *GRID, kappa=kappa, refine=True), probes[name])
+        image = AngleDelayMap(radar, *GRID, kappa=kappa, refine=True, window=window_of(source))
+        fg.connect(source, image, probes[name])
     fg.run(placement=placement)
     return {name: probe.values for name, probe in probes.items()}
 
@@ -82,7 +89,7 @@ def learn(source: Source, radar: OfdmRadar, levels: Levels, options: argparse.Na
     scene = Scene(snr_db=levels.snr_db, target_probability=levels.target_probability)
 
     # Blocks
-    image = AngleDelayMap(radar, *GRID, refine=True)
+    image = AngleDelayMap(radar, *GRID, refine=True, window=window_of(source))
     calibrator = KappaCalibrator(radar, scene, "online", batch=4)  # hardware does not change within a recording
 
     # Connections

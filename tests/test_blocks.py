@@ -19,6 +19,7 @@ from isacblocks.blocks import (
     PhaseStep,
     Probe,
 )
+from isacblocks.blocks import angle_delay_map as angle_delay_map_block
 from isacblocks.blocks.kappa_calibrator import METHODS
 from isacblocks.blocks.methods import full_circle
 from isacblocks.blocks.records import COMPRESSED, DETECTION, FRAME, KAPPA, PEAK, SYMBOL, TRUTH
@@ -102,6 +103,59 @@ def test_map(streams: dict[str, Fields], refine: bool) -> None:
     assert peak["valid"].all()
     # what is left of a frame beside its peak is noise of power one
     assert peak["noise_power"].mean() == pytest.approx(1.0, abs=4 / math.sqrt(60 * 8 * 32))
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("port", ["frame", "compressed"])
+def test_frames_of_other_windows_stand_alone(streams: dict[str, Fields], port: str, refine: bool) -> None:
+    """They take the literal sums, those of the block's own window the fast ones, whatever stands beside them."""
+    frame = streams["frame"]
+    if port == "compressed":
+        frame = jig.run(DelayCompressor(RADAR, SCENE), {"frame": frame})[0]["compressed"]
+    low, high = SCENE.delay_window(RADAR)
+    mixed = {name: array.copy() for name, array in frame.items()}
+    other = np.arange(60) % 5 < 2
+    mixed["tau_min"][other], mixed["tau_max"][other] = low + 0.1 * (high - low), high
+    mixed["tau_max"][other & (np.arange(60) > 30)] = low + 0.7 * (high - low)
+
+    def make() -> AngleDelayMap:
+        return AngleDelayMap(RADAR, refine=refine, scene=SCENE, **GRID)
+
+    found = jig.check(make, {port: mixed})[0]
+    plain = jig.run(make(), {port: frame})[0]
+    for name in ("statistic", "theta", "tau", "snapshot", "correlation", "energy", "noise_power"):
+        np.testing.assert_array_equal(found["peak"][name][~other], plain["peak"][name][~other])
+    np.testing.assert_array_equal(found["map"]["map"][~other], plain["map"]["map"][~other])
+    tau = np.linspace(mixed["tau_min"], mixed["tau_max"], 20, axis=1)
+    theta = np.linspace(mixed["theta_min"], mixed["theta_max"], 20, axis=1)
+    exact = find_peak(streams["frame"]["y"].astype(complex), streams["frame"]["x"], np.ones(8), theta, tau, RADAR, refine)
+    np.testing.assert_allclose(found["peak"]["statistic"][:, 0], exact.statistic, rtol=3e-6)
+    np.testing.assert_allclose(found["peak"]["tau"][:, 0], exact.tau, atol=1e-12)
+
+
+def test_which_frames_take_the_fast_search(streams: dict[str, Fields], monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"search": 0, "search_literally": 0}
+    for name in counts:
+        original = getattr(angle_delay_map_block, name)
+
+        def counted(frames: Any, *rest: Any, _name: str = name, _original: Any = original) -> Any:
+            counts[_name] += len(frames)
+            return _original(frames, *rest)
+
+        monkeypatch.setattr(angle_delay_map_block, name, counted)
+    window = SCENE.delay_window(RADAR)
+    other = window[0], 0.9 * window[1]
+    for block, expected in (
+        (AngleDelayMap(RADAR, scene=SCENE, **GRID), (60, 0)),
+        (AngleDelayMap(RADAR, window=window, **GRID), (60, 0)),
+        (AngleDelayMap(RADAR, window=other, **GRID), (0, 60)),
+    ):
+        counts.update(search=0, search_literally=0)
+        jig.run(block, {"frame": streams["frame"]})
+        assert (counts["search"], counts["search_literally"]) == expected
+    for bad in ((1e-7, 1e-7), (2e-7, 1e-7), (0.0, math.nan)):
+        with pytest.raises(ValueError, match="window"):
+            AngleDelayMap(RADAR, window=bad)
 
 
 def test_detector(streams: dict[str, Fields]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache, cached_property
 from typing import Any
 
@@ -11,9 +13,10 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, antenna_samples, radar_sizes, where
 from isacblocks.kernels.arrays import Float, frozen
+from isacblocks.kernels.compressed_peak import search_compressed_literally
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.impairments import retract
-from isacblocks.kernels.peak import Peaks
+from isacblocks.kernels.peak import Peaks, search_literally
 from isacblocks.kernels.search import search, search_compressed
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
@@ -42,7 +45,9 @@ class AngleDelayMap(Block):
     Frames come whole, on ``frame``, or from a DelayCompressor, on ``compressed``; one of the two is connected.
     radar: its parameters; n_theta, n_tau: points of the search grid (Table I: 100 each); kappa: what is assumed until the
     calibrator's first word, complex (N,), 1 by default; refine: move peaks off the grid; scene: its delay window says in
-    which basis compressed frames come, as it did to the compressor.
+    which basis compressed frames come, as it did to the compressor; window: (tau_min, tau_max) in seconds, in the place of
+    the scene's. Frames that carry just this window are searched at speed, others by the literal sums, so that what comes
+    out for a frame does not depend on its neighbours in a message.
     Frames marked invalid, or with samples that are not finite, pass with no peak and ``valid`` 0.
     """
 
@@ -62,9 +67,13 @@ class AngleDelayMap(Block):
         kappa: NDArray[Any] | None = None,
         refine: bool = False,
         scene: Scene | None = None,
+        window: tuple[float, float] | None = None,
     ) -> None:
         self.radar = radar
-        self.scene = scene or Scene()
+        low, high = (scene or Scene()).delay_window(radar) if window is None else window
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"window: expected two different delays in seconds, the lower one first, got {window!r}")
+        self.window = float(low), float(high)
         for name, points in (("n_theta", n_theta), ("n_tau", n_tau)):
             if isinstance(points, bool) or not isinstance(points, int) or points < 1:
                 raise ValueError(f"{name}: expected a number of grid points of at least 1, got {points!r}")
@@ -78,7 +87,7 @@ class AngleDelayMap(Block):
     @cached_property
     def basis(self) -> DelayBasis:
         """The delay basis of ``compressed``."""
-        return delay_basis(self.radar, *self.scene.delay_window(self.radar))
+        return delay_basis(self.radar, *self.window)
 
     def dimensions(self) -> Mapping[str, int]:
         """N, S, D, K and the grid."""
@@ -132,10 +141,27 @@ class AngleDelayMap(Block):
         return antenna_samples(frame.y, usable)
 
     def _search(self, frame: Items, maps: NDArray[np.float32] | None) -> Peaks:
-        """Eqs. (9)-(11) over every frame's own grid."""
-        theta = sector_grid(frame.theta_min, frame.theta_max, self.n_theta)
-        tau = sector_grid(frame.tau_min, frame.tau_max, self.n_tau)
+        """Eqs. (9)-(11) over every frame's own grid; see the class on frames of other windows."""
+        usual = (frame.tau_min == self.window[0]) & (frame.tau_max == self.window[1])
+        if usual.all() or not usual.any():
+            return self._search_alike(frame, bool(usual.all()), slice(None), maps)
+        found: list[Peaks] = []
+        for alike in (True, False):
+            rows = np.flatnonzero(usual == alike)
+            part = None if maps is None else np.empty((rows.size, *maps.shape[1:]), maps.dtype)
+            found.append(self._search_alike(frame, alike, rows, part))
+            if maps is not None and part is not None:
+                maps[rows] = part
+        order = np.argsort(np.argsort(~usual, kind="stable"))  # from those of the usual window before the others, back
+        return Peaks(*(np.concatenate([getattr(p, f.name) for p in found])[order] for f in fields(Peaks)))
+
+    def _search_alike(self, frame: Items, usual: bool, rows: Any, maps: NDArray[np.float32] | None) -> Peaks:
+        """The peaks of `rows` of the frames, all of the usual window or all of others."""
+        theta = sector_grid(frame.theta_min[rows], frame.theta_max[rows], self.n_theta)
+        tau = sector_grid(frame.tau_min[rows], frame.tau_max[rows], self.n_tau)
         if "g" in frame.fields:
-            frames = Compressed(frame.g, frame.energy, frame.symbol_energy)
-            return search_compressed(frames, self.basis, self.assumed, theta, tau, self.refine, maps)
-        return search(frame.y, frame.x, self.assumed, theta, tau, self.radar, self.refine, maps)
+            frames = Compressed(frame.g[rows], frame.energy[rows], frame.symbol_energy[rows])
+            find = search_compressed if usual else search_compressed_literally
+            return find(frames, self.basis, self.assumed, theta, tau, self.refine, maps)
+        find_whole = search if usual else search_literally
+        return find_whole(frame.y[rows], frame.x[rows], self.assumed, theta, tau, self.radar, self.refine, maps)

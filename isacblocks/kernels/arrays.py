@@ -36,7 +36,8 @@ def real_view(array: Complex) -> NDArray[Any]:
     return flat.view(np.float32 if flat.dtype == np.complex64 else np.float64)  # read-only as what it is a view of
 
 
-def _finite(name: str, array: NDArray[Any]) -> None:
+def require_finite(name: str, array: NDArray[Any]) -> None:
+    """Raise ValueError naming the argument where a value is NaN or infinite."""
     # The sum is finite exactly where all terms are (up to overflow of the sum itself, checked the long way).
     if not np.isfinite(array.sum()) and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
@@ -46,10 +47,11 @@ def _finite(name: str, array: NDArray[Any]) -> None:
         )
 
 
-def complex_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Complex:
+def complex_array(name: str, value: ArrayLike, shape: tuple[int | str, ...], finite: bool = True) -> Complex:
     """`value` as complex64 (kept) or complex128 (everything else), checked to be finite, not empty and of `shape`.
 
-    A string in `shape` stands for any size of at least one. Raises ValueError naming the argument.
+    A string in `shape` stands for any size of at least one. finite: False leaves :func:`require_finite` to the caller.
+    Raises ValueError naming the argument.
     """
     array = np.asarray(value)
     if array.dtype.kind not in "cfiu" or array.dtype.itemsize > 16:
@@ -57,7 +59,8 @@ def complex_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> 
     if array.dtype not in (np.complex64, np.complex128):
         array = array.astype(np.complex64 if array.dtype == np.float32 else np.complex128)
     _shape(name, array, shape)
-    _finite(name, array)
+    if finite:
+        require_finite(name, array)
     return array
 
 
@@ -68,7 +71,7 @@ def real_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Flo
         raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
     array = array.astype(np.float64)
     _shape(name, array, shape)
-    _finite(name, array)
+    require_finite(name, array)
     return array
 
 

@@ -20,7 +20,9 @@ class DelayGrid:
     tables: e_d(tau_j) for even d, then e_d(tau_j) / j for odd d, float32, flat (D, delays), for the first half of a grid
     that is `mirrored`, else for all of it, padded with zeros to whole vectors; terms: how many even d, odd d and delays;
     exact: per delay what g must be multiplied with for Re and for Im of sum_d g_d e_d, float64 (n, 2, 2 D padded);
-    single: the same as float32; phase: of c_d = phase e_d, complex128 (n,).
+    single: the same as float32; phase: of c_d = phase e_d, complex128 (n,); moments: sums over s of v_sd (s - (S - 1)/2)^k
+    exp(j 2 pi (s - (S - 1)/2) Delta_f (tau - tau_c)) for k = 0, 1, 2, float64 (n, 3, D). They are real for even d + k, and
+    imaginary, here divided by j, for odd d + k.
     """
 
     delays: Float
@@ -30,6 +32,19 @@ class DelayGrid:
     exact: Float
     single: Floats
     phase: Complex
+    moments: Float
+
+
+def _moments(basis: DelayBasis, tau: Float) -> Float:
+    number = np.arange(basis.radar.subcarriers) - 0.5 * (basis.radar.subcarriers - 1)
+    phase = 2.0 * np.pi * basis.radar.subcarrier_spacing * np.outer(tau - basis.centre, number)
+    cosine, sine = np.cos(phase), np.sin(phase)
+    out = np.empty((tau.size, 3, basis.rank))
+    for k in range(3):
+        weighted = basis.vectors * number[:, None] ** k
+        for parity in range(2):
+            out[:, k, parity::2] = (sine if (parity + k) % 2 else cosine) @ weighted[:, parity::2]
+    return frozen(out)
 
 
 def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
@@ -54,8 +69,9 @@ def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     exact = frozen(exact.reshape(tau.size, 2, -1))
     terms = even, basis.rank - even, columns
     return DelayGrid(
-        frozen(tau), aligned_copy(tables.ravel()), terms, mirrored, exact, frozen(exact.astype(np.float32)), frozen(phase)
-    )
+        frozen(tau), aligned_copy(tables.ravel()), terms, mirrored, exact, aligned_copy(exact), frozen(phase),
+        _moments(basis, tau),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=32)

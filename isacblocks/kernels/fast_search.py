@@ -7,35 +7,21 @@ where there is one.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.angle_basis import angle_bases
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
-from isacblocks.kernels.compressed_peak import compressed_moments, compressed_snapshot
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.delay_grid import delay_grid
+from isacblocks.kernels.delay_series import chebyshev_series
 from isacblocks.kernels.fast_map import beam_rows, padded_rows, powers, sector_core, unfolded
+from isacblocks.kernels.fast_refinement import delay_row, fast_newton_place
+from isacblocks.kernels.fast_snapshot import exact_snapshot, single_snapshot
 from isacblocks.kernels.folding import fold_frame, fold_scratch, folded_basis, whole_vectors
 from isacblocks.kernels.jit import jit, jit_apart
 from isacblocks.kernels.peak import TIE, Peaks, project, snapshot_at
-from isacblocks.kernels.refinement import newton_place
-from isacblocks.kernels.simd import (
-    LANES,
-    Floats,
-    Pointer,
-    aligned,
-    any_above,
-    fused,
-    largest,
-    load,
-    pointer,
-    spread,
-    store,
-    total,
-)
+from isacblocks.kernels.simd import LANES, Floats, aligned, any_above, largest, load, pointer, spread, store
 
 
 @jit_apart
@@ -76,43 +62,6 @@ def _candidates(
 
 
 @jit
-def _exact_snapshot(
-    g: Floats, columns: int, exact: Float, phase: complex, spacing: float, theta: float, out: Complex
-) -> None:
-    """u_n = conj(a_n(theta)) sum_d g_nd c_d(tau_j), sums in double precision; exact (2, columns)."""
-    step = 2.0 * math.pi * spacing * math.sin(theta)
-    turn = complex(math.cos(step), math.sin(step))
-    steer = phase
-    for n in range(out.shape[0]):
-        real, imag = 0.0, 0.0
-        for c in range(exact.shape[1]):
-            value = np.float64(g[n * columns + c])
-            real += value * exact[0, c]
-            imag += value * exact[1, c]
-        out[n] = complex(steer.real * real - steer.imag * imag, steer.real * imag + steer.imag * real)
-        steer = complex(steer.real * turn.real - steer.imag * turn.imag, steer.real * turn.imag + steer.imag * turn.real)
-
-
-@jit
-def _snapshot(
-    g: Pointer, columns: int, table: Pointer, at: int, phase: complex, spacing: float, theta: float, out: Complex
-) -> None:
-    """:func:`_exact_snapshot` with sums in single precision; table: the same numbers as float32, from `at` on."""
-    step = 2.0 * math.pi * spacing * math.sin(theta)
-    turn = complex(math.cos(step), math.sin(step))
-    steer = phase
-    for n in range(out.shape[0]):
-        real = imag = spread(np.float32(0.0))
-        for c in range(0, columns, LANES):
-            value = load(g, n * columns + c)
-            real = fused(value, load(table, at + c), real)
-            imag = fused(value, load(table, at + columns + c), imag)
-        r, i = np.float64(total(real)), np.float64(total(imag))
-        out[n] = complex(steer.real * r - steer.imag * i, steer.real * i + steer.imag * r)
-        steer = complex(steer.real * turn.real - steer.imag * turn.imag, steer.real * turn.imag + steer.imag * turn.real)
-
-
-@jit
 def _decided(
     whole: bool,
     y: Floats,
@@ -138,7 +87,7 @@ def _decided(
         if whole:
             snapshot_at(y, x, positions, pitch, spacing, theta[i], delays[j], other)
         else:
-            _exact_snapshot(g, columns, exact[j], phase[j], pitch, theta[i], other)
+            exact_snapshot(g, columns, exact[j], phase[j], pitch, theta[i], other)
         size = abs(project(kappa, other)) ** 2
         if size > best:
             best, chosen = size, int(found[k])
@@ -153,14 +102,16 @@ def fast_peaks(
     form: tuple[Floats, Floats, Floats],
     compressed: Floats,
     kappa: Complex,
-    vectors: Float,
-    centre: float,
+    carriers: int,
+    rank: int,
+    window: tuple[float, float],
+    series: Float,
     positions: Float,
     pitch: float,
     spacing: float,
     theta: Float,
     bases: tuple[Floats, Floats, NDArray[np.int64], Float],
-    grid: tuple[Float, Floats, tuple[int, int, int], bool, Float, Floats, Complex],
+    grid: tuple[Float, Floats, tuple[int, int, int], bool, Float, Floats, Complex, Float],
     refine: bool,
     tie: float,
     maps: Floats,
@@ -174,11 +125,12 @@ def fast_peaks(
 
     whole: the frames are y (F, N, 2 S) with x (F, 2 S), brought into the basis here (`form`: even, odd and ramp of a
     FoldedBasis) and their energies (F, 2) written; else they are `compressed`, real pairs (F, N, 2 D). Maps are stored where
-    `maps` is (F, n_theta, n_tau), not where it is (0, ...).
+    `maps` is (F, n_theta, n_tau), not where it is (0, ...). window: the middle and half the width of the basis's; series: of
+    its coefficients, looked at where peaks are to be refined. One function, because scratch is made once for all frames.
     """
-    delays, tables, parity, mirrored, exact, single, phase = grid
-    frames, antennas, rank = index.shape[0], kappa.shape[0], vectors.shape[1]
-    columns, across = whole_vectors(2 * rank), parity[2]
+    delays, tables, counts, mirrored, exact, single, phase, moments = grid
+    frames, antennas = index.shape[0], kappa.shape[0]
+    columns, across = whole_vectors(2 * rank), counts[2]
     n_theta, half = theta.shape[1], (antennas + 1) // 2
     terms = 2 * half
     for width in range(bases[2].shape[0]):
@@ -191,7 +143,10 @@ def fast_peaks(
     e, power, best = aligned(n_theta * terms), aligned(n_theta * across * 2), aligned(n_theta * LANES)
     found = np.empty(n_theta * delays.shape[0], np.int32)
     other = np.empty(antennas, np.complex128)
-    m_table, m = np.empty((3, rank), np.complex128), np.empty((3, antennas), np.complex128)
+    weights, sums = np.empty((6, antennas), np.float32), aligned(6 * columns).reshape((6, columns))
+    row = aligned(2 * columns).reshape((2, columns))  # of a delay off the grid, made from a series:
+    row[:, :] = 0.0
+    turns, terms_of_row, d = np.empty((2, 2 * series.shape[1])), np.empty((2, series.shape[2])), np.empty(5)
     folding = fold_scratch(form[2].shape[0] // 2, form[0], form[1])
     for f in range(frames):
         angles = theta[f if theta.shape[0] > 1 else 0]
@@ -206,7 +161,7 @@ def fast_peaks(
             u_grid, 0.5 * (low + high), width, pitch, antennas, columns, bases, pointer(h), pointer(core), pointer(e),
             pointer(beams),
         )  # fmt: skip
-        powers(n_theta, pointer(beams), columns, pointer(tables), parity, mirrored, pointer(power), pointer(best))
+        powers(n_theta, pointer(beams), columns, pointer(tables), counts, mirrored, pointer(power), pointer(best))
         if maps.shape[0] > 0:
             unfolded(pointer(power), across, mirrored, n_theta, delays.shape[0], pointer(maps[f]))
         count = _candidates(power, best, across, mirrored, delays.shape[0], tie, found)
@@ -219,14 +174,17 @@ def fast_peaks(
             )  # fmt: skip
         i, j = chosen // delays.shape[0], chosen % delays.shape[0]
         u = snapshot[f]
-        _snapshot(pointer(g), columns, pointer(single), 2 * j * columns, phase[j], pitch, angles[i], u)
+        single_snapshot(pointer(g), columns, pointer(single), 2 * j * columns, phase[j], pitch, angles[i], u)
         index[f, 0], index[f, 1] = i, j
         correlation[f] = project(kappa, u)
         place[f, 0], place[f, 1] = angles[i], delays[j]
         if refine:
-            compressed_moments(g, vectors, spacing, centre, delays[j], m_table, m)
-            angle, delay = newton_place(kappa, positions, pitch, spacing, vectors.shape[0], angles, delays, i, j, m)
-            compressed_snapshot(g, vectors, positions, pitch, spacing, centre, angle, delay, other)
+            angle, delay = fast_newton_place(
+                pointer(g), columns, kappa, positions, pitch, spacing, carriers, moments[j], angles, delays, i, j,
+                weights, sums, d,
+            )  # fmt: skip
+            turn = delay_row(series, rank, carriers, spacing, delay - window[0], window[1], turns, terms_of_row, row)
+            single_snapshot(pointer(g), columns, pointer(row), 0, turn, pitch, angle, other)
             better = project(kappa, other)
             if abs(better) > abs(correlation[f]):  # else the map is too rough for the grid: the point stays
                 place[f, 0], place[f, 1] = angle, delay
@@ -236,6 +194,7 @@ def fast_peaks(
 
 _NO_FRAMES = np.zeros((1, 1, 2), np.float32)
 _NO_SYMBOLS = np.zeros((1, 2), np.float32)
+_NO_SERIES = frozen(np.zeros((2, 1, 1)))
 
 
 def _search(
@@ -264,14 +223,16 @@ def _search(
         (form.even, form.odd, form.ramp),
         compressed,
         frozen(kappa),
-        frozen(basis.vectors),
-        basis.centre,
+        radar.subcarriers,
+        basis.rank,
+        (basis.centre, 0.5 * (basis.window[1] - basis.window[0])),
+        chebyshev_series(basis) if refine else _NO_SERIES,
         frozen(radar.positions),
         radar.element_spacing,
         radar.subcarrier_spacing,
         frozen(theta),
         (bases.vectors, bases.table, bases.layout, bases.extent),
-        (grid.delays, grid.tables, grid.terms, grid.mirrored, grid.exact, grid.single, grid.phase),
+        (grid.delays, grid.tables, grid.terms, grid.mirrored, grid.exact, grid.single, grid.phase, grid.moments),
         refine,
         TIE,
         np.empty((0, 1, 1), np.float32) if maps is None else maps,

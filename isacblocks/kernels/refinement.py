@@ -67,6 +67,21 @@ def phase_rates(positions: Float, theta: float, out: Float) -> None:
 
 
 @jit
+def of_logarithm(
+    s: complex, s_1: complex, s_2: complex, s_11: complex, s_12: complex, s_22: complex, unit: float, out: Float
+) -> None:
+    """Gradient and Hessian of log |s|^2 from the derivatives of s over (theta, tau), those over tau in units of `unit`."""
+    scale = 1.0 / (s.real * s.real + s.imag * s.imag)
+    inverse = complex(s.real * scale, -s.imag * scale)  # 1 / s; numba's own division raises an error at zero
+    r_1, r_2 = s_1 * inverse, s_2 * inverse
+    out[0] = 2.0 * r_1.real
+    out[1] = 2.0 * r_2.real * unit
+    out[2] = 2.0 * (s_11 * inverse - r_1 * r_1).real
+    out[3] = 2.0 * (s_12 * inverse - r_1 * r_2).real * unit
+    out[4] = 2.0 * (s_22 * inverse - r_2 * r_2).real * unit * unit
+
+
+@jit
 def log_power_derivatives(
     kappa: Complex, positions: Float, pitch: float, spacing: float, theta: float, m: Complex, out: Float
 ) -> None:
@@ -88,15 +103,7 @@ def log_power_derivatives(
         s_2 += v_1 * 1j
         s_12 -= v_1 * rates[0, n]
         s_22 -= w * m[2, n]
-    unit = 2.0 * math.pi * spacing
-    scale = 1.0 / (s.real * s.real + s.imag * s.imag)
-    inverse = complex(s.real * scale, -s.imag * scale)  # 1 / s; numba's own division raises an error at zero
-    r_1, r_2 = s_1 * inverse, s_2 * inverse
-    out[0] = 2.0 * r_1.real
-    out[1] = 2.0 * r_2.real * unit
-    out[2] = 2.0 * (s_11 * inverse - r_1 * r_1).real
-    out[3] = 2.0 * (s_12 * inverse - r_1 * r_2).real * unit
-    out[4] = 2.0 * (s_22 * inverse - r_2 * r_2).real * unit * unit
+    of_logarithm(s, s_1, s_2, s_11, s_12, s_22, 2.0 * math.pi * spacing, out)
 
 
 @jit
@@ -139,6 +146,26 @@ def box_step(d: Float, low: Float, high: Float) -> tuple[float, float]:
 
 
 @jit
+def newton_step(
+    positions: Float, spacing: float, carriers: int, theta: Float, tau: Float, i: int, j: int, d: Float
+) -> tuple[float, float]:
+    """(theta, tau) one Newton step away from point (i, j) of the grids, inside its cell.
+
+    d: gradient and Hessian of log |s|^2 there, made concave; where they are not finite the point stays.
+    """
+    if not np.isfinite(d.sum()):
+        return theta[i], tau[j]
+    concave(positions, spacing, carriers, theta[i], d)
+    low, high = np.empty(2), np.empty(2)
+    for k in range(2):
+        axis, here = (theta, i) if k == 0 else (tau, j)
+        before, after = axis[max(here - 1, 0)] - axis[here], axis[min(here + 1, axis.shape[0] - 1)] - axis[here]
+        low[k], high[k] = min(before, after), max(before, after)  # either may be the lower one: grids may fall
+    step_1, step_2 = box_step(d, low, high)
+    return theta[i] + step_1, tau[j] + step_2
+
+
+@jit
 def newton_place(
     kappa: Complex,
     positions: Float,
@@ -151,16 +178,7 @@ def newton_place(
     j: int,
     m: Complex,
 ) -> tuple[float, float]:
-    """(theta, tau) one Newton step away from point (i, j) of the grids, inside its cell; m (3, N): the moments at tau_j."""
+    """:func:`newton_step` from the moments at tau_j, m (3, N)."""
     d = np.empty(5)
     log_power_derivatives(kappa, positions, pitch, spacing, theta[i], m, d)
-    if not np.isfinite(d.sum()):
-        return theta[i], tau[j]
-    concave(positions, spacing, carriers, theta[i], d)
-    low, high = np.empty(2), np.empty(2)
-    for k in range(2):
-        axis, here = (theta, i) if k == 0 else (tau, j)
-        before, after = axis[max(here - 1, 0)] - axis[here], axis[min(here + 1, axis.shape[0] - 1)] - axis[here]
-        low[k], high[k] = min(before, after), max(before, after)  # either may be the lower one: grids may fall
-    step_1, step_2 = box_step(d, low, high)
-    return theta[i] + step_1, tau[j] + step_2
+    return newton_step(positions, spacing, carriers, theta, tau, i, j, d)

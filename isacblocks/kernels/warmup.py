@@ -15,6 +15,7 @@ from isacblocks.kernels import (
     adam,
     advance,
     calibration,
+    compressed_peak,
     compressed_simulation,
     compression,
     decision,
@@ -66,7 +67,9 @@ def _peaks() -> None:
     search.search(frames, symbols, kappa, *grids, _RADAR)
     peak.search_literally(frames, symbols, kappa, *grids, _RADAR, False)
     basis = delay_basis.delay_basis(_RADAR, *Scene().delay_window(_RADAR))
-    search.search_compressed(compression.compressed(frames, symbols, basis), basis, kappa, *grids)
+    compressed = compression.compressed(frames, symbols, basis)
+    search.search_compressed(compressed, basis, kappa, *grids)
+    compressed_peak.search_compressed_literally(compressed, basis, kappa, *grids)
 
 
 def _compression() -> None:
