@@ -22,7 +22,8 @@ from numba import config
 from numpy.typing import NDArray
 
 from isacblocks.kernels import simd
-from isacblocks.kernels.simd import LANES, aligned, aligned_copy, load, pointer, product, store, tile
+from isacblocks.kernels.products import aligned, aligned_copy, product
+from isacblocks.kernels.simd import LANES, load, pointer, store, tile
 
 Floats = NDArray[np.float32]
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, 3e38, -3e38], np.float32)

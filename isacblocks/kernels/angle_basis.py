@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.jit import jit
+from isacblocks.kernels.products import aligned_copy
 from isacblocks.kernels.prolate import prolate_sequences
-from isacblocks.kernels.simd import LANES, Floats, Pointer, aligned_copy, fused, load, multiply, spread, store
+from isacblocks.kernels.simd import LANES, Floats, Pointer, fused, load, multiply, spread, store
 
 ERROR = 3e-7  # of a steering vector relative to its length
 HALF_WIDTHS = (0.044, 0.062, 0.0875, 0.123, 0.174, 0.45)  # of a sector, in u; 0.174 holds 20 degrees at any angle

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from isacblocks.kernels.arrays import Complex, Float, frozen, output_array
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.delay_series import chebyshev_series, delay_terms
-from isacblocks.kernels.fused import fma
 from isacblocks.kernels.jit import jit, jit_exact
 from isacblocks.kernels.normals import BLOCK, LANES, Floats, fill_normals, seed_lanes
 from isacblocks.kernels.random import STREAM_NOISE_COMPRESSED, STREAM_NOISE_OUTSIDE, check_seed, uniforms
 from isacblocks.kernels.scene import Truth
+from isacblocks.kernels.simd import fma
 from isacblocks.kernels.steering import array_response, pitch_of
 
 _ATTEMPTS = 32  # of a Gamma variable

@@ -10,7 +10,8 @@ import numpy as np
 from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.delay_basis import DelayBasis, coefficients
 from isacblocks.kernels.folding import whole_vectors
-from isacblocks.kernels.simd import Floats, aligned_copy
+from isacblocks.kernels.products import aligned_copy
+from isacblocks.kernels.simd import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.delay_basis import DelayBasis
-from isacblocks.kernels.fused import fma
 from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.simd import fma
 from isacblocks.kernels.steering import powers
 
 _ERROR = 1e-10  # of a delay vector relative to its length sqrt(S): nothing beside the basis's own error

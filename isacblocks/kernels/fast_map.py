@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from isacblocks.kernels.angle_basis import direct, interpolated, sines, width_of
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.jit import jit, jit_apart
+from isacblocks.kernels.products import product
 from isacblocks.kernels.simd import (
     LANES,
     WIDE,
@@ -37,7 +38,6 @@ from isacblocks.kernels.simd import (
     multiply,
     pairs_low,
     pointer,
-    product,
     repeat,
     spread,
     store,

@@ -19,8 +19,9 @@ import numpy as np
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.delay_series import delay_terms
 from isacblocks.kernels.jit import jit
+from isacblocks.kernels.products import product
 from isacblocks.kernels.refinement import newton_step, of_logarithm
-from isacblocks.kernels.simd import Floats, Pointer, pointer, product
+from isacblocks.kernels.simd import Floats, Pointer, pointer
 
 
 @jit

@@ -21,7 +21,8 @@ from isacblocks.kernels.fast_snapshot import exact_snapshot, single_snapshot
 from isacblocks.kernels.folding import fold_frame, fold_scratch, folded_basis, whole_vectors
 from isacblocks.kernels.jit import jit, jit_apart
 from isacblocks.kernels.peak import TIE, Peaks, project, snapshot_at
-from isacblocks.kernels.simd import LANES, Floats, aligned, any_above, largest, load, pointer, spread, store
+from isacblocks.kernels.products import aligned
+from isacblocks.kernels.simd import LANES, Floats, any_above, largest, load, pointer, spread, store
 
 
 @jit_apart

@@ -20,13 +20,12 @@ import numpy as np
 from isacblocks.kernels.arrays import Complex, Float, output_array, real_view
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.jit import jit, jit_apart
+from isacblocks.kernels.products import aligned, aligned_copy, product
 from isacblocks.kernels.simd import (
     LANES,
     Floats,
     Pointer,
     add,
-    aligned,
-    aligned_copy,
     backwards,
     fused,
     imaginaries,
@@ -37,7 +36,6 @@ from isacblocks.kernels.simd import (
     pairs_low,
     pointer,
     prefetch,
-    product,
     reals,
     spread,
     store,

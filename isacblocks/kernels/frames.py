@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.fused import fma
 from isacblocks.kernels.jit import jit_exact
 from isacblocks.kernels.normals import BLOCK, LANES, Real, fill_normals, seed_lanes
 from isacblocks.kernels.random import STREAM_NOISE
+from isacblocks.kernels.simd import fma
 from isacblocks.kernels.steering import array_response, powers
 
 

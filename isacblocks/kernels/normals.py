@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.fused import fma
 from isacblocks.kernels.jit import jit_exact
 from isacblocks.kernels.random import philox
+from isacblocks.kernels.simd import fma
 
 Words = NDArray[np.uint32]
 Floats = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Vectors of 16 floats for kernels, and products of small real matrices that stay in them.
+"""All that kernels say to the compiler in its own language: vectors of 16 floats, tiles of sums in registers, one `fma`.
 
 The search is made of products
 
@@ -7,13 +7,17 @@ The search is made of products
 of small real matrices: frames onto the delay basis, antennas onto the angle basis, both expanded to the grid. LLVM does not
 keep a block of sums in registers by itself, and then every term costs a load and a store. A *tile* is a loop over k with
 the sums of R rows and 16 C columns in registers: per k it loads C vectors of b and R numbers of a that are spread over all
-lanes; R C fused products follow. :func:`product` covers a matrix with tiles. What happens to the numbers between the
+lanes; R C fused products follow. products.py covers a matrix with tiles. What happens to the numbers between the
 products is written with the vectors themselves: :func:`load`, :func:`store`, arithmetic, and the orders of complex data in
 memory.
 
 A vector is 16 floats in the program text; LLVM divides it among the registers there are: one with AVX-512, two with AVX2,
 four on Arm. What changes is how many sums fit, and so the shape of the tiles. Every sum is one chain of fused operations in
 the order of k, whatever the shape: the results have the same bits on all machines that fuse.
+
+:func:`fma` is the same fused operation for single numbers: ``jit`` lets the compiler fuse a product with a sum where it can,
+so that bits depend on the machine, and ``jit_exact`` forbids it, which costs a third of the speed of a polynomial. Loops
+that contain it are vectorised, and a machine without the instruction computes the same bits more slowly.
 
 With NUMBA_DISABLE_JIT=1 vectors are numpy arrays and a tile is the loop it says it is. No index is ever checked.
 """
@@ -30,14 +34,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-from isacblocks.kernels.jit import jit, jit_apart
-
 Floats = NDArray[np.float32]
 Pointer = Any  # to float32: a C pointer, without the counting of references that an array costs at every call
 Tile = Callable[..., None]
 
 LANES = 16  # columns come in multiples of this
-_LINE = 64  # bytes
 
 _FLOAT, _INDEX, _LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR, _MASK = ir.VectorType(_FLOAT, LANES), ir.VectorType(_LANE, LANES)
@@ -279,6 +280,19 @@ store: Any = _store if config.DISABLE_JIT else intrinsic(_store_vector)
 spread: Any = _fill if config.DISABLE_JIT else intrinsic(_fill_vector)
 
 
+def _fma_plain(a: Any, b: Any, c: Any) -> Any:
+    """Products of float32 are exact in double, so that only the rare second rounding can show."""
+    return type(c)(np.float64(a) * np.float64(b) + np.float64(c))
+
+
+def _fma_emitted(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once; three float32 or three float64."""
+    return a(a, b, c), lambda context, builder, signature, values: builder.fma(*values)
+
+
+fma: Any = _fma_plain if config.DISABLE_JIT else intrinsic(_fma_emitted)
+
+
 def _emit(rows: int, columns: int, context: Any, builder: ir.IRBuilder, values: Any) -> ir.Value:
     """The loop of one tile; the arguments are those of the function that :func:`tile` makes."""
     a, b, out = values[0], values[4], values[8]
@@ -389,67 +403,3 @@ def _has_wide_registers() -> bool:
 
 
 WIDE = _has_wide_registers()  # 32 registers of 16 floats: more sums fit
-_HIGH, _BROAD = (16, 4) if WIDE else (6, 1)  # sums of a tile of one vector's width; vectors of the broadest tile
-_TALL_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(3, 1), tile(1, 1)
-_TALL_4, _LOW_4, _ONE_4 = tile(6, 4), tile(2, 4), tile(1, 4)
-
-
-@jit
-def aligned(count: int) -> Floats:
-    """Room for `count` floats that begins with a cache line: a vector across two lines takes two loads."""
-    room = np.empty(count + LANES, np.float32)
-    start = (-room.ctypes.data % _LINE) // 4
-    return room[start : start + count]
-
-
-def aligned_copy(values: NDArray[Any]) -> Floats:
-    """The values as read-only float32 that begin with a cache line."""
-    copy = aligned(values.size).reshape(values.shape)
-    copy[...] = values
-    copy.flags.writeable = False
-    return copy
-
-
-@jit_apart
-def product(
-    a: Pointer,
-    a_at: int,
-    a_row: int,
-    a_step: int,
-    b: Pointer,
-    b_at: int,
-    b_step: int,
-    shape: tuple[int, int, int],
-    out: Pointer,
-    out_at: int,
-    out_row: int,
-) -> None:
-    """out[r, c] = sum_k a[r, k] b[k, c] for shape = (rows, depth, columns), columns a multiple of 16.
-
-    a[r, k] lies at a_at + r a_row + k a_step, b[k, c] at b_at + k b_step + c, out[r, c] at out_at + r out_row + c.
-    """
-    rows, depth, columns = shape
-    c = 0
-    while _BROAD == 4 and columns - c >= 64:
-        r = 0
-        while rows - r >= 6:
-            _TALL_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
-            r += 6
-        while rows - r >= 2:
-            _LOW_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
-            r += 2
-        if rows > r:
-            _ONE_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
-        c += 64
-    while c < columns:
-        r = 0
-        while rows - r >= _HIGH:
-            _TALL_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
-            r += _HIGH
-        while rows - r >= 3:
-            _LOW_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
-            r += 3
-        while rows > r:
-            _ONE_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
-            r += 1
-        c += 16

@@ -1,0 +1,77 @@
+"""Products of small real matrices by tiles, and room for them that begins with a cache line; see simd.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.kernels.jit import jit, jit_apart
+from isacblocks.kernels.simd import LANES, WIDE, Floats, Pointer, tile
+
+_LINE = 64  # bytes
+_HIGH, _BROAD = (16, 4) if WIDE else (6, 1)  # sums of a tile of one vector's width; vectors of the broadest tile
+_TALL_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(3, 1), tile(1, 1)
+_TALL_4, _LOW_4, _ONE_4 = tile(6, 4), tile(2, 4), tile(1, 4)
+
+
+@jit
+def aligned(count: int) -> Floats:
+    """Room for `count` floats that begins with a cache line: a vector across two lines takes two loads."""
+    room = np.empty(count + LANES, np.float32)
+    start = (-room.ctypes.data % _LINE) // 4
+    return room[start : start + count]
+
+
+def aligned_copy(values: NDArray[Any]) -> Floats:
+    """The values as read-only float32 that begin with a cache line."""
+    copy = aligned(values.size).reshape(values.shape)
+    copy[...] = values
+    copy.flags.writeable = False
+    return copy
+
+
+@jit_apart
+def product(
+    a: Pointer,
+    a_at: int,
+    a_row: int,
+    a_step: int,
+    b: Pointer,
+    b_at: int,
+    b_step: int,
+    shape: tuple[int, int, int],
+    out: Pointer,
+    out_at: int,
+    out_row: int,
+) -> None:
+    """out[r, c] = sum_k a[r, k] b[k, c] for shape = (rows, depth, columns), columns a multiple of 16.
+
+    a[r, k] lies at a_at + r a_row + k a_step, b[k, c] at b_at + k b_step + c, out[r, c] at out_at + r out_row + c.
+    """
+    rows, depth, columns = shape
+    c = 0
+    while _BROAD == 4 and columns - c >= 64:
+        r = 0
+        while rows - r >= 6:
+            _TALL_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 6
+        while rows - r >= 2:
+            _LOW_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 2
+        if rows > r:
+            _ONE_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+        c += 64
+    while c < columns:
+        r = 0
+        while rows - r >= _HIGH:
+            _TALL_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += _HIGH
+        while rows - r >= 3:
+            _LOW_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 3
+        while rows > r:
+            _ONE_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 1
+        c += 16
