@@ -28,6 +28,7 @@ class Ears:
         self._poller.register(orders.socket, zmq.POLLIN)
         self._receivers: dict[int, Callable[[], None]] = {id(orders.socket): orders.take}
         self._boxes: list[tuple[Sized, Callable[[], bool]]] = []  # what lies in them, and what takes it out
+        self._ends: list[Inlet | Outlet] = []
         self._local: list[Inlet | Outlet] = []  # ends whose other end is in this process
         self._remote: list[Inlet | Outlet] = []  # the others
         self._bell: Bell | None = None
@@ -38,6 +39,7 @@ class Ears:
         self._poller.register(end.socket, zmq.POLLIN)
         self._receivers[id(end.socket)] = end.receive
         (self._local if end.local else self._remote).append(end)
+        self._ends.append(end)
         self._boxes += [(box, end.collect) for box in end.boxes()]
 
     def hang_up_bell(self) -> None:
@@ -81,13 +83,14 @@ class Ears:
 
     def receive(self, timeout: int) -> bool:
         """Sleep until something comes, at most `timeout` ms, and take it in; True where something was."""
+        starved = any(end.starved() for end in self._ends)
         for end in self._local:
-            end.sleep(True)
+            end.sleep(True, starved)
         if self.collect():
             timeout = 0
         heard = self._sleep(timeout)
         for end in self._local:
-            end.sleep(False)
+            end.sleep(False, starved)
         return self.collect() or heard or not timeout
 
     def _sleep(self, timeout: int) -> bool:

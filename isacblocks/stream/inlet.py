@@ -123,10 +123,18 @@ class Inlet:
         if self.box is not None:
             self.box.receiver_bell = bell
 
-    def sleep(self, asleep: bool) -> None:
-        """Whether a sender in this process has to wake us."""
+    def starved(self) -> bool:
+        """Whether a block has to wait until something comes here."""
+        return not (self.queue or self.ended or self.edge.feedback)
+
+    def sleep(self, asleep: bool, starved: bool = False) -> None:
+        """Whether a sender in this process has to wake us: where there is something, more of it can wait.
+
+        starved: the block waits for its data, and a feedback alone would wake it for nothing.
+        """
         if self.box is not None:
-            self.box.receiver_sleeps = asleep
+            wanted = not self.open or self.ended or (not starved if self.edge.feedback else not self.queue)
+            self.box.receiver_sleeps = asleep and wanted
 
     def glance(self) -> None:
         """Receive one message if it is needed and has arrived."""

@@ -38,6 +38,7 @@ class Outlet:
         self.strangers = 0  # messages from peers that are not on the list
         self.produced = 0  # items
         self.serial = 0  # of the next message
+        self.ended = False  # the end has been sent
         self._log = logging.getLogger("isacblocks.stream.link")
         self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
         self._edges = list(self._peers.values())
@@ -71,6 +72,7 @@ class Outlet:
         parcel = Parcel(items, self.epoch, self.serial)
         self.serial += 1
         self.produced += items.count
+        self.ended = items.final
         for peer in self._edges:
             peer.push(parcel)
             self._flush(peer)
@@ -108,11 +110,15 @@ class Outlet:
             if peer.box is not None:
                 peer.box.sender_bell = bell
 
-    def sleep(self, asleep: bool) -> None:
-        """Whether receivers in this process have to wake us."""
+    def starved(self) -> bool:
+        """An outlet only answers."""
+        return False
+
+    def sleep(self, asleep: bool, starved: bool = False) -> None:
+        """Whether receivers in this process have to wake us: while there is credit left, acknowledgements can wait."""
         for peer in self._edges:
             if peer.box is not None:
-                peer.box.sender_sleeps = asleep
+                peer.box.sender_sleeps = asleep and (self.ended or peer.waits())
 
     def glance(self) -> None:
         """Take in one acknowledgement if it is needed and has arrived."""

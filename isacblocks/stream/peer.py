@@ -58,6 +58,10 @@ class Peer:
         """Whether an acknowledgement would be of use: something waits for it, or half of the credit is used up."""
         return bool(self.pending) or 2 * len(self.unacknowledged) >= self.window or 2 * self.bytes >= self.edge.budget
 
+    def waits(self) -> bool:
+        """Whether nothing can go on without a word of the receiver."""
+        return not self.open or bool(self.pending or self.again) or not self.room()
+
     def due(self) -> Parcel | None:
         """What may be sent now. What a lossy edge has sent cannot be dropped any more, so no more of it than its budget."""
         if not self.open or len(self.unacknowledged) >= self.window:
