@@ -13,7 +13,7 @@ import pytest
 from benchmarks import operations, ours, page, registry, report
 from benchmarks.agreement import Answer, DisagreementError, Oracle
 from benchmarks.flowgraph_run import BLOCKS
-from benchmarks.measure import THREAD, Case, case, measure, ratio
+from benchmarks.measure import THREAD, Case, Result, case, measure, ratio
 from benchmarks.targets import TARGETS, ratios
 from benchmarks.workload import Workload, draw
 from conftest import ROOT
@@ -38,7 +38,7 @@ def bench(*arguments: Any) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("bench") / "bench.json"
-    groups = ("limits", "numpy", "wide", "torch", "literal", "kernels", "blocks", "made", "training")
+    groups = ("limits", "numpy", "wide", "torch", "literal", "kernels", "blocks", "made", "training", "streams")
     done = bench("--quick", "--rounds", 3, "--json", path, "--only", *groups)
     assert done.returncode == 0, done.stderr
     assert "numpy dense" in done.stdout
@@ -68,7 +68,8 @@ def test_the_json_says_what_was_measured_on_what(found: dict[str, Any]) -> None:
         rate = "gflops" if row["unit"] == "flop" else "per_second"
         scale = 1e-9 if row["unit"] == "flop" else 1
         assert row[rate] == pytest.approx(scale / np.median(row["samples"]), rel=1e-4)
-        assert row["clock"] == ("process" if row["group"] in ("torch", "training") else "thread")
+        clocks = {"torch": "process", "training": "process", "streams": "wall"}
+        assert row["clock"] == clocks.get(row["group"], "thread")
     for row in found["ratios"]:
         assert row["low"] <= row["median"] <= row["high"]
         assert row["met"] == (None if row["target"] is None else row["median"] >= row["target"])
@@ -81,12 +82,32 @@ def test_every_name_in_a_target_is_a_case(found: dict[str, Any]) -> None:
     names = {row["name"] for row in found["cases"]}
     elsewhere = ("torch", "numpy dense, wide", "literal ")  # may be skipped
     for target in TARGETS:
-        for name in (target.case, target.yardstick):
+        for name in (target.case, target.yardstick) if target.rate is None else (target.case,):
             assert name in names or name.startswith(elsewhere), name
     assert set(BLOCKS.values()) <= names
     assert {"map stored", "detector", "detector, compressed", "compressor"} == {*operations.METHODS} & names - {
         "literal map"
     }
+
+
+def test_a_rate_known_from_elsewhere_is_a_yardstick() -> None:
+    one = case("streams: ours shared, 16", "", lambda: 0)
+    (row,) = ratios({one.name: Result(one, [1e-5, 2e-5, 1e-5])})
+    assert row["median"] == pytest.approx(1e5 / 25e3)
+    assert row["met"]
+
+
+def test_streams_are_measured_in_every_placement(tmp_path: Path) -> None:
+    done = bench("--quick", "--only", "runs", "--json", tmp_path / "bench.json")
+    assert done.returncode == 0, done.stderr
+    runs = json.loads((tmp_path / "bench.json").read_text())["runs"]
+    assert list(runs) == ["threads", "processes", "tcp"]
+    for run in runs.values():
+        assert 0 < run["latency_p50"] <= run["latency_p99"]
+        assert 0 < run["age_median"] <= run["age_largest"]
+        assert list(run["own"]) == ["frames", "work", "taken"]
+        assert run["share"] > 0
+    assert "| threads |" in page.runs({"runs": runs})
 
 
 def test_a_wrong_place_or_gradient_is_refused(work: Workload) -> None:

@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from isacblocks.stream import Field, Items, Layout, PlacementError, Record, WiringError, wire
+from isacblocks.stream.bell import Bell
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.link import EdgeCount, EdgeSpec, has_arrived
 from isacblocks.stream.outlet import Outlet
@@ -366,7 +367,7 @@ def test_the_law_holds_through_anything(policy: str, seed: int, tmp_path: Any) -
 
 
 def test_inside_a_process_sockets_only_wake_who_sleeps() -> None:
-    link = Link("inproc://box")
+    link = Link("inproc://box", depth=2)
     try:
         link.settle(lambda: link.inlet.open)
         link.settle()
@@ -384,9 +385,10 @@ def test_inside_a_process_sockets_only_wake_who_sleeps() -> None:
         assert link.outlet.collect()
         assert link.outlet.drained()
         link.inlet.sleep(True)
-        link.outlet.sleep(True)
         link.outlet.send(items(1))
         link.outlet.send(items(2))
+        assert not link.outlet.room()
+        link.outlet.sleep(True)
         assert link.inlet.socket.recv_multipart(zmq.NOBLOCK) == [b""]
         assert not has_arrived(link.inlet.socket), "woken once"
         assert link.inlet.collect()
@@ -395,6 +397,47 @@ def test_inside_a_process_sockets_only_wake_who_sleeps() -> None:
         assert link.outlet.socket.recv_multipart(zmq.NOBLOCK) == [link.edge.token, b""]
     finally:
         link.close()
+
+
+def test_nobody_is_woken_for_what_can_wait() -> None:
+    """Acknowledgements while there is credit left, more than a receiver has not looked at yet, feedback without data."""
+    link, back = Link("inproc://forth"), Link("inproc://back", lag=2)
+    bells = [Bell() for _ in range(4)]
+    try:
+        ends: tuple[Inlet | Outlet, ...] = (link.outlet, link.inlet, back.outlet, back.inlet)
+        for end, bell in zip(ends, bells, strict=True):
+            end.hear(bell)
+        for one in (link, back):
+            one.settle(lambda one=one: one.inlet.open)
+            one.settle()
+        assert all(bell.wait(0) for bell in bells[1::2]), "the answer to HELLO"
+        for bell in bells:
+            bell.wait(0)
+        for one in (link, back):
+            one.outlet.send(items(0))
+            one.outlet.sleep(True)
+            one.inlet.collect()
+            one.inlet.sleep(True)
+            one.outlet.send(items(1))
+            one.inlet.commit()
+            one.inlet.acknowledge(urgent=True)
+        assert [bell.wait(0) for bell in bells] == [False, False, False, True], "feedback is waited for when data is there"
+        back.inlet.sleep(True, starved=True)
+        back.outlet.send(items(2))
+        assert not bells[3].wait(0)
+        link.inlet.collect()
+        link.inlet.commit()
+        assert link.inlet.starved()
+        link.inlet.sleep(True)
+        link.outlet.send(items(2))
+        assert bells[1].wait(0)
+        link.outlet.send(items(3, final=True))
+        link.outlet.sleep(True)
+        link.inlet.acknowledge(urgent=True)
+        assert bells[0].wait(0), "the end waits for the last acknowledgement"
+    finally:
+        link.close()
+        back.close()
 
 
 def test_what_a_slow_receiver_gets_with_latest_was_the_newest_when_it_asked(make: Any) -> None:

@@ -145,6 +145,7 @@ class ImpairedChannel(Block):
         return tuple(made)
 
     def _frames(self, symbols: Items, scene: Truth, kappa: NDArray[np.complex128]) -> NDArray[Any]:
+        """The frames, drawn where they are sent from."""
         return simulate_frames(
             symbols.x,
             scene.gamma,
@@ -155,6 +156,7 @@ class ImpairedChannel(Block):
             noise_power=self.noise_power,
             seed=self.seed,
             first=symbols.first,
+            out=self.frame.allocate(len(symbols))["y"],
         )
 
     def _compressed(self, symbols: Items, scene: Truth, kappa: NDArray[np.complex128]) -> dict[str, NDArray[Any]]:

@@ -32,5 +32,7 @@ class Replay(Source):
         if not len(chosen):
             return None
         part = slice(chosen.start, chosen.stop, chosen.step)
-        fields = {f.name: self.recording.items[f.name][part].copy(order="C") for f in self.recording.layout.fields}
+        fields = self.out.allocate(len(chosen))
+        for name, array in fields.items():
+            array[...] = self.recording.items[name][part]
         return self.out.items(**fields)

@@ -1,9 +1,10 @@
 """Between the two ends of an edge in one process: what is said and sent lies in a box, the sockets only wake who sleeps.
 
 Every call of a socket lets go of the interpreter's lock, and on a busy flowgraph another thread takes it: a handful of such
-calls per message cost more than all the rest. So an end looks into the box first and goes to sleep on its socket where it
-finds nothing. Whoever puts something into the box of a sleeper sends it an empty message. The order in which a sleeper first
-says that it sleeps and then looks once more, and the other end first puts and then asks, leaves no message unheard.
+calls per message cost more than all the rest. So an end looks into the box first and goes to sleep, on its bell or else on
+its socket, where it finds nothing. Whoever puts something into the box of a sleeper rings, or sends an empty message. The
+order in which a sleeper first says that it sleeps and then looks once more, and the other end first puts and then asks,
+leaves no message unheard.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import zmq
 
+from isacblocks.stream.bell import Bell
 from isacblocks.stream.parcel import Parcel
 
 WAKE = b""  # the message that wakes a sleeper; it says nothing
@@ -24,12 +26,14 @@ Word: TypeAlias = tuple[int, int, int, dict[str, int]]  # kind, next serial, ite
 class Box:
     """One edge's. down: to the receiver, parcels and the parts of answers; up: to the sender."""
 
-    __slots__ = ("__weakref__", "down", "receiver_sleeps", "sender_sleeps", "up")
+    __slots__ = ("__weakref__", "down", "receiver_bell", "receiver_sleeps", "sender_bell", "sender_sleeps", "up")
 
     def __init__(self) -> None:
         self.down: deque[Parcel | list[Any]] = deque()
         self.up: deque[Word] = deque()
         self.receiver_sleeps = self.sender_sleeps = True
+        self.receiver_bell: Bell | None = None  # without one it sleeps on its socket
+        self.sender_bell: Bell | None = None
 
 
 # By context, endpoint and token; a box lives as long as its outlet

@@ -12,10 +12,12 @@ import msgspec
 import zmq
 
 from isacblocks.stream import box, wire
+from isacblocks.stream.bell import Bell
 from isacblocks.stream.errors import WireError, WiringError
-from isacblocks.stream.link import LARGEST_PART, EdgeSpec, Words, has_arrived
-from isacblocks.stream.memory import REFERENCE_BYTES, Loan, Mappings, Reference, UnreachableError
+from isacblocks.stream.link import EdgeSpec, Words, has_arrived, make_socket
+from isacblocks.stream.memory import UnreachableError
 from isacblocks.stream.parcel import Parcel, size_of
+from isacblocks.stream.reader import Reader
 from isacblocks.stream.spec import Items, Layout, mismatch
 
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
@@ -39,37 +41,33 @@ class Inlet:
         self.ended = False
         self.open = False
         self._said_hello = -1e9
-        self._owing = 0  # acknowledgements not yet sent
+        self.owing = 0  # messages that were processed and not acknowledged
         self._owing_bytes = 0
-        self._loans: list[Loan] = []  # segments of messages that are still to be acknowledged
-        self._maps = Mappings(max(32, 2 * edge.depth + 2))
+        # At the latest when half of the credit, in messages or bytes, is used up
+        self._owing_limit = 1 if edge.policy == "latest" else edge.depth / 2
+        self._reader = Reader(mapped=max(32, 2 * edge.depth + 2))
         self._inline = False  # shared segments cannot be mapped here
         self.box = box.find(context, connect, edge.token)
         self.local = self.box is not None
         self._log = logging.getLogger("isacblocks.stream.link")
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.sndhwm = 0
-        self.socket.rcvhwm = 0
-        self.socket.maxmsgsize = LARGEST_PART
+        self.socket = make_socket(context, zmq.DEALER)
         self.socket.routing_id = edge.token
         self.socket.reconnect_ivl = 10
         self.socket.reconnect_ivl_max = 200
         self.socket.connect(connect)
 
     def _say(self, kind: int) -> None:
-        self._owing = self._owing_bytes = 0
+        self.owing = self._owing_bytes = 0
         if self.box is not None:
             self.box.up.append((kind, self.next, self.committed, dict(self.dropped)))
             if self.box.sender_sleeps:
                 self.box.sender_sleeps = False
-                self._send(box.WAKE)
+                if self.box.sender_bell is not None:
+                    self.box.sender_bell.ring()
+                else:
+                    self._send(box.WAKE)
             return
-        kept = [loan.number for loan in self._loans if loan.in_use()]
-        for number in kept:  # the sender gives them up
-            self._maps.forget(number)
-        self._loans.clear()
-        words = msgspec.msgpack.encode(Words(dict(self.dropped), kept))
+        words = msgspec.msgpack.encode(Words(dict(self.dropped), self._reader.kept()))
         flags = wire.INLINE if self._inline else 0
         header = wire.Header(
             kind, flags, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 0, time.time(), len(words)
@@ -116,16 +114,35 @@ class Inlet:
                 self._read_parts(thing.inline() if isinstance(thing, Parcel) else thing)
         return True
 
-    def sleep(self, asleep: bool) -> None:
-        """Whether a sender in this process has to wake us."""
+    def boxes(self) -> list[deque[Any]]:
+        """Where :meth:`collect` finds something, if anywhere."""
+        return [] if self.box is None else [self.box.down]
+
+    def hear(self, bell: Bell | None) -> None:
+        """What a sender in this process wakes us with, None for the socket."""
         if self.box is not None:
-            self.box.receiver_sleeps = asleep
+            self.box.receiver_bell = bell
+
+    def starved(self) -> bool:
+        """Whether a block has to wait until something comes here."""
+        return not (self.queue or self.ended or self.edge.feedback)
+
+    def sleep(self, asleep: bool, starved: bool = False) -> None:
+        """Whether a sender in this process has to wake us: where there is something, more of it can wait.
+
+        starved: the block waits for its data, and a feedback alone would wake it for nothing.
+        """
+        if self.box is not None:
+            wanted = not self.open or self.ended or (not starved if self.edge.feedback else not self.queue)
+            self.box.receiver_sleeps = asleep and wanted
 
     def glance(self) -> None:
         """Receive one message if it is needed and has arrived."""
         if not self.queue:
-            with contextlib.suppress(zmq.Again):
+            try:  # noqa: SIM105 - in every round, and suppress() costs as much as a message's header
                 self.receive()
+            except zmq.Again:
+                pass
 
     def receive(self) -> None:
         """Receive one message. Raises zmq.Again where none has arrived."""
@@ -156,7 +173,7 @@ class Inlet:
             return
         self.expected = header.serial + 1
         try:
-            items = self._read(header, parts)
+            items = self._reader.read(header, parts, self.layout)
         except UnreachableError as error:
             if self._inline:
                 raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
@@ -180,7 +197,7 @@ class Inlet:
         if not self.open:
             return False  # meant for an earlier self of ours; after the answer to HELLO it comes again
         if serial < self.expected:
-            self._owing += 1  # sent again although committed: say once more how far we are
+            self.owing += 1  # sent again although committed: say once more how far we are
             return False
         if serial > self.expected and self.edge.policy == "block":
             if time.monotonic() - self._said_hello > HELLO_INTERVAL:
@@ -193,15 +210,8 @@ class Inlet:
         if not self._is_next(serial):
             return
         self.expected = serial + 1
-        items = Items(
-            self.layout,
-            dict(sent.fields),
-            sent.count,
-            first=sent.first,
-            message=sent.message,
-            sent=sent.sent,
-            final=sent.final,
-        )
+        items = Items(self.layout, dict(sent.fields), sent.count)
+        items.first, items.message, items.sent, items.final = sent.first, sent.message, sent.sent, sent.final
         items.serial = serial
         self.queue.append(items)
 
@@ -216,19 +226,6 @@ class Inlet:
         if reason:
             raise WiringError(f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
         self.open = True
-
-    def _read(self, header: wire.Header, parts: list[Any]) -> Items:
-        """The items of a DATA message, wherever its fields are."""
-        if not header.flags & wire.SHARED:
-            return wire.decode(header, parts, self.layout)
-        wire.check(header, self.layout)
-        if len(parts[0]) < wire.HEADER_BYTES + REFERENCE_BYTES:
-            raise WireError("memory", "a message without the reference to its segment")
-        reference = Reference.unpack(parts[0][-REFERENCE_BYTES:])
-        large, loan = self._maps.borrow(reference, self.layout, header.count)
-        items = wire.decode(header, parts, self.layout, large)
-        items.lease = loan
-        return items
 
     def head(self) -> Items | None:
         """The oldest message not yet processed."""
@@ -251,20 +248,14 @@ class Inlet:
             self.dropped["bad"] += items.spoiled
         self.next = items.serial + 1
         self.ended = items.final
-        self._owing += 1
+        self.owing += 1
         self._owing_bytes += size_of(items)
-        if isinstance(items.lease, Loan):
-            self._loans.append(items.lease)
-
-    @property
-    def owing(self) -> bool:
-        """Whether something that was processed has not been acknowledged."""
-        return self._owing > 0
+        self._reader.done(items)
 
     def acknowledge(self, urgent: bool) -> None:
         """Tell the sender how far we are, at the latest when half of its credit, in messages or bytes, is used up."""
-        owing, edge = self._owing, self.edge
-        if owing and (urgent or 2 * owing >= edge.depth or 2 * self._owing_bytes >= edge.budget or edge.policy == "latest"):
+        owing = self.owing
+        if owing and (urgent or owing >= self._owing_limit or 2 * self._owing_bytes >= self.edge.budget):
             self._say(wire.ACK)
 
     def save(self) -> dict[str, Any]:

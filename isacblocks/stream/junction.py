@@ -24,6 +24,8 @@ class Joint:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to process: the message only keeps the clock going."""
+        if len(self.heads) == 1:
+            return self.heads[0].count == 0
         return all(head.count == 0 for head in self.heads)
 
 
@@ -40,12 +42,7 @@ class Junction:
     def look(self) -> Joint | None:
         """The next tick, or None where something has yet to come. Nothing is taken until :meth:`commit`."""
         if self._only is not None:  # nothing to join: what follows would do the same, at more expense
-            name, inlet = self._only
-            head = inlet.head()
-            if head is None:
-                return None
-            joint = Joint(head.message, [head], {} if head.final else {name: head}, final=head.final)
-            return joint if head.final or not head.count or not self._back or self._add_feedback(joint) else None
+            return self._look_at(*self._only)
         while True:
             heads = [inlet.head() for inlet in self._data.values()]
             present = [head for head in heads if head is not None]
@@ -60,6 +57,14 @@ class Junction:
         if not joint.empty and not self._add_feedback(joint):
             return None
         return joint
+
+    def _look_at(self, name: str, inlet: Inlet) -> Joint | None:
+        """The next tick of a block with one data input."""
+        head = inlet.head()
+        if head is None:
+            return None
+        joint = Joint(head.message, [head], {} if head.final else {name: head}, final=head.final)
+        return joint if not self._back or head.final or not head.count or self._add_feedback(joint) else None
 
     def _skip_unmatched(self, heads: list[Items]) -> bool:
         """Drop and count what has no partner on the other inputs; True where something was dropped."""
@@ -94,6 +99,9 @@ class Junction:
 
     def commit(self, joint: Joint) -> None:
         """The tick has been processed and what it led to has been handed on."""
+        if self._only is not None and not self._back:
+            self._only[1].commit()
+            return
         for inlet in self._data.values():
             inlet.commit()
         if joint.final:

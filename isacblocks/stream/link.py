@@ -32,6 +32,16 @@ def has_arrived(socket: zmq.Socket[bytes]) -> bool:
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
+def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
+    """A socket for one end of a link. What may be on its way is bounded by credit, not by the socket."""
+    socket = context.socket(kind)
+    socket.linger = 0
+    socket.sndhwm = 0
+    socket.rcvhwm = 0
+    socket.maxmsgsize = LARGEST_PART
+    return socket
+
+
 class Words(msgspec.Struct, omit_defaults=True):
     """What a receiver says behind the header of HELLO and ACK."""
 

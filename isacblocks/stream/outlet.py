@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import msgspec
 import zmq
 
 from isacblocks.stream import box, wire
+from isacblocks.stream.bell import Bell
 from isacblocks.stream.errors import PlacementError, WireError
-from isacblocks.stream.link import LARGEST_PART, EdgeCount, EdgeSpec, Words, has_arrived
+from isacblocks.stream.link import EdgeCount, EdgeSpec, Words, has_arrived, make_socket
 from isacblocks.stream.memory import Pool, can_share
 from isacblocks.stream.parcel import Parcel
 from isacblocks.stream.peer import Peer
@@ -37,17 +38,14 @@ class Outlet:
         self.strangers = 0  # messages from peers that are not on the list
         self.produced = 0  # items
         self.serial = 0  # of the next message
+        self.ended = False  # the end has been sent
         self._log = logging.getLogger("isacblocks.stream.link")
         self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
         self._edges = list(self._peers.values())
         self.local = bind.startswith("inproc:")
         # Memory for the port's large fields, shared where their receivers are other processes on this machine
         self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
-        self.socket = context.socket(zmq.ROUTER)
-        self.socket.linger = 0
-        self.socket.sndhwm = 0  # what may be on its way is bounded by credit
-        self.socket.rcvhwm = 0
-        self.socket.maxmsgsize = LARGEST_PART
+        self.socket = make_socket(context, zmq.ROUTER)
         self.socket.router_mandatory = True
         self.socket.router_handover = True  # a receiver that comes back takes the place of its earlier self
         try:
@@ -61,7 +59,10 @@ class Outlet:
 
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
-        return all(peer.room() for peer in self._edges)
+        for peer in self._edges:  # noqa: SIM110 - asked before every message, and a generator costs more than the answer
+            if not peer.room():
+                return False
+        return True
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""
@@ -71,6 +72,7 @@ class Outlet:
         parcel = Parcel(items, self.epoch, self.serial)
         self.serial += 1
         self.produced += items.count
+        self.ended = items.final
         for peer in self._edges:
             peer.push(parcel)
             self._flush(peer)
@@ -98,17 +100,33 @@ class Outlet:
                 came = True
         return came
 
-    def sleep(self, asleep: bool) -> None:
-        """Whether receivers in this process have to wake us."""
+    def boxes(self) -> list[deque[Any]]:
+        """Where :meth:`collect` finds something, if anywhere."""
+        return [peer.box.up for peer in self._edges if peer.box is not None]
+
+    def hear(self, bell: Bell | None) -> None:
+        """What receivers in this process wake us with, None for the socket."""
         for peer in self._edges:
             if peer.box is not None:
-                peer.box.sender_sleeps = asleep
+                peer.box.sender_bell = bell
+
+    def starved(self) -> bool:
+        """An outlet only answers."""
+        return False
+
+    def sleep(self, asleep: bool, starved: bool = False) -> None:
+        """Whether receivers in this process have to wake us: while there is credit left, acknowledgements can wait."""
+        for peer in self._edges:
+            if peer.box is not None:
+                peer.box.sender_sleeps = asleep and (self.ended or peer.waits())
 
     def glance(self) -> None:
         """Take in one acknowledgement if it is needed and has arrived."""
-        if any(peer.pressed() for peer in self._edges):
-            with contextlib.suppress(zmq.Again):
-                self.receive()
+        for peer in self._edges:
+            if peer.pressed():
+                with contextlib.suppress(zmq.Again):
+                    self.receive()
+                return
 
     def receive(self) -> None:
         """Take in one acknowledgement or request. Raises zmq.Again where none has arrived."""
@@ -159,6 +177,9 @@ class Outlet:
         local.down.append(thing)
         if local.receiver_sleeps:
             local.receiver_sleeps = False
+            if local.receiver_bell is not None:
+                local.receiver_bell.ring()
+                return
             with contextlib.suppress(zmq.ZMQError):  # gone, or not yet known to the socket: it looks by itself before long
                 self.socket.send_multipart([peer.edge.token, box.WAKE], zmq.NOBLOCK)
 
@@ -182,6 +203,8 @@ class Outlet:
             elif not self._deliver(peer, parcel.inline() if peer.inline else parcel.short()):
                 return
             peer.sent()
+            if not (peer.pending or peer.again):
+                return
 
     def drained(self) -> bool:
         """Whether everything that was sent has been acknowledged."""

@@ -26,6 +26,7 @@ class Peer:
         self.dropped: Counter[str] = Counter()
         self.open = False
         self.inline = False  # it cannot map shared segments
+        self._lossless = edge.policy == "block"
         self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
         self.acknowledged = 0  # serial up to which the receiver has everything
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
@@ -33,26 +34,33 @@ class Peer:
 
     def room(self) -> bool:
         """Whether a lossless edge may take one more message."""
+        if not self._lossless:
+            return True
         waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
-        return self.edge.policy != "block" or not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
+        return not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
 
     def push(self, parcel: Parcel) -> None:
         """Take one more message; a lossy edge makes place for it."""
         self.produced += parcel.count
         self.messages += 1
-        if self.edge.policy != "block" and not parcel.final:
+        if not self._lossless and not parcel.final:
             limit = 1 if self.edge.policy == "latest" else self.edge.depth
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
                 old = self.pending.popleft()
                 self.bytes -= old.size
                 self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
         self.pending.append(parcel)
-        self.recent.append(parcel)
+        if self.recent.maxlen:
+            self.recent.append(parcel)
         self.bytes += parcel.size
 
     def pressed(self) -> bool:
         """Whether an acknowledgement would be of use: something waits for it, or half of the credit is used up."""
         return bool(self.pending) or 2 * len(self.unacknowledged) >= self.window or 2 * self.bytes >= self.edge.budget
+
+    def waits(self) -> bool:
+        """Whether nothing can go on without a word of the receiver."""
+        return not self.open or bool(self.pending or self.again) or not self.room()
 
     def due(self) -> Parcel | None:
         """What may be sent now. What a lossy edge has sent cannot be dropped any more, so no more of it than its budget."""
@@ -61,8 +69,7 @@ class Peer:
         queue = self.again or self.pending
         if not queue:
             return None
-        lossy = self.edge.policy != "block"
-        if lossy and self.unacknowledged and self.sent_bytes + queue[0].size > self.edge.budget:
+        if not self._lossless and self.unacknowledged and self.sent_bytes + queue[0].size > self.edge.budget:
             return None
         return queue[0]
 

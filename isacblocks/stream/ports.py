@@ -35,12 +35,16 @@ def _given_away(array: NDArray[Any]) -> NDArray[Any]:
 
     A small view is copied even if it is read-only: it would keep all of the memory that it shows a part of.
     """
-    small, writeable = array.nbytes <= LARGE, array.flags.writeable
-    if (small and (writeable or array.base is not None)) or (writeable and not _alone(array)):
+    writeable = array.flags.writeable
+    if array.nbytes <= LARGE:
+        if not writeable and array.base is None:
+            return array
         array = array.copy()
-        writeable = True
-    if writeable:
-        array.flags.writeable = False
+    elif not writeable:
+        return array
+    elif not _alone(array):
+        array = array.copy()
+    array.setflags(write=False)
     return array
 
 
@@ -129,18 +133,14 @@ class Port:
             missing = ", ".join(layout.by_name.keys() - fields.keys()) or "none"
             extra = ", ".join(fields.keys() - layout.by_name.keys()) or "none"
             raise WiringError(f"{self!r}: missing fields: {missing}; unknown fields: {extra}")
-        arrays: dict[str, NDArray[Any]] = {}
-        count = -1
-        for field, dtype in zip(layout.fields, layout.dtypes, strict=True):
-            array = np.asarray(fields[field.name])
-            if array.dtype != dtype:
-                array = _converted(array, dtype, f"{self!r}.{field.name}")
-            if count < 0 and array.ndim:
-                count = array.shape[0]
-            if array.shape != (count, *field.shape):
-                raise WiringError(f"{self!r}.{field.name}: expected shape {(count, *field.shape)}, got {array.shape}")
-            arrays[field.name] = array
-        return self._give_away(layout, arrays, max(count, 0))
+        arrays = {name: np.asarray(fields[name]) for name in layout.names}
+        count = next((array.shape[0] for array in arrays.values() if array.ndim), 0)
+        for (name, array), dtype, shape in zip(arrays.items(), layout.dtypes, layout.placing(count).shapes, strict=True):
+            if array.dtype is not dtype and array.dtype != dtype:
+                arrays[name] = _converted(array, dtype, f"{self!r}.{name}")
+            if array.shape != shape:
+                raise WiringError(f"{self!r}.{name}: expected shape {shape}, got {array.shape}")
+        return self._give_away(layout, arrays, count)
 
     def _give_away(self, layout: Layout, arrays: dict[str, NDArray[Any]], count: int) -> Items:
         """The items, with arrays that nobody writes to any more, the large ones in the link's memory where it is shared."""
@@ -149,7 +149,11 @@ class Port:
             lease = None
         if lease is None and self.pool is not None and self.pool.shared:
             lease = self._lease(count)
-        places = {} if lease is None else lease.fields
+        if lease is None:
+            for name, array in arrays.items():
+                arrays[name] = _given_away(array)
+            return Items(layout, arrays, count, port=self.name)
+        places = lease.fields
         for name, array in arrays.items():
             place = places.get(name)
             if place is None:

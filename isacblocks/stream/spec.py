@@ -70,6 +70,7 @@ class Placing(msgspec.Struct, frozen=True):
     small_bytes: int
     large: tuple[tuple[int, int, int, tuple[int, ...]], ...]  # offsets in a piece of memory, multiples of 64
     large_bytes: int
+    shapes: tuple[tuple[int, ...], ...]  # of all fields, with the items
 
 
 class Layout(msgspec.Struct, frozen=True, dict=True):
@@ -110,6 +111,11 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
         return sum(self.item_sizes)
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the fields."""
+        return tuple(self.by_name)
+
+    @cached_property
     def nothing(self) -> dict[str, NDArray[Any]]:
         """The fields of no items."""
         return self.empty(0)
@@ -140,7 +146,8 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
             parts[large].append((number, ends[large], size, (count, *field.shape)))
             step = _ALIGNMENT if large else 8
             ends[large] += -(-size // step) * step
-        return Placing(tuple(parts[False]), ends[False], tuple(parts[True]), ends[True])
+        shapes = tuple((count, *field.shape) for field in self.fields)
+        return Placing(tuple(parts[False]), ends[False], tuple(parts[True]), ends[True], shapes)
 
 
 def resolve(record: Record, sizes: Mapping[str, int], owner: str) -> Layout:

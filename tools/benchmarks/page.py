@@ -15,6 +15,8 @@ from statistics import median
 from benchmarks.flowgraph_run import BLOCKS
 from benchmarks.operations import METHODS, Limits, Sizes, Stage, compression, dense, expansion, sizes, stored
 from benchmarks.report import CASE_HEAD, RATIO_HEAD, Report, cells, ratio_cells
+from benchmarks.stream_runs import HEAD as RUNS_HEAD
+from benchmarks.stream_runs import rows as run_rows
 from isacblocks import OfdmRadar, Scene
 
 _BLOCK = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -155,6 +157,13 @@ def flowgraph(report: Report) -> str:
     )
 
 
+def runs(report: Report) -> str:
+    """Latency, age, and the runtime's own cost."""
+    if "runs" not in report:
+        return "\nNot measured yet.\n"
+    return markdown(RUNS_HEAD, run_rows(report["runs"]))
+
+
 def start(report: Report) -> str:
     """Imports, compilation, loading."""
     made = report["start"]
@@ -178,7 +187,7 @@ def start(report: Report) -> str:
 TABLES: dict[str, Callable[[Report], str]] = {
     **{
         function.__name__: function
-        for function in (machine, targets, comparisons, agreement, stages, reached, ranks, flowgraph, start)
+        for function in (machine, targets, comparisons, agreement, stages, reached, ranks, flowgraph, runs, start)
     },
     **{name: _cases(*groups) for name, groups in _GROUPS.items()},
 }

@@ -14,7 +14,8 @@ from benchmarks.child import Child
 from benchmarks.measure import PROCESS, WALL, Case, UnavailableError, case
 from benchmarks.workload import Workload, draw
 
-# Further modules with a function cases(): by name, functions that do the work once and say how many frames that were
+# Further modules with a function cases(): by name, functions that do the work once and say how many frames that were;
+# with a function close() where something of theirs has to be ended
 EXTRA = {"simulation": PROCESS, "streams": WALL}  # and the clock that counts for them
 
 
@@ -130,10 +131,13 @@ def _checked(bench: Bench, name: str, text: str, answer: Callable[[], Answer], w
 
 
 def _extra(module: str) -> Callable[[Bench, Size, Workload], list[Case]]:
-    def build(_bench: Bench, size: Size, _work: Workload) -> list[Case]:
+    def build(bench: Bench, size: Size, _work: Workload) -> list[Case]:
         if importlib.util.find_spec(f"benchmarks.{module}") is None:
             raise UnavailableError(f"there is no tools/benchmarks/{module}.py")
-        made = importlib.import_module(f"benchmarks.{module}").cases()
+        loaded = importlib.import_module(f"benchmarks.{module}")
+        if hasattr(loaded, "close"):
+            bench.closing.append(loaded.close)
+        made = loaded.cases()
         text = f"tools/benchmarks/{module}.py"
         return [case(f"{module}: {name}", text, run, clock=EXTRA[module], least=size.least) for name, run in made.items()]
 

@@ -9,6 +9,8 @@ from typing import Any
 from benchmarks.machine import QUIET, description, load
 from benchmarks.measure import Result
 from benchmarks.registry import Bench
+from benchmarks.stream_runs import HEAD as RUNS_HEAD
+from benchmarks.stream_runs import rows as run_rows
 from benchmarks.targets import ratios, unmeasured
 from isacblocks.study.provenance import commit
 
@@ -120,6 +122,8 @@ def text(report: Report) -> str:
     parts += [f"skipped, {name}: {reason}" for name, reason in report["skipped"].items()]
     if "flowgraph" in report:
         parts.append(flowgraph_text(report["flowgraph"]))
+    if "runs" in report:
+        parts.append(columns(RUNS_HEAD, run_rows(report["runs"])))
     if "start" in report:
         parts.append(start_text(report["start"]))
     return "\n\n".join(parts)

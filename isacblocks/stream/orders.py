@@ -1,0 +1,59 @@
+"""A worker's line to the runner: reports go out, orders come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+
+from isacblocks.stream import control
+from isacblocks.stream.link import has_arrived
+
+
+class StopError(Exception):
+    """The runner wants an end."""
+
+
+class Orders:
+    """The control socket of the worker `name`. change: called with every change of a setting."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        name: str,
+        endpoint: str,
+        change: Callable[[control.Change], None],
+    ) -> None:
+        self.endpoints: dict[str, str] | None = None  # of the senders, once they are known
+        self.go = False
+        self._change = change
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 200
+        self.socket.routing_id = name.encode()
+        self.socket.connect(endpoint)
+
+    def report(self, report: control.Report) -> None:
+        """Tell the runner."""
+        self.socket.send(control.encode(report))
+
+    def wait(self) -> None:
+        """Wait for an order and take it. Raises StopError."""
+        self.socket.poll()
+        self.take()
+
+    def take(self) -> None:
+        """Take the orders that have come. Raises StopError."""
+        while has_arrived(self.socket):
+            order = control.decode_order(self.socket.recv(zmq.NOBLOCK))
+            if isinstance(order, control.Stop):
+                raise StopError
+            if isinstance(order, control.Connect):
+                self.endpoints = order.endpoints
+            elif isinstance(order, control.Go):
+                self.go = True
+            else:
+                self._change(order)
+
+    def close(self) -> None:
+        """Close the socket; what was said gets a moment to be heard."""
+        self.socket.close(200)
