@@ -31,6 +31,10 @@ class _Instance(msgspec.Struct, array_like=True):
     values: bytes
 
 
+# Made once, not by several threads at the same time: see spec.py
+_array, _instance = msgspec.msgpack.Decoder(_Array).decode, msgspec.msgpack.Decoder(_Instance).decode
+
+
 def _enc_hook(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.name not in DTYPES:
@@ -72,14 +76,14 @@ def encode(value: Any) -> bytes:
 def _decoder(trusted: bool) -> Any:
     def ext_hook(code: int, data: memoryview) -> Any:
         if code == _ARRAY:
-            array = msgspec.msgpack.decode(data, type=_Array)
+            array = _array(data)
             if array.dtype not in DTYPES or any(n < 0 for n in array.shape):
                 raise StreamError(f"not an array of a known type: {array.dtype} {array.shape}")
             return np.frombuffer(array.data, np.dtype(array.dtype)).reshape(array.shape).copy()
         if code == _COMPLEX:
             return complex(np.frombuffer(data, "<c16")[0])
         if code == _DATACLASS and trusted:
-            instance = msgspec.msgpack.decode(data, type=_Instance)
+            instance = _instance(data)
             kind: Any = importlib.import_module(instance.module)
             for part in instance.name.split("."):
                 kind = getattr(kind, part)

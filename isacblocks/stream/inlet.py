@@ -18,7 +18,7 @@ from isacblocks.stream.link import EdgeSpec, Words, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
 from isacblocks.stream.parcel import Parcel, size_of
 from isacblocks.stream.reader import Reader
-from isacblocks.stream.spec import Items, Layout, mismatch
+from isacblocks.stream.spec import Items, Layout, mismatch, read_descriptor
 
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
 
@@ -219,7 +219,7 @@ class Inlet:
         if len(parts) != 1:
             raise WireError("parts", f"an answer has 1 part, got {len(parts)}")
         try:
-            sent = msgspec.json.decode(memoryview(parts[0])[wire.HEADER_BYTES :], type=Layout)
+            sent = read_descriptor(memoryview(parts[0])[wire.HEADER_BYTES :])
         except ValueError as error:
             raise WireError("descriptor", f"not a descriptor: {error}") from error
         reason = mismatch(sent, self.layout)

@@ -171,6 +171,16 @@ def resolve(record: Record, sizes: Mapping[str, int], owner: str) -> Layout:
     return Layout(record.name, record.version, tuple(fields))
 
 
+# Made here, once: what a decoder knows of a type is collected when the first one is made, and threads that do so at the same
+# time can crash the interpreter.
+_layout = msgspec.json.Decoder(Layout).decode
+
+
+def read_descriptor(data: Any) -> Layout:
+    """The layout that a sender's descriptor tells. Raises ValueError for bytes that are something else."""
+    return _layout(data)
+
+
 def mismatch(sent: Layout, wanted: Layout) -> str | None:
     """Why a port that wants `wanted` cannot take `sent`, or None where it can.
 
