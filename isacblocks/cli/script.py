@@ -75,7 +75,7 @@ def compile_kernels(stream: object = None) -> None:
     if jit.is_warm():
         return
     out = sys.stderr
-    print("compiling the kernels, once per version on this machine; this takes about half a minute", file=out, flush=True)
+    print("compiling the kernels, once per version on this machine; this takes up to a minute", file=out, flush=True)
 
     def say(step: str) -> None:
         print(f"  compiling {step}", file=out, flush=True)
