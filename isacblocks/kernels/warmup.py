@@ -6,6 +6,9 @@ called by every block before it starts, so that no kernel is compiled in the mid
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 
@@ -178,15 +181,43 @@ GROUPS: dict[str, Callable[[], None]] = {
 }
 
 
+LONGEST = "peak search"  # to compile: two fifths of all
+
+
 @cache
 def load(group: str) -> None:
     """Have the kernels of one group ready in this process."""
     GROUPS[group]()
 
 
+def _beside(group: str) -> subprocess.Popen[bytes] | None:
+    """A process of its own that compiles one group, where there is a core for it; what it makes is on disk for all."""
+    if (os.cpu_count() or 1) < 2 or jit.is_warm():
+        return None
+    program = f"from isacblocks.kernels.warmup import load; load({group!r})"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    quiet = subprocess.DEVNULL
+    try:
+        return subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
+    except OSError:
+        return None  # then it is compiled here, like the others
+
+
 def compile_all(say: Callable[[str], None]) -> None:
-    """Compile every group that is not on disk yet, saying which; afterwards this version counts as warm."""
-    for number, group in enumerate(GROUPS, 1):
-        say(f"{number}/{len(GROUPS)} {group}")
-        load(group)
+    """Compile every group that is not on disk yet, saying which; afterwards this version counts as warm.
+
+    The longest one is compiled beside the others on a second core. Whether or not that went well, every group is loaded
+    here in the end, which compiles what is missing.
+    """
+    helper = _beside(LONGEST)
+    try:
+        for number, group in enumerate(sorted(GROUPS, key=lambda name: name == LONGEST), 1):
+            say(f"{number}/{len(GROUPS)} {group}")
+            if group == LONGEST and helper is not None:
+                helper.wait()
+            load(group)
+    finally:
+        if helper is not None and helper.poll() is None:
+            helper.kill()
+            helper.wait()
     jit.mark_warm()
