@@ -19,7 +19,7 @@ from isacblocks.kernels.angle_delay import Real, padded, weights
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_view
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis, coefficients
 from isacblocks.kernels.jit import jit
-from isacblocks.kernels.peak import Peaks, _argmax, project
+from isacblocks.kernels.peak import Peaks, _argmax, found_peaks, project
 from isacblocks.kernels.refinement import newton_place
 from isacblocks.kernels.steering import array_table, pitch_of
 
@@ -251,13 +251,4 @@ def search_compressed_literally(
         snapshot,
         correlation,
     )
-    return Peaks(
-        statistic=np.abs(correlation) ** 2,
-        index=index,
-        theta=place[:, 0],
-        tau=place[:, 1],
-        snapshot=snapshot,
-        correlation=correlation,
-        energy=frames.energy,
-        symbol_energy=frames.symbol_energy,
-    )
+    return found_peaks(index, place, snapshot, correlation, frames.energy, frames.symbol_energy)

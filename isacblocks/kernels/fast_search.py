@@ -20,7 +20,7 @@ from isacblocks.kernels.fast_refinement import delay_row, fast_newton_place
 from isacblocks.kernels.fast_snapshot import exact_snapshot, single_snapshot
 from isacblocks.kernels.folding import fold_frame, fold_scratch, folded_basis, whole_vectors
 from isacblocks.kernels.jit import jit, jit_apart
-from isacblocks.kernels.peak import TIE, Peaks, project, snapshot_at
+from isacblocks.kernels.peak import TIE, Peaks, found_peaks, project, snapshot_at
 from isacblocks.kernels.products import aligned
 from isacblocks.kernels.simd import LANES, Floats, any_above, largest, load, pointer, spread, store
 
@@ -243,16 +243,7 @@ def _search(
         correlation,
         energy,
     )
-    return Peaks(
-        statistic=np.abs(correlation) ** 2,
-        index=index,
-        theta=place[:, 0],
-        tau=place[:, 1],
-        snapshot=snapshot,
-        correlation=correlation,
-        energy=energy[:, 0],
-        symbol_energy=energy[:, 1],
-    )
+    return found_peaks(index, place, snapshot, correlation, energy[:, 0], energy[:, 1])
 
 
 def fast_search(

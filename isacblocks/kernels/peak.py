@@ -223,6 +223,19 @@ class Peaks:
     symbol_energy: Float
 
 
+def found_peaks(
+    index: NDArray[np.int64],
+    place: Float,
+    snapshot: NDArray[np.complex128],
+    correlation: NDArray[np.complex128],
+    energy: Float,
+    symbol_energy: Float,
+) -> Peaks:
+    """Peaks from what the kernels write; place (F, 2) = (theta_hat, tau_hat)."""
+    statistic = np.abs(correlation) ** 2
+    return Peaks(statistic, index, place[:, 0], place[:, 1], snapshot, correlation, energy, symbol_energy)
+
+
 def search_literally(
     frames: Complex,
     symbols: Complex,
@@ -266,13 +279,4 @@ def search_literally(
         correlation,
         energy,
     )
-    return Peaks(
-        statistic=np.abs(correlation) ** 2,
-        index=index,
-        theta=place[:, 0],
-        tau=place[:, 1],
-        snapshot=snapshot,
-        correlation=correlation,
-        energy=energy[:, 0],
-        symbol_energy=energy[:, 1],
-    )
+    return found_peaks(index, place, snapshot, correlation, energy[:, 0], energy[:, 1])
