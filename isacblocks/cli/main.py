@@ -21,7 +21,7 @@ _EPILOG = """exit statuses: 0 done, 1 failed while running, 2 called wrongly, 13
   isacblocks run my_flowgraph.py                    a script of your own
   isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
   isacblocks figure 3                               the paper's Fig. 3 again, scaled down to some minutes"""
-_DEMO_FRAMES = "10000"
+_DEMO_FRAMES = "60000"
 
 
 def flowgraph_directories() -> list[Path]:
