@@ -443,7 +443,7 @@ def test_faults_are_named_or_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("antennas", [8, 64])
 def test_the_whole_tracker_told_nothing(antennas: int) -> None:
-    """Full frames from kappa = 1: converges to near the bound, errors within the standard deviations, flags only early and rare.
+    """Full frames from kappa = 1: converges to near the bound, errors within the standard deviations, few flags, all early.
 
     Of 200 starts with 8 antennas 4 raise a false flag, all within the first 60 frames, while kappa is still being found: two
     in four starts would be seen once in 400 times.
