@@ -1,0 +1,1 @@
+"""Faults on purpose: what tools/chaos.py does to a flowgraph, and what must hold afterwards."""

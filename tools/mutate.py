@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Takes protections out, one at a time, and sees whether their tests notice: python tools/mutate.py [--fill]
+
+tools/mutations/*.toml name a protection, the lines that are it, what is put in their place, and a test. The tool copies the
+project, makes the change there and runs the test, which must fail; on the unchanged copy it must pass. --fill writes the
+table of docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import msgspec
+
+from isacblocks.cli.script import UsageError, execute
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+PARTS = ("isacblocks", "tests", "tools", "flowgraphs", "docs", "setup.cfg", "pyproject.toml", "README.md", "CHANGELOG.md")
+PATIENCE = 120  # seconds; a test that hangs has noticed
+BEGIN, END = "<!-- mutations -->", "<!-- end -->"
+
+
+class Mutation(msgspec.Struct, forbid_unknown_fields=True):
+    """protection: what is taken out, in words; find occurs once in file; test: a pytest node."""
+
+    protection: str
+    file: str
+    find: str
+    replace: str
+    test: str
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    mutation: list[Mutation]
+
+
+def mutations(directory: Path = ROOT / "tools" / "mutations") -> Iterator[Mutation]:
+    """All of them."""
+    for path in sorted(directory.glob("*.toml")):
+        yield from msgspec.toml.decode(path.read_bytes(), type=_File).mutation
+
+
+def mutated(mutation: Mutation, root: Path = ROOT) -> str:
+    """The text of the file without its protection. Raises ValueError where `find` is not there, or not unique."""
+    text = (root / mutation.file).read_text()
+    if text.count(mutation.find) != 1:
+        raise ValueError(f"{mutation.file}: expected once, found {text.count(mutation.find)} times: {mutation.find!r}")
+    return text.replace(mutation.find, mutation.replace)
+
+
+def passes(root: Path, test: str) -> bool:
+    """Whether a test passes in a copy of the project."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode not in (0, 1):  # neither passed nor failed: no such test
+        raise RuntimeError(f"{test}: pytest ended with status {done.returncode}\n{done.stdout.decode()[-2000:]}")
+    return done.returncode == 0
+
+
+def noticed(mutation: Mutation, root: Path) -> str:
+    """What a test makes of the change: "noticed", or what is wrong."""
+    path = root / mutation.file
+    whole = path.read_text()
+    if not passes(root, mutation.test):
+        return "THE TEST FAILS ANYWAY"
+    path.write_text(mutated(mutation, root))
+    try:
+        return "NOT NOTICED" if passes(root, mutation.test) else "noticed"
+    finally:
+        path.write_text(whole)
+
+
+def table(rows: list[tuple[Mutation, str]]) -> str:
+    """As it stands in docs/reliability.md."""
+    lines = ["| taken out | in | test | |", "| --- | --- | --- | --- |"]
+    lines += [f"| {m.protection} | {m.file} | `{m.test}` | {verdict} |" for m, verdict in rows]
+    return "\n".join(lines)
+
+
+def fill(text: str, made: str) -> str:
+    """The page with the table in its place."""
+    before, rest = text.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END, 1)[1]}"
+
+
+def work(options: argparse.Namespace) -> int:
+    """Try them; returns the exit status."""
+    chosen = [
+        m for m in mutations() if not options.only or any(word in m.protection + m.file + m.test for word in options.only)
+    ]
+    if not chosen:
+        raise UsageError("--only: nothing of that kind in tools/mutations")
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        for part in PARTS:
+            (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, root / part)
+        for mutation in chosen:
+            verdict = noticed(mutation, root)
+            print(f"{verdict}: {mutation.protection} ({mutation.file})", flush=True)
+            rows.append((mutation, verdict))
+    if options.fill:
+        PAGE.write_text(fill(PAGE.read_text(), table(rows)))
+    good = sum(verdict == "noticed" for _, verdict in rows)
+    print(f"{good} of {len(rows)} protections have a test that notices when they are gone")
+    return 0 if good == len(rows) else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; --help says what each option does."""
+    parser = argparse.ArgumentParser("mutate.py", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="protections, files or tests with one of these words")
+    parser.add_argument("--fill", action="store_true", help="write the table of docs/reliability.md")
+    options = parser.parse_args(arguments)
+    return execute("mutate", lambda: work(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
