@@ -1,12 +1,15 @@
 """An antenna array calibrates itself while it senses: no target, no labels, no downtime.
 
-    OfdmSource -> ImpairedChannel -> DelayCompressor -> AngleDelayMap -> MaprtDetector -> KappaCalibrator
-                                                              ^                ^                 |
-                                                              +----------------+-- kappa, lag 2 -+
+    OfdmSource -> ImpairedChannel -> AngleDelayMap -> MaprtDetector -> KappaCalibrator
+                                          ^                ^                 |
+                                          +----------------+-- kappa, lag 2 -+
 
 A simulated OFDM radar (Table I of the paper) senses with an array whose gains and phases nobody knows; the calibrator learns
 them from the echoes, and the map uses what has been learned two messages ago. Beside the receiver a judge, who knows the
 truth, keeps the score.
+
+The channel draws the frames as a DelayCompressor leaves them: the same law, a tenth of the bytes. With --full-frames, or
+when they are recorded, it draws every sample and a DelayCompressor follows, as behind a radio.
 """
 
 from __future__ import annotations
@@ -54,9 +57,8 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
 
     # Blocks
     source = OfdmSource(radar, seed=options.seed)
-    source.batch = options.batch
+    source.batch = options.batch or 0
     channel = ImpairedChannel(radar, scene, options.impairments, options.seed, options.drift, options.steps)
-    compressor = DelayCompressor(radar, scene)
     assumed = channel.kappa if options.method == "known" else start
     image = AngleDelayMap(radar, kappa=assumed, refine=options.refine, scene=scene)
     noise = "known" if options.told else "estimated"
@@ -67,7 +69,13 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
 
     # Connections
     fg = Flowgraph(NAME)
-    fg.connect(source, channel, compressor, image.compressed)
+    fg.connect(source, channel)
+    compressed = channel.compressed
+    if options.full_frames or options.record is not None:
+        compressor = DelayCompressor(radar, scene)
+        fg.connect(channel.frame, compressor)
+        compressed = compressor.compressed
+    fg.connect(compressed, image.compressed)
     fg.connect(image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
     if options.method not in ("known", "none"):
@@ -85,7 +93,7 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
         )
         calibrator.memory = options.memory
         if calibrator.needs_frames:
-            fg.connect(compressor, calibrator.compressed)
+            fg.connect(compressed, calibrator.compressed)
         fg.connect(detector, calibrator, judge.kappa)
         fg.feedback(calibrator.kappa, image.kappa, lag=LAG)
         if not options.told:

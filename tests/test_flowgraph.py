@@ -190,6 +190,7 @@ def test_a_slow_receiver_behind_a_lossy_link_does_not_hold_up_the_others(placeme
 
 def test_a_slow_receiver_behind_a_block_link_slows_the_source(placement: str) -> None:
     source, slow = Counter(), Collect(pause=0.005)
+    source.batch = 16
     fg = Flowgraph("patient")
     fg.connect(source, slow, depth=2)
     fg.start(10_000, placement=placement)
@@ -405,3 +406,22 @@ def test_it_cannot_be_started_twice_at_once() -> None:
         began = time.monotonic()
     assert time.monotonic() - began < 1.0
     assert fg.status.phase == "stopped"
+
+
+@pytest.mark.parametrize(("size", "suited"), [(3, 64), (17_000, 64), (18_000, 32), (600_000, 1), (3_000_000, 1)])
+def test_messages_are_as_long_as_suits_their_records(size: int, suited: int) -> None:
+    source, small, sink = Counter(size), Scale(size), Collect(size)
+    fg = Flowgraph("sizes")
+    fg.connect(source, small, sink)
+    assert fg.suited_batch(source) == suited
+
+
+def test_what_is_set_for_the_batch_counts(placement: str) -> None:
+    for batch, messages in ((0, 4), (50, 4), (10, 20)):
+        source, sink = Counter(), Collect()
+        source.batch = batch
+        fg = Flowgraph("batches")
+        fg.connect(source, sink)
+        status = fg.run(200, placement=placement)
+        assert len(sink.values) == 200
+        assert status.blocks["counter"].messages == messages

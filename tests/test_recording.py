@@ -271,12 +271,16 @@ def test_a_recording_grows_by_whole_items_only_and_memory_does_not(tmp_path: Pat
 
     big = OfdmRadar(antennas=64, subcarriers=256)
     path = tmp_path / "big.isac"
+    ImpairedChannel.prepare()  # what is loaded with the kernels is not the recording's
+    OfdmSource.prepare()
     tracemalloc.start()
     source, channel = OfdmSource(big, seed=2), ImpairedChannel(big, seed=2)
+    source.batch = 16
     fg = Flowgraph("big")
     fg.connect(source, channel, Recorder(path, radar=big), depth=2)
     fg.run(480)
     replay, probe = Replay(path), Probe(limit=1)
+    replay.batch = 16
     fg = Flowgraph("back")
     fg.connect(replay, probe, depth=2)
     fg.run()

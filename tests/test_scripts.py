@@ -65,12 +65,24 @@ def test_the_report_has_everything_it_promises(placement: str, tmp_path: Path) -
     assert receiver["noise_power"] == pytest.approx(1, abs=0.01)
     assert 0.02 < receiver["sigma_rad"] < 0.2
     assert receiver["health"] == {}
-    assert len(report["edges"]) == 10
+    assert len(report["edges"]) == 9
     for edge in report["edges"]:
         assert {"from", "to", "produced", "committed", "in_flight", "dropped"} <= edge.keys()
         assert edge["produced"] == edge["committed"] + edge["in_flight"] + edge["dropped"]
         assert edge["in_flight"] == edge["dropped"] == 0
         assert edge["produced"] == (75 if edge["from"] == "kappa_calibrator.kappa" else 600)
+
+
+def test_frames_drawn_whole_are_compressed_and_tell_the_same(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "--frames", 600, "--seed", 5, "--full-frames")
+    ends = {(edge["from"], edge["to"]) for edge in report["edges"]}
+    assert {
+        ("impaired_channel.frame", "delay_compressor.frame"),
+        ("delay_compressor.compressed", "angle_delay_map.compressed"),
+    } <= ends
+    assert report["kappa_error"][-1]["loss_db"] < 0.1
+    assert 0.5 < report["detection"]["p_d"] < 0.85
+    assert report["receiver"]["noise_power"] == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("method", ["online", "em", "adam-max", "adam-reconstruction", "known", "none"])

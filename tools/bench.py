@@ -55,7 +55,9 @@ def measure(options: argparse.Namespace) -> int:
         bench.close()
     if "flowgraph" in chosen:
         say("the whole flowgraph")
-        found["flowgraph"] = flowgraph_run.measure_flowgraph(64 if options.quick else 16_000, 1 if options.quick else 3)
+        frames, runs = (64, 1) if options.quick else (64_000, 3)
+        found["flowgraph"] = flowgraph_run.measure_flowgraph(frames, runs)
+        found["flowgraph_full"] = flowgraph_run.measure_flowgraph(frames, runs, "--full-frames")
     if "runs" in chosen:
         say("flowgraphs of nothing but streams")
         found["runs"] = stream_runs.measure_runs(60 if options.quick else 3000)

@@ -49,7 +49,7 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     group.add_argument("--frames", type=positive, default=frames, help=f"how many frames (default: {frames})")
     group.add_argument("--seed", type=_seed, default=1, help="of everything random (default: 1)")
     group.add_argument("--port", type=int, default=0, help="first TCP port with --placement tcp (default: free ones)")
-    group.add_argument("--batch", type=positive, default=16, help="frames per message (default: 16)")
+    group.add_argument("--batch", type=positive, help="frames per message (default: as suits the size of what is sent)")
     group.add_argument(
         "--checkpoint", metavar="DIR", help="save checkpoints there, and go on from the last one if there is one"
     )
@@ -60,6 +60,11 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
 def add_scene(parser: argparse.ArgumentParser) -> None:
     """What is simulated."""
     group = parser.add_argument_group("simulation (Table I by default)")
+    group.add_argument(
+        "--full-frames",
+        action="store_true",
+        help="draw every sample and compress the frames then (default: draw them compressed, by the same law, in less time)",
+    )
     group.add_argument("--snr", type=float, default=15.0, metavar="DB", help="mean SNR sigma^2 N S / N0 (default: 15)")
     group.add_argument("--range-min", type=float, default=10.0, metavar="M", help="nearest target (default: 10)")
     group.add_argument("--range-max", type=float, metavar="M", help="farthest target (default: the cyclic prefix)")

@@ -150,7 +150,7 @@ class Block:
 class Source(Block):
     """A block without inputs: produce() is called for the next items until it returns None or the limit is reached."""
 
-    batch = Setting(int, initial=16, unit="items", minimum=1, doc="items per message")
+    batch = Setting(int, initial=0, unit="items", minimum=0, doc="items per message; 0: as many as suit the records' size")
 
     def produce(self, first: int, count: int) -> Any:
         """At most `count` items from number `first` on; no items where none is there yet, None when all is over."""

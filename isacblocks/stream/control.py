@@ -38,6 +38,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     outlets: list[OutletSpec]
     epoch: int
     limit: int | None = None  # items, for sources
+    batch: int = 1  # items per message of a source that does not say
     checkpoint: str | None = None  # directory
     checkpoint_every: int = 0  # messages
     resume: int | None = None  # message number of the cut to resume from

@@ -23,6 +23,10 @@ from isacblocks.stream.runner import PLACEMENTS, Plan, Runner, Status
 from isacblocks.stream.spec import ANY, mismatch
 
 _VIEW_INTERVAL = 0.1  # seconds between calls of a view
+# Of the largest record of a stream as much goes into a message as keeps what it costs to send small beside the work, but not
+# more than caches hold: docs/performance.md. The number of items is bounded too, since feedback counts its lag in messages.
+_MESSAGE_BYTES = 9_000_000
+_MESSAGE_ITEMS = 64
 
 
 class _Edge:
@@ -169,6 +173,13 @@ class Flowgraph:
             for name in ends:
                 del ahead[name]
 
+    def suited_batch(self, source: Source) -> int:
+        """Items per message of a source whose setting `batch` is 0: a power of two, from the widest record of its stream."""
+        reached = self._reach(source, forward=True)
+        widest = max((e.sender.layout.item_bytes for e in self._edges if e.sender.block.label in reached), default=1)
+        fitting = max(1, _MESSAGE_BYTES // max(1, widest))
+        return int(min(_MESSAGE_ITEMS, 1 << (fitting.bit_length() - 1)))
+
     # Running
 
     def start(
@@ -178,7 +189,7 @@ class Flowgraph:
         placement: str = "threads",
         port: int = 0,
         checkpoint: str | Path | None = None,
-        checkpoint_every: int = 256,
+        checkpoint_every: int = 64,
     ) -> None:
         """Start and return at once; see :meth:`run` for the arguments."""
         if self._runner is not None and not self._runner.wait(0):
@@ -191,7 +202,8 @@ class Flowgraph:
         edges = [(e.sender.block.label, e.sender.name, e.receiver.block.label, e.receiver.name, e.spec) for e in self._edges]
         where = None if checkpoint is None else Path(checkpoint)
         every = checkpoint_every if where is not None else 0
-        self._runner = Runner(Plan(self.name, dict(self.blocks), edges, placement, port, items, where, every))
+        batches = {name: self.suited_batch(block) for name, block in self.blocks.items() if isinstance(block, Source)}
+        self._runner = Runner(Plan(self.name, dict(self.blocks), edges, placement, port, items, batches, where, every))
         self._runner.start()
 
     def run(
@@ -201,7 +213,7 @@ class Flowgraph:
         placement: str = "threads",
         port: int = 0,
         checkpoint: str | Path | None = None,
-        checkpoint_every: int = 256,
+        checkpoint_every: int = 64,
         view: Callable[[Status], None] | None = None,
     ) -> Status:
         """Run to the end of the stream and return the final status; afterwards the blocks hold their final state.

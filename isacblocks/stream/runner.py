@@ -52,6 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
     placement: str
     port: int  # the first one for tcp, 0 for any
     limit: int | None
+    batches: dict[str, int]  # items per message of the sources that do not say
     checkpoint: Path | None
     checkpoint_every: int
 
@@ -177,6 +178,7 @@ class Runner:
                 outlets=outlets,
                 epoch=epoch,
                 limit=self.plan.limit,
+                batch=self.plan.batches.get(name, 1),
                 checkpoint=None if self.plan.checkpoint is None else str(self.plan.checkpoint),
                 checkpoint_every=self.plan.checkpoint_every,
                 resume=self._resume,

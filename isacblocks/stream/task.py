@@ -71,7 +71,7 @@ class Task:
         return self._process()
 
     def _produce(self, block: Source) -> bool:
-        count = block.batch
+        count = block.batch or self.spec.batch
         if self.spec.limit is not None:
             count = min(count, self.spec.limit - self._position)
         if count <= 0:

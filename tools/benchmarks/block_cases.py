@@ -1,4 +1,4 @@
-"""What a block costs: process() alone, in the jig, on messages of 16 frames. The jig's own copies are not counted."""
+"""What a block costs: process() alone, in the jig, on messages of 64 frames. The jig's own copies are not counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, K
 from isacblocks.stream import Block, jig
 from isacblocks.study.evaluation import Evaluation
 
-MESSAGE = 16  # frames
+MESSAGE = 64  # frames, what the flowgraph chooses
 
 Fields = Mapping[str, NDArray[Any]]
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from isacblocks import OfdmRadar, Scene
+from isacblocks.stream import Source
 
 # The cases in which the flowgraph's blocks are measured alone
 BLOCKS = {
@@ -35,16 +36,18 @@ def _script() -> ModuleType:
     return module
 
 
-def one_run(frames: int, seed: int) -> dict[str, Any]:
+def one_run(frames: int, seed: int, *more: str) -> dict[str, Any]:
     """Frames per second, what every block spent, and how near the whole is to its slowest block.
 
-    seconds: wall time from the first block's begin; cpu_seconds: of all threads of this process. For every block: what its
-    status says, per frame. of_slowest: the slowest block's working time over the wall time, 1 where nothing else counts.
+    more: options of the script. seconds: wall time from the first block's begin; cpu_seconds: of all threads of this
+    process. For every block: what its status says, per frame. of_slowest: the slowest block's working time over the wall
+    time, 1 where nothing else counts.
     """
     script = _script()
-    options: argparse.Namespace = script.parse(["--frames", str(frames), "--seed", str(seed), "--no-view"])
+    options: argparse.Namespace = script.parse(["--frames", str(frames), "--seed", str(seed), "--no-view", *more])
     options.steps, options.memory = [], float("inf")
     fg, _ = script.build(options, OfdmRadar(), Scene())
+    batch = max(fg.suited_batch(block) for block in fg.blocks.values() if isinstance(block, Source))
     before = time.process_time()
     status = fg.run(frames, placement="threads")
     spent = time.process_time() - before
@@ -57,7 +60,7 @@ def one_run(frames: int, seed: int) -> dict[str, Any]:
     wall = 1e6 * status.seconds / frames
     return {
         "frames": frames,
-        "batch": options.batch,
+        "batch": options.batch or batch,
         "us_per_frame": wall,
         "frames_per_second": 1e6 / wall,
         "cpu_us_per_frame": 1e6 * spent / frames,
@@ -69,8 +72,8 @@ def one_run(frames: int, seed: int) -> dict[str, Any]:
     }
 
 
-def measure_flowgraph(frames: int, rounds: int) -> dict[str, Any]:
-    """The round with the median time per frame, and the times of all."""
-    one_run(max(frames // 10, 32), 0)
-    runs = sorted((one_run(frames, seed) for seed in range(rounds)), key=lambda run: float(run["us_per_frame"]))
+def measure_flowgraph(frames: int, rounds: int, *more: str) -> dict[str, Any]:
+    """The round with the median time per frame, and the times of all; more: options of the script."""
+    one_run(max(frames // 10, 32), 0, *more)
+    runs = sorted((one_run(frames, seed, *more) for seed in range(rounds)), key=lambda run: float(run["us_per_frame"]))
     return {**runs[len(runs) // 2], "samples": [run["us_per_frame"] for run in runs]}

@@ -120,8 +120,7 @@ def text(report: Report) -> str:
         parts.append(f"answers agree; share of places exactly those of double precision: {exact}")
     parts += [f"largest error, {name}: {error:.1e} of the maximum" for name, error in report["map_errors"].items()]
     parts += [f"skipped, {name}: {reason}" for name, reason in report["skipped"].items()]
-    if "flowgraph" in report:
-        parts.append(flowgraph_text(report["flowgraph"]))
+    parts += [f"{name}: {flowgraph_text(report[name])}" for name in ("flowgraph", "flowgraph_full") if name in report]
     if "runs" in report:
         parts.append(columns(RUNS_HEAD, run_rows(report["runs"])))
     if "start" in report:
@@ -134,7 +133,7 @@ def flowgraph_text(run: Mapping[str, Any]) -> str:
     blocks = [[name, *(f"{value:.2f}" for value in spent.values())] for name, spent in run["blocks_us_per_frame"].items()]
     first = next(iter(run["blocks_us_per_frame"].values()))
     return (
-        f"flowgraph online_calibration in threads: {run['frames_per_second']:.0f} frames/s, {run['us_per_frame']:.1f} us of "
+        f"online_calibration in threads: {run['frames_per_second']:.0f} frames/s, {run['us_per_frame']:.1f} us of "
         f"wall and {run['cpu_us_per_frame']:.1f} us of processor time a frame; its slowest block, {run['slowest']}, works "
         f"{100 * run['of_slowest']:.0f} % of the time, {run['cores_busy']:.2f} cores are busy\n"
         + columns(["block, us/frame", *first], blocks)
