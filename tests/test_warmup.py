@@ -1,4 +1,4 @@
-"""Compiling everything: one group beside the others, and nothing left behind when it is broken off."""
+"""Compiling everything: some groups beside the others, and nothing left behind when it is broken off."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from isacblocks.kernels import jit, warmup
 def sleeper(monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen[bytes]:
     """What stands for the process that compiles beside."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    monkeypatch.setattr(warmup, "_beside", lambda group: process)
+    monkeypatch.setattr(warmup, "_beside", lambda groups: process)
     monkeypatch.setattr(jit, "mark_warm", lambda: None)
     return process
 
 
 def _groups(monkeypatch: pytest.MonkeyPatch, other: Callable[[], None], longest: Callable[[], None]) -> None:
-    monkeypatch.setattr(warmup, "GROUPS", {warmup.LONGEST: longest, "other": other})
+    monkeypatch.setattr(warmup, "GROUPS", {warmup.BESIDE[0]: longest, "other": other})
     warmup.load.cache_clear()
 
 
-def test_the_longest_group_comes_last_and_waits_for_its_process(
+def test_what_is_compiled_beside_comes_last_and_waits_for_its_process(
     monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
 ) -> None:
     done: list[str] = []
@@ -38,7 +38,7 @@ def test_the_longest_group_comes_last_and_waits_for_its_process(
     said: list[str] = []
     warmup.compile_all(said.append)
     assert done == ["other", "longest"]
-    assert said == ["1/2 other", f"2/2 {warmup.LONGEST}"]
+    assert said == ["1/2 other", f"2/2 {warmup.BESIDE[0]}"]
     assert sleeper.returncode is not None
     warmup.load.cache_clear()
 
@@ -56,4 +56,4 @@ def test_broken_off_it_leaves_no_process(monkeypatch: pytest.MonkeyPatch, sleepe
 
 def test_what_is_on_disk_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jit, "is_warm", lambda: True)
-    assert warmup._beside(warmup.LONGEST) is None
+    assert warmup._beside(warmup.BESIDE) is None

@@ -158,6 +158,8 @@ class KappaCalibrator(Block):
     def process(self, peak: Items, compressed: Items | None) -> Items | None:
         """Fill updates with the usable frames; one kappa item for every update that is complete."""
         frames = self._usable(peak, compressed)
+        if isinstance(self.learner, Tracker):
+            return self._follow(self.learner, frames)
         count, done, filled, used, updates = frames["energy"].size, 0, self.filled, self.frames, 0
         made = self.kappa.layout.empty((filled + count) // self.batch) if filled + count >= self.batch else {}
         while done < count:
@@ -171,10 +173,42 @@ class KappaCalibrator(Block):
         self.filled, self.frames, self.used = filled, used, float(used)
         if not updates:
             return None
+        return self._send(made)
+
+    def _send(self, made: dict[str, NDArray[Any]]) -> Items:
         self.estimate = made["kappa"][-1]
         for array in made.values():  # nobody writes to them any more: they are taken without a copy
             array.flags.writeable = False
         return self.kappa.items(**made)
+
+    def _follow(self, tracker: Tracker, frames: Frames) -> Items | None:
+        """As process(), for the method that takes a message as a whole."""
+        count, filled, used = frames["energy"].size, self.filled, self.frames
+        found = tracker.follow(self.learned, frames, filled, self.batch)
+        updates = (filled + count) // self.batch
+        self.filled, self.frames, self.used = filled + count - updates * self.batch, used + count, float(used + count)
+        if not updates:
+            return None
+        snr = 10.0 * np.log10(found.snr)
+        self.snr_db, self.target_probability = float(snr[-1]), float(found.target_probability[-1])
+        return self._send(
+            {
+                "kappa": found.sent if self.shrink else found.kappa,
+                "sigma": found.sigma,
+                "gain_sigma": found.gain_sigma,
+                "health": found.health,
+                "slope": found.slope,
+                "slope_sigma": found.slope_sigma,
+                "frames": used + self.batch * np.arange(1, updates + 1, dtype=np.uint64) - np.uint64(filled),
+                "targets": found.targets,
+                "loss": np.full(updates, math.nan),
+                "acceptance": np.full(updates, math.nan),
+                "snr": snr,
+                "target_probability": found.target_probability,
+                "noise_power": found.noise_power,
+                "gauge": np.full(updates, GAUGE_START, np.uint8),
+            }
+        )
 
     def _usable(self, peak: Items, compressed: Items | None) -> Frames:
         """What a method may ask of the message's usable frames."""

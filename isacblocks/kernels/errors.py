@@ -98,19 +98,39 @@ def _climb(product: Complex, slope: float, limit: float) -> tuple[float, float]:
     return slope, abs(_turned_sum(product, slope))
 
 
+@jit
+def _far_peak(product: Complex, length: int) -> int:
+    """The k of largest |sum_n z_n exp(-j 2 pi k n / length)|, whatever it takes."""
+    best, place = -1.0, 0
+    for k in range(length):
+        found = _turned_sum(product, 2.0 * math.pi * k / length)
+        height = found.real**2 + found.imag**2
+        if height > best:
+            best, place = height, k
+    return place
+
+
+@jit
+def steepest_ramp(product: Complex) -> tuple[float, float]:
+    """:func:`best_ramp` for kernels."""
+    length = 16
+    while length < 16 * product.shape[0]:
+        length *= 2
+    peak = _near_peak(product, length)
+    if peak == length:
+        peak = _far_peak(product, length)
+    slope, height = _climb(product, 2.0 * math.pi * peak / length, math.pi / length)
+    return (slope + math.pi) % (2.0 * math.pi) - math.pi, height
+
+
 def best_ramp(product: Complex) -> tuple[float, float]:
     """(b, |sum_n z_n exp(-j b n)|) at the b of [-pi, pi) where that is largest; `product` z is complex (N,).
 
     A zero-padded Fourier transform finds the main lobe, Newton's method its top. Where z is nearly without a ramp, which it
     mostly is, a few terms of the transform say the same.
     """
-    z = frozen(product)
-    length = 1 << math.ceil(math.log2(16 * z.shape[0]))
-    peak = _near_peak(z, length)
-    if peak == length:
-        peak = int(np.argmax(np.abs(np.fft.fft(z, length))))
-    slope, height = _climb(z, 2 * math.pi * peak / length, math.pi / length)
-    return (slope + math.pi) % (2 * math.pi) - math.pi, height
+    slope, height = steepest_ramp(frozen(product))
+    return float(slope), float(height)
 
 
 def _decibels(value: float) -> float:

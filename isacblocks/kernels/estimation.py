@@ -170,10 +170,17 @@ def mixture_estimate(likelihood: Float) -> tuple[float, float]:
     """
     if likelihood.shape != _LOG_PRIOR.shape:
         raise ValueError(f"likelihood: expected shape {_LOG_PRIOR.shape}, got {likelihood.shape}")
-    i, j = posterior_top(frozen(likelihood), _LOG_PRIOR)
-    decibels = _GRID_DB[0] + min(max(i, 0.0), _GRID_DB.size - 1) * (_GRID_DB[1] - _GRID_DB[0])
-    turn = _GRID_TURN[0] + min(max(j, 0.0), _GRID_TURN.size - 1) * (_GRID_TURN[1] - _GRID_TURN[0])
-    return 10 ** (float(decibels) / 10), math.sin(turn) ** 2
+    snr, prior = mixture_top(frozen(likelihood))
+    return float(snr), float(prior)
+
+
+@jit_exact
+def mixture_top(likelihood: Float) -> tuple[float, float]:
+    """:func:`mixture_estimate` for kernels."""
+    i, j = posterior_top(likelihood, _LOG_PRIOR)
+    decibels = _GRID_DB[0] + min(max(i, 0.0), _GRID_DB.size - 1.0) * (_GRID_DB[1] - _GRID_DB[0])
+    turn = _GRID_TURN[0] + min(max(j, 0.0), _GRID_TURN.size - 1.0) * (_GRID_TURN[1] - _GRID_TURN[0])
+    return math.exp(math.log(10.0) * decibels / 10.0), math.sin(turn) ** 2
 
 
 @jit_exact

@@ -35,12 +35,12 @@ def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | No
         v = np.broadcast_to(v, kappa.shape)
     if prior_variance is not None and not (math.isfinite(prior_variance) and prior_variance > 0):
         raise ValueError(f"prior_variance: expected a positive number, got {prior_variance!r}")
-    made = _moved_gains(frozen(kappa), frozen(v), math.nan if prior_variance is None else float(prior_variance))
+    made = moved_gains(frozen(kappa), frozen(v), math.nan if prior_variance is None else float(prior_variance))
     return made if made.size else retract(kappa)  # which says what is wrong with it
 
 
 @jit
-def _moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
+def moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
     """kappa (N,) with its gains moved, retracted, or nothing where it has no norm; v (N,).
 
     prior_variance: nan for what the spread of the gains exceeds v by.

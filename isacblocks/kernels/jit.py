@@ -128,6 +128,11 @@ def jit_apart(function: F) -> F:
     return _compiled(function, False, inline=False)
 
 
+def jit_within(function: F) -> F:
+    """Compile a part of one kernel, shared with no other, as lines of that kernel: every level of calls takes its time."""
+    return function if config.DISABLE_JIT else cast(F, numba.njit(inline="always", error_model="numpy")(function))
+
+
 def _stamp() -> Path:
     return cache_directory() / "warm"
 

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.kernels import (
     adam,
-    advance,
     calibration,
     compressed_peak,
     compressed_simulation,
@@ -27,6 +28,7 @@ from isacblocks.kernels import (
     drift,
     errors,
     estimation,
+    follow,
     gains,
     health,
     impairments,
@@ -36,7 +38,6 @@ from isacblocks.kernels import (
     peak,
     random,
     samples,
-    scores,
     search,
     simulation,
     start,
@@ -120,30 +121,27 @@ def _online() -> None:
 
 
 def _tracking() -> None:
-    u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
-    score, information, probability = np.zeros(4, np.complex128), np.zeros(1), np.empty(2)
-    scores.score_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, score, information, probability)
-    (bank, prior), leverage = drift.drift_bank(), frozen(uncertainty.gauge_leverage(_RADAR))
-    offset, variance, evidence = np.full((3, 2, bank.size, 4), 0.1)
-    held = np.zeros((2, 2, bank.size, 4))
-    moved = np.ones(4, np.complex128)
-    memories, flags = frozen(jumps.FAST_MEMORIES), np.empty(4, np.uint8)
-    fast, fast_variance, gathered = np.zeros((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))
-    bank, prior = frozen(bank), frozen(prior)
-    advance.advance(
-        score, 1.0, 2.0, bank, prior, leverage, 0.04, 1000.0, memories, 40.0, 1.0, moved, offset, variance, evidence, held,
-        np.zeros(1), np.zeros((2, 2)), fast, fast_variance, gathered, flags,
+    n, none = 4, np.empty(0)
+    rows: dict[str, NDArray[Any]] = {name: np.ones((2, n), kind) for name, kind in follow.ROWS.items()}
+    seen = follow.Seen(*(frozen(rows.get(name, np.ones(2))) for name in follow.Seen._fields))
+    (bank, prior), grid = drift.drift_bank(), estimation.mixture_grid()
+    rules = follow.Rules(
+        frozen(bank), frozen(prior), frozen(uncertainty.gauge_leverage(_RADAR)), frozen(jumps.FAST_MEMORIES),
+        frozen(_RADAR.positions), frozen(none), *grid, 40.0, 1.0, 0.1, 0.5, 1.0, 32.0, False,
     )  # fmt: skip
-    drift.drift_estimate(evidence, bank, prior)
-    sigma = uncertainty.deviations(moved, offset, variance, evidence, prior, leverage)
-    calibration.slope_information_sums(frozen(_LOW), frozen(_HIGH), 1.0, np.zeros(2))
+    k, w = bank.size, jumps.FAST_MEMORIES.size
+    likelihood = np.zeros((grid[0].size, grid[1].size))
+    state = follow.State(*(
+        np.full(follow.NUMBERS, 0.5), np.ones(n, np.complex128), *np.full((3, 2, k, n), 0.1), np.zeros((2, 2, k, n)),
+        np.zeros(1), np.zeros((2, 2)), np.zeros(2), *np.zeros((2, w, 2, n)), np.zeros((w, n)), np.zeros(n, np.complex128),
+        np.zeros(1), np.zeros(n, np.int64), np.ones(n), np.ones(n), np.zeros(1), np.zeros(n, np.uint8),
+        np.zeros((n, n), np.complex128), np.zeros(n), np.zeros(2), np.zeros(5), np.zeros(5), np.zeros(2), likelihood,
+        np.zeros_like(likelihood),
+    ))  # fmt: skip
+    follow.follow(seen, rules, state, 0, 2, follow.room_for(1, n))
+    drift.drift_estimate(state.evidence, rules.drift, rules.log_prior)
+    health.cable_places(state.place, state.place_variance)
     samples.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
-    health.running_mean(frozen(np.ones((2, 4), np.float32)), 100.0, np.zeros(4), np.zeros(1))
-    positions, place = frozen(_RADAR.positions), np.zeros((4, 4), np.complex128)
-    health.place_sums(u, ones, ones, frozen(probability), kappa, 1.0, positions, flags, place, np.zeros(4))
-    health.follow_suspects(moved, flags, place, np.zeros(4))
-    places = health.cable_places(place, np.zeros(4))
-    health.health_codes(moved, sigma, np.ones(4), np.ones(4), places)
 
 
 def _start() -> None:
@@ -181,7 +179,7 @@ GROUPS: dict[str, Callable[[], None]] = {
 }
 
 
-LONGEST = "peak search"  # to compile: two fifths of all
+BESIDE = ("peak search", "simulation")  # about half of what is to be compiled
 
 
 @cache
@@ -190,11 +188,11 @@ def load(group: str) -> None:
     GROUPS[group]()
 
 
-def _beside(group: str) -> subprocess.Popen[bytes] | None:
-    """A process of its own that compiles one group, where there is a core for it; what it makes is on disk for all."""
+def _beside(groups: tuple[str, ...]) -> subprocess.Popen[bytes] | None:
+    """A process of its own that compiles some groups, where there is a core for it; what it makes is on disk for all."""
     if (os.cpu_count() or 1) < 2 or jit.is_warm():
         return None
-    program = f"from isacblocks.kernels.warmup import load; load({group!r})"
+    program = f"from isacblocks.kernels.warmup import load; [load(group) for group in {groups!r}]"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     quiet = subprocess.DEVNULL
     try:
@@ -206,14 +204,14 @@ def _beside(group: str) -> subprocess.Popen[bytes] | None:
 def compile_all(say: Callable[[str], None]) -> None:
     """Compile every group that is not on disk yet, saying which; afterwards this version counts as warm.
 
-    The longest one is compiled beside the others on a second core. Whether or not that went well, every group is loaded
-    here in the end, which compiles what is missing.
+    Some are compiled beside the others on a second core. Whether or not that went well, every group is loaded here in the
+    end, which compiles what is missing.
     """
-    helper = _beside(LONGEST)
+    helper = _beside(BESIDE)
     try:
-        for number, group in enumerate(sorted(GROUPS, key=lambda name: name == LONGEST), 1):
+        for number, group in enumerate(sorted(GROUPS, key=lambda name: name in BESIDE), 1):
             say(f"{number}/{len(GROUPS)} {group}")
-            if group == LONGEST and helper is not None:
+            if group in BESIDE and helper is not None:
                 helper.wait()
             load(group)
     finally:

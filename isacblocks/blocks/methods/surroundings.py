@@ -14,9 +14,8 @@ from isacblocks.blocks.methods.base import Frames, Memory
 from isacblocks.kernels.arrays import Complex, frozen
 from isacblocks.kernels.detection import windows
 from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
+from isacblocks.kernels.follow import SURROUNDINGS_MEMORY as _MEMORY
 from isacblocks.radar import OfdmRadar, Scene
-
-_MEMORY = 4000.0  # frames over which SNR, P(t = 1) and N0 are followed
 
 
 @dataclass(frozen=True)
