@@ -93,6 +93,7 @@ def cases(work: Workload, least: float = 0.01, portion: int = MESSAGE) -> list[C
     judged = {"detection": jig.run(detector(), {"peak": peaks})[0]["detection"], "truth": repeated(truth, 8)}
     inputs: dict[str, tuple[str, Callable[[], Block], Mapping[str, Fields], Collection[str]]] = {
         "block ImpairedChannel": ("full frames made", channel, symbols, ("frame", "truth")),
+        "block ImpairedChannel, compressed": ("frames drawn compressed", channel, symbols, ("compressed", "truth")),
         "block DelayCompressor": ("full frames", compressor, {"frame": frames}, ("compressed",)),
         "block AngleDelayMap": ("full frames", image, {"frame": frames}, ("peak",)),
         "block AngleDelayMap, compressed": ("compressed frames", image, {"compressed": packed}, ("peak",)),

@@ -15,14 +15,14 @@ import msgspec
 from isacblocks import OfdmRadar, Scene
 from isacblocks.stream import Source
 
-# The cases in which the flowgraph's blocks are measured alone
+# The cases in which the flowgraph's blocks are measured alone, as it is and with full frames
 BLOCKS = {
-    "impaired_channel": "block ImpairedChannel",
-    "delay_compressor": "block DelayCompressor",
+    "impaired_channel": "block ImpairedChannel, compressed",
     "angle_delay_map": "block AngleDelayMap, compressed",
     "maprt_detector": "block MaprtDetector",
     "kappa_calibrator": "block KappaCalibrator",
 }
+FULL = BLOCKS | {"impaired_channel": "block ImpairedChannel", "delay_compressor": "block DelayCompressor"}
 _SCRIPT = Path(__file__).resolve().parents[2] / "flowgraphs" / "online_calibration.py"
 
 

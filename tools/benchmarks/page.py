@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.flowgraph_run import BLOCKS
+from benchmarks.flowgraph_run import BLOCKS, FULL
 from benchmarks.operations import METHODS, Limits, Sizes, Stage, compression, dense, expansion, sizes, stored
 from benchmarks.report import CASE_HEAD, RATIO_HEAD, Report, cells, ratio_cells
 from benchmarks.stream_runs import HEAD as RUNS_HEAD
@@ -131,7 +131,9 @@ def ranks(_report: Report) -> str:
 
 def alone(report: Report, run: Mapping[str, Any]) -> str:
     """The block that takes longest alone on a core, where that was measured, against the whole."""
-    cases = {BLOCKS[name]: name for name in run["blocks_us_per_frame"] if name in BLOCKS}
+    blocks = run["blocks_us_per_frame"]
+    measured = FULL if "delay_compressor" in blocks else BLOCKS
+    cases = {measured[name]: name for name in blocks if name in measured}
     found = [row for row in report["cases"] if row["name"] in cases]
     if not found:
         return ""
