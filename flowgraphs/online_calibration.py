@@ -127,9 +127,13 @@ def work(options: argparse.Namespace) -> int:
         for path in (options.report, options.plot, options.calibration, options.record):
             writable(path)
         fg, blocks = build(options, radar, scene)
+        metrics = shared.metrics_of(options, fg)
     compile_kernels()
     view = None if options.no_view else TerminalView(options.frames, "evaluation")
-    status = fg.run(options.frames, placement=options.placement, port=options.port, checkpoint=options.checkpoint, view=view)
+    with metrics:
+        status = fg.run(
+            options.frames, placement=options.placement, port=options.port, checkpoint=options.checkpoint, view=view
+        )
 
     judge, channel, calibrator = blocks["judge"], blocks["channel"], blocks.get("calibrator")
     assert isinstance(judge, Evaluation)

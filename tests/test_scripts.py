@@ -85,6 +85,17 @@ def test_frames_drawn_whole_are_compressed_and_tell_the_same(tmp_path: Path) -> 
     assert report["receiver"]["noise_power"] == pytest.approx(1, abs=0.01)
 
 
+def test_metrics_beyond_this_machine_need_a_token(tmp_path: Path) -> None:
+    done = call(ONLINE, "--frames", 16, "--no-view", "--metrics", "0.0.0.0:0")
+    assert done.returncode == 2
+    assert "it needs a token" in done.stderr
+    token = tmp_path / "token"
+    token.write_text("a-token-that-is-long-enough")
+    token.chmod(0o600)
+    done = call(ONLINE, "--frames", 16, "--no-view", "--metrics", "0.0.0.0:0", "--token-file", token)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("method", ["online", "em", "adam-max", "adam-reconstruction", "known", "none"])
 def test_every_method_runs(tmp_path: Path, method: str) -> None:
     report = report_of(tmp_path, "--frames", 400, "--method", method)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 from isacblocks.blocks.impaired_channel import PhaseStep
 from isacblocks.blocks.kappa_calibrator import METHODS as CALIBRATORS
@@ -12,8 +13,12 @@ from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream import Flowgraph
 from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
+from isacblocks.view.access import parse_address, read_token
+from isacblocks.view.metrics import PORT as METRICS_PORT
+from isacblocks.view.metrics import MetricsServer
 
 METHODS = (*CALIBRATORS, "known", "none")
 
@@ -53,6 +58,14 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     group.add_argument(
         "--checkpoint", metavar="DIR", help="save checkpoints there, and go on from the last one if there is one"
     )
+    group.add_argument(
+        "--metrics",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help=f"serve all counters for Prometheus over HTTP (default: 127.0.0.1:{METRICS_PORT}); elsewhere with a token only",
+    )
+    group.add_argument("--token-file", metavar="FILE", help="the token that a request for metrics must bring, mode 600")
     group.add_argument("--no-view", action="store_true", help="no live line, and no picture unless --plot asks for it")
     group.add_argument("--record", metavar="FILE", help="record all frames (FILE is replaced)")
 
@@ -123,6 +136,15 @@ def scene_of(options: argparse.Namespace) -> Scene:
     if not 1 <= options.port <= 65535 and options.port != 0:
         raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
     return scene
+
+
+def metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractContextManager[object]:
+    """The server of the flowgraph's counters that was asked for, to be entered while it runs. Raises ValueError."""
+    token = None if options.token_file is None else read_token(options.token_file)
+    if options.metrics is None:
+        return nullcontext()
+    host, port = parse_address(options.metrics, METRICS_PORT)
+    return MetricsServer(flowgraph, host, port, token)
 
 
 def step_of(text: str) -> PhaseStep:
