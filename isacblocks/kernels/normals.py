@@ -4,7 +4,7 @@ Philox (random.py) is what makes the numbers of an item a function of (seed, str
 words are too slow for the noise of whole frames. Here it only seeds: lane l of an item starts from the four words of counter
 (l, stream, item), and 16 lanes of xoshiro128++ go on side by side from there, a few thousand words each out of a period
 of 2^128 - 1. D. Blackman and S. Vigna, "Scrambled linear pseudorandom number generators", ACM Trans. Math. Softw. 47, 2021;
-checked against the published vector. docs/decisions/0016 and 0019 say why.
+checked against the published vector. docs/decisions/0016 says why.
 
 The transform is that of Box and Muller in polynomials, docs/maths.md section 2b: only sums, products, fused products, square
 roots and conversions, each of which IEEE 754 rounds in one way, so that every machine makes the same bits. Absolute error

@@ -72,7 +72,8 @@ def philox_items(seed: int, stream: int, first: int, block: int, words: Words) -
 @jit_exact
 def _uniform(high: np.uint32, low: np.uint32) -> float:
     """A double on [0, 1) from the upper 27 and 26 bits of two words."""
-    return (np.float64(high >> np.uint32(5)) * 67108864.0 + np.float64(low >> np.uint32(6))) / 9007199254740992.0
+    number: float = (np.float64(high >> np.uint32(5)) * 67108864.0 + np.float64(low >> np.uint32(6))) / 9007199254740992.0
+    return number
 
 
 @jit_exact
@@ -90,7 +91,7 @@ def uniforms(seed: int, stream: int, item: int, out: Float) -> None:
 
 @jit_exact
 def item_uniforms(seed: int, stream: int, first: int, out: Float) -> None:
-    """What :func:`uniforms` gives for the items first .. first + F - 1, a column each, into `out` (n, F): all items at once."""
+    """What :func:`uniforms` gives for the items first .. first + F - 1, a column each, into `out` (n, F)."""
     words = np.empty((4, LANES), np.uint32)
     for start in range(0, out.shape[1], LANES):
         count = min(LANES, out.shape[1] - start)

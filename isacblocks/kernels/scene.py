@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,7 @@ def scene_frames(
             gamma[f] = complex(radius * math.cos(2.0 * math.pi * u[5, f]), radius * math.sin(2.0 * math.pi * u[5, f]))
 
 
+@lru_cache(maxsize=32)
 def scene_law(radar: OfdmRadar, scene: Scene) -> Float:
     """The parameters of :func:`scene_frames`, (7,)."""
     low, high = scene.delay_window(radar)

@@ -70,9 +70,7 @@ def _called(builder: ir.IRBuilder, name: str, kind: ir.VectorType, values: Any) 
 
 def left(count: int) -> Any:
     """A function of vectors: x << count."""
-    return _operation(
-        lambda builder, v: builder.shl(v[0], _all_equal(count)), lambda x: x << np.uint32(count), _W, _W
-    )
+    return _operation(lambda builder, v: builder.shl(v[0], _all_equal(count)), lambda x: x << np.uint32(count), _W, _W)
 
 
 def right_signed(count: int) -> Any:
