@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isacblocks.kernels.random import check_seed, philox, uniforms
+from isacblocks.kernels.random import STREAM_SCENE, check_seed, item_uniforms, philox, uniforms
 
 # Counter and key, then the output: the vectors published with the generator (Random123, kat_vectors, philox4x32 10 rounds)
 KNOWN = [
@@ -51,3 +51,15 @@ def test_uniforms_are_on_the_unit_interval_with_the_right_moments() -> None:
 def test_seeds_are_checked(seed: object) -> None:
     with pytest.raises(ValueError, match="seed"):
         check_seed(seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("numbers", [1, 2, 3, 7])
+def test_items_side_by_side_have_the_numbers_of_each(count: int, numbers: int) -> None:
+    """Also where the item's low word overflows."""
+    first = 2**32 - 60
+    together, alone = np.empty((numbers, count)), np.empty(numbers)
+    item_uniforms(np.uint64(9), STREAM_SCENE, np.uint64(first), together)
+    for f in range(count):
+        uniforms(np.uint64(9), STREAM_SCENE, np.uint64(first + f), alone)
+        np.testing.assert_array_equal(together[:, f], alone)

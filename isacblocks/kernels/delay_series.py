@@ -15,11 +15,13 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.delay_basis import DelayBasis
 from isacblocks.kernels.jit import jit_exact
-from isacblocks.kernels.simd import fma
+from isacblocks.kernels.products import aligned_copy
+from isacblocks.kernels.simd import LANES, fma
 from isacblocks.kernels.steering import powers
 
 _ERROR = 1e-10  # of a delay vector relative to its length sqrt(S): nothing beside the basis's own error
@@ -45,6 +47,15 @@ def chebyshev_series(basis: DelayBasis) -> Float:
         part = a[parity:terms:2, parity::2]
         out[parity, : part.shape[0], : part.shape[1]] = part
     return frozen(out)
+
+
+@lru_cache(maxsize=32)
+def single_series(basis: DelayBasis) -> NDArray[np.float32]:
+    """:func:`chebyshev_series` in single precision, D / 2 padded to a multiple of 16: (2, M, C)."""
+    series = chebyshev_series(basis)
+    padded = np.zeros((*series.shape[:2], -(-series.shape[2] // LANES) * LANES))
+    padded[:, :, : series.shape[2]] = series
+    return aligned_copy(padded)
 
 
 @jit_exact

@@ -7,15 +7,21 @@ written is the finished row: every sample passes through the memory once.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.jit import jit_exact
-from isacblocks.kernels.normals import BLOCK, LANES, Real, fill_normals, seed_lanes
+from isacblocks.kernels.normals import BLOCK, Floats, fill_normals, seed_lanes
 from isacblocks.kernels.random import STREAM_NOISE
-from isacblocks.kernels.simd import fma
+from isacblocks.kernels.simd import LANES, fma
 from isacblocks.kernels.steering import array_response, powers
+
+Real = NDArray[Any]  # float32 or float64
+
+_PIECE = 4096  # numbers, 16 kB: noise made in one go, to which the echo is added in the first-level cache
 
 
 @jit_exact
@@ -33,8 +39,17 @@ def _echo_row(x: Real, step: float, scratch: Float, along: Real, across: Real) -
 
 
 @jit_exact
+def _add_row(factor: complex, along: Real, across: Real, row: Real) -> None:
+    """row += factor e, as pairs, of `along` e and `across` j e."""
+    kind = row.dtype.type
+    a, b = kind(factor.real), kind(factor.imag)
+    for i in range(row.shape[0]):
+        row[i] = fma(a, along[i], fma(b, across[i], row[i]))
+
+
+@jit_exact
 def received_frames(
-    x: Real,
+    x: Floats,
     gamma: Complex,
     kappa: Complex,
     positions: Float,
@@ -45,17 +60,16 @@ def received_frames(
     noise_power: float,
     seed: int,
     first: int,
-    out: Real,
+    out: Floats,
 ) -> None:
     """Eq. (8) into `out`, pairs (F, N, 2 S), from symbols `x` as pairs (F, 2 S); kappa (F or 1, N); the rest (F,).
 
     The noise of frame f is that of item first + f.
     """
-    kind = out.dtype.type
     elements, width = out.shape[1], out.shape[2]
     lanes, rest = np.empty(4 * LANES, np.uint32), np.empty(BLOCK, np.float32)
     array, delay = np.empty((2, elements)), np.empty((2, width // 2))
-    along, across = np.empty(width, out.dtype), np.empty(width, out.dtype)
+    along, across = np.empty(width, np.float32), np.empty(width, np.float32)
     deviation = np.float32(math.sqrt(noise_power / 2.0))
     for f in range(out.shape[0]):
         seed_lanes(seed, STREAM_NOISE, np.uint64(first) + np.uint64(f), lanes)
@@ -64,15 +78,38 @@ def received_frames(
         if noise_power == 0.0:
             samples[:] = 0.0
             done = samples.shape[0]
+        if gamma[f] == 0.0:
+            fill_normals(lanes, deviation, done, samples.shape[0], samples, rest)
+            continue
+        array_response(positions, pitch, theta[f], array[0], array[1])
+        _echo_row(x[f], -2.0 * math.pi * spacing * tau[f], delay, along, across)
+        k = f if kappa.shape[0] > 1 else 0
+        for n in range(elements):
+            if done < (n + 1) * width:
+                done = fill_normals(lanes, deviation, done, min(done + max(_PIECE, width), samples.shape[0]), samples, rest)
+            _add_row(gamma[f] * kappa[k, n] * complex(array[0, n], array[1, n]), along, across, out[f, n])
+
+
+@jit_exact
+def add_echoes(
+    x: Float,
+    gamma: Complex,
+    kappa: Complex,
+    positions: Float,
+    pitch: float,
+    spacing: float,
+    theta: Float,
+    tau: Float,
+    out: Float,
+) -> None:
+    """The echoes of eq. (8) added to `out`, in double precision; arguments as those of :func:`received_frames`."""
+    elements, width = out.shape[1], out.shape[2]
+    array, delay = np.empty((2, elements)), np.empty((2, width // 2))
+    along, across = np.empty(width), np.empty(width)
+    for f in range(out.shape[0]):
         if gamma[f] != 0.0:
             array_response(positions, pitch, theta[f], array[0], array[1])
             _echo_row(x[f], -2.0 * math.pi * spacing * tau[f], delay, along, across)
-        k = f if kappa.shape[0] > 1 else 0
-        for n in range(elements):
-            done = fill_normals(lanes, deviation, done, (n + 1) * width, samples, rest)
-            if gamma[f] != 0.0:
-                factor = gamma[f] * kappa[k, n] * complex(array[0, n], array[1, n])
-                a, b = kind(factor.real), kind(factor.imag)
-                row = out[f, n]
-                for i in range(width):
-                    row[i] = fma(a, along[i], fma(b, across[i], row[i]))
+            k = f if kappa.shape[0] > 1 else 0
+            for n in range(elements):
+                _add_row(gamma[f] * kappa[k, n] * complex(array[0, n], array[1, n]), along, across, out[f, n])

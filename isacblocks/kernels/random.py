@@ -29,32 +29,51 @@ STREAM_NOISE_OUTSIDE = 7
 
 
 @jit
+def _rounds(a: int, b: int, c: int, d: int, seed: int) -> tuple[int, int, int, int]:
+    """Philox4x32-10 of the counter (a, b, c, d), words of 32 bits in 64."""
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    key_a = np.uint64(seed) & low
+    key_b = np.uint64(seed) >> half
+    for _ in range(10):
+        p = a * np.uint64(0xD2511F53)
+        q = c * np.uint64(0xCD9E8D57)
+        a = (q >> half) ^ b ^ key_a
+        b = q & low
+        c = (p >> half) ^ d ^ key_b
+        d = p & low
+        key_a = (key_a + np.uint64(0x9E3779B9)) & low
+        key_b = (key_b + np.uint64(0xBB67AE85)) & low
+    return a, b, c, d
+
+
+@jit
 def philox(seed: int, stream: int, item: int, block: int, words: Words) -> None:
     """Fill `words` (4, L) with the Philox4x32-10 outputs of counters (block + l, stream, item), l = 0 .. L - 1."""
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
-    item_low = np.uint64(item) & low
-    item_high = np.uint64(item) >> half
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    b, c, d = np.uint64(stream) & low, np.uint64(item) & low, np.uint64(item) >> half
     for lane in range(words.shape[1]):
-        a = (np.uint64(block) + np.uint64(lane)) & low
-        b = np.uint64(stream) & low
-        c = item_low
-        d = item_high
-        key_a = np.uint64(seed) & low
-        key_b = np.uint64(seed) >> half
-        for _ in range(10):
-            p = a * np.uint64(0xD2511F53)
-            q = c * np.uint64(0xCD9E8D57)
-            a = (q >> half) ^ b ^ key_a
-            b = q & low
-            c = (p >> half) ^ d ^ key_b
-            d = p & low
-            key_a = (key_a + np.uint64(0x9E3779B9)) & low
-            key_b = (key_b + np.uint64(0xBB67AE85)) & low
-        words[0, lane] = np.uint32(a)
-        words[1, lane] = np.uint32(b)
-        words[2, lane] = np.uint32(c)
-        words[3, lane] = np.uint32(d)
+        w0, w1, w2, w3 = _rounds((np.uint64(block) + np.uint64(lane)) & low, b, c, d, seed)
+        words[0, lane], words[1, lane] = np.uint32(w0), np.uint32(w1)
+        words[2, lane], words[3, lane] = np.uint32(w2), np.uint32(w3)
+
+
+@jit
+def philox_items(seed: int, stream: int, first: int, block: int, words: Words) -> None:
+    """Fill `words` (4, L) with the Philox4x32-10 outputs of counters (block, stream, first + l), l = 0 .. L - 1."""
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    a, b = np.uint64(block) & low, np.uint64(stream) & low
+    for lane in range(words.shape[1]):
+        item = np.uint64(first) + np.uint64(lane)
+        w0, w1, w2, w3 = _rounds(a, b, item & low, item >> half, seed)
+        words[0, lane], words[1, lane] = np.uint32(w0), np.uint32(w1)
+        words[2, lane], words[3, lane] = np.uint32(w2), np.uint32(w3)
+
+
+@jit_exact
+def _uniform(high: np.uint32, low: np.uint32) -> float:
+    """A double on [0, 1) from the upper 27 and 26 bits of two words."""
+    number: float = (np.float64(high >> np.uint32(5)) * 67108864.0 + np.float64(low >> np.uint32(6))) / 9007199254740992.0
+    return number
 
 
 @jit_exact
@@ -67,8 +86,21 @@ def uniforms(seed: int, stream: int, item: int, out: Float) -> None:
         if k % 2 == 0 and lane == 0:
             philox(seed, stream, item, k // 2, words)
         row = 2 * (k % 2)
-        high = np.float64(words[row, lane] >> np.uint32(5))
-        out[k] = (high * 67108864.0 + np.float64(words[row + 1, lane] >> np.uint32(6))) / 9007199254740992.0
+        out[k] = _uniform(words[row, lane], words[row + 1, lane])
+
+
+@jit_exact
+def item_uniforms(seed: int, stream: int, first: int, out: Float) -> None:
+    """What :func:`uniforms` gives for the items first .. first + F - 1, a column each, into `out` (n, F)."""
+    words = np.empty((4, LANES), np.uint32)
+    for start in range(0, out.shape[1], LANES):
+        count = min(LANES, out.shape[1] - start)
+        for block in range((out.shape[0] + 1) // 2):
+            philox_items(seed, stream, np.uint64(first) + np.uint64(start), block, words[:, :count])
+            for k in range(2 * block, min(2 * block + 2, out.shape[0])):
+                row = 2 * (k % 2)
+                for lane in range(count):
+                    out[k, start + lane] = _uniform(words[row, lane], words[row + 1, lane])
 
 
 def check_seed(seed: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.jit import jit_exact
-from isacblocks.kernels.random import STREAM_SCENE, check_seed, uniforms
+from isacblocks.kernels.random import STREAM_SCENE, check_seed, item_uniforms
 from isacblocks.radar import OfdmRadar, Scene
 
 
@@ -45,21 +46,24 @@ def scene_frames(
 
     `law` = (P(t=1), centre_max, width_min, width_max, tau_min, tau_max, sigma_gamma^2), see :func:`scene_law`.
     """
-    u = np.empty(7)
+    u = np.empty((7, theta.shape[0]))
+    item_uniforms(seed, STREAM_SCENE, first, u)
     for f in range(theta.shape[0]):
-        uniforms(seed, STREAM_SCENE, np.uint64(first) + np.uint64(f), u)
-        centre = (2.0 * u[0] - 1.0) * law[1]
-        width = law[2] + (law[3] - law[2]) * u[1]
-        present[f] = 1 if u[6] < law[0] else 0
-        # gamma ~ CN(0, sigma^2): |gamma|^2 is exponential, the phase uniform
-        radius = math.sqrt(-law[6] * math.log(1.0 - u[4])) * np.float64(present[f])
-        gamma[f] = complex(radius * math.cos(2.0 * math.pi * u[5]), radius * math.sin(2.0 * math.pi * u[5]))
-        theta[f] = centre + width * (u[2] - 0.5)
-        tau[f] = law[4] + (law[5] - law[4]) * u[3]
+        centre = (2.0 * u[0, f] - 1.0) * law[1]
+        width = law[2] + (law[3] - law[2]) * u[1, f]
+        theta[f] = centre + width * (u[2, f] - 0.5)
+        tau[f] = law[4] + (law[5] - law[4]) * u[3, f]
         sector[0, f] = centre - width / 2.0
         sector[1, f] = centre + width / 2.0
+    for f in range(theta.shape[0]):
+        present[f] = 1 if u[6, f] < law[0] else 0
+        gamma[f] = 0.0
+        if present[f]:  # gamma ~ CN(0, sigma^2): |gamma|^2 is exponential, the phase uniform
+            radius = math.sqrt(-law[6] * math.log(1.0 - u[4, f]))
+            gamma[f] = complex(radius * math.cos(2.0 * math.pi * u[5, f]), radius * math.sin(2.0 * math.pi * u[5, f]))
 
 
+@lru_cache(maxsize=32)
 def scene_law(radar: OfdmRadar, scene: Scene) -> Float:
     """The parameters of :func:`scene_frames`, (7,)."""
     low, high = scene.delay_window(radar)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isacblocks.kernels.arrays import Complex, Float, complex_array, frozen, output_array, real_array, real_view
-from isacblocks.kernels.frames import received_frames
+from isacblocks.kernels.frames import add_echoes, received_frames
 from isacblocks.kernels.jit import jit
 from isacblocks.kernels.random import STREAM_SYMBOLS, check_seed, philox
 from isacblocks.kernels.scene import Truth, draw_scene
@@ -96,20 +96,24 @@ def simulate_frames(
     if not (math.isfinite(noise_power) and noise_power >= 0):
         raise ValueError(f"noise_power: expected a number of at least 0, got {noise_power!r}")
     out = output_array("out", out, (frames, radar.antennas, radar.subcarriers), symbols.dtype)
-    received_frames(
-        real_view(symbols),
+    array = frozen(radar.positions), pitch_of(radar), radar.subcarrier_spacing
+    echo = (
         frozen(gains.astype(np.complex128)),
         frozen(response.astype(np.complex128)),
-        frozen(radar.positions),
-        pitch_of(radar),
-        radar.subcarrier_spacing,
+        *array,
         frozen(angles),
         frozen(delays),
-        float(noise_power),
-        np.uint64(check_seed(seed)),
-        np.uint64(first),
-        out.view(np.float32 if out.dtype == np.complex64 else np.float64),
     )
+    noise = float(noise_power), np.uint64(check_seed(seed)), np.uint64(first)
+    if out.dtype == np.complex64:
+        received_frames(real_view(symbols), *echo, *noise, out.view(np.float32))
+    else:  # the noise as in single precision, the echoes added in double
+        single = simulate_frames(
+            symbols.astype(np.complex64), np.zeros(frames), response, angles, delays, radar,
+            noise_power=noise_power, seed=seed, first=first,
+        )  # fmt: skip
+        out[...] = single
+        add_echoes(real_view(symbols), *echo, out.view(np.float64))
     return out
 
 
