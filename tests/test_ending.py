@@ -65,8 +65,10 @@ def _compare() -> Iterator[None]:
 
 
 def chain(trouble: Trouble) -> Flowgraph:
+    source = Counter()
+    source.batch = 16
     fg = Flowgraph("trouble")
-    fg.connect(Counter(), Scale(), trouble, Collect())
+    fg.connect(source, Scale(), trouble, Collect())
     return fg
 
 

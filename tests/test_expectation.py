@@ -166,7 +166,7 @@ def test_both_directions_have_the_same_fixed_point_and_one_gets_there_sooner() -
     ends, paths = [], []
     for pulled in (True, False):
         kappa, path = np.ones(16, complex), []
-        for _ in range(60):
+        for _ in range(120):
             made = em_step(frames, basis, kappa, theta, tau, SCENE.snr, 0.5)
             kappa = retract(made.total if pulled else made.direction(kappa))
             path.append(kappa)
