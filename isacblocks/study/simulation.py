@@ -18,6 +18,7 @@ from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.marks import Marks, TrueKappa
 
 LAG = 2  # messages until a new kappa is in force
+MESSAGE = 16  # frames; part of what the tables say, so it is not left to the records' size
 P_FA = 1e-2
 STEP_MEMORY = 1000.0  # frames: after a jump the old phases must fade
 ALL_METHODS = (*METHODS, "known", "none")  # for comparison: the true kappa is assumed, kappa = 1 is
@@ -78,6 +79,7 @@ def simulate(
 
     # Blocks
     source, channel = OfdmSource(radar, seed=seed), ImpairedChannel(radar, scene, impairments, seed, drift, steps)
+    source.batch = MESSAGE
     start = channel.kappa if method == "known" else None
     image = AngleDelayMap(radar, kappa=start, scene=scene, refine=refine)
     known, noise = (scene, "known") if told else (None, "estimated")
