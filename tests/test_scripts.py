@@ -142,9 +142,14 @@ def test_steps_and_drift_are_followed_without_being_told(tmp_path: Path) -> None
     assert stepped["memory"] is None
     assert losses[1200] < 0.05
     assert losses[2000] < losses[1000]
-    drifting = report_of(tmp_path, "--frames", 3000, "--drift", 10, "--seed", 4)
-    fixed = report_of(tmp_path, "--frames", 3000, "--drift", 10, "--seed", 4, "--method", "online", "--memory", 1e9)
-    assert drifting["kappa_error"][-1]["loss_db"] < min(0.07, 0.5 * fixed["kappa_error"][-1]["loss_db"])
+    followed, fixed = [], []
+    for seed in (3, 4):
+        drift = ("--frames", 3000, "--drift", 10, "--seed", seed)
+        followed.append(report_of(tmp_path, *drift)["kappa_error"][-1]["loss_db"])
+        remembered = report_of(tmp_path, *drift, "--method", "online", "--memory", 1e9)
+        fixed.append(remembered["kappa_error"][-1]["loss_db"])
+    assert max(followed) < 0.07
+    assert sum(followed) < 0.5 * sum(fixed)
 
 
 def test_the_memory_of_the_online_method_is_matched_to_steps_and_drift(tmp_path: Path) -> None:
