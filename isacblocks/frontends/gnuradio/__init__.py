@@ -1,0 +1,1 @@
+"""GNU Radio by its ZeroMQ blocks, both ways; see docs/frontends.md."""
