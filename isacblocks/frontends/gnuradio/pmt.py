@@ -29,8 +29,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 DEEPEST = 32  # levels of nesting; tags and PDUs have three or four
-_KINDS = ("true", "false", "symbol", "int32", "double", "complex", "nil", "pair", "vector", "dict", "uniform", "uint64")
-_KINDS += ("tuple", "int64")
+_KINDS: tuple[str, ...] = (
+    *("true", "false", "symbol", "int32", "double", "complex", "nil", "pair", "vector", "dict", "uniform", "uint64"),
+    *("tuple", "int64"),
+)
 _CODE = {name: code for code, name in enumerate(_KINDS)}
 _UNIFORM = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "c8", "c16")
 _SUBTYPE = {np.dtype(name): code for code, name in enumerate(_UNIFORM)}
