@@ -24,7 +24,7 @@ from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.simulation import Truth, draw_scene, simulate_frames
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Block, In, Out, State
+from isacblocks.stream import Block, In, Out, Setting, State
 from isacblocks.stream.spec import Items
 
 _UNIT = 2e-5  # how far a symbol's |x|^2 may be from one: single precision's rounding
@@ -47,13 +47,18 @@ class ImpairedChannel(Block):
 
     radar, scene: parameters; impairments: the name of a law, or kappa itself as complex (N,); seed: of everything random;
     drift: standard deviation of each antenna's phase walk in degrees per square root of 1000 frames; steps: jumps of chosen
-    antennas; noise_power: N0.
+    antennas; noise_power: N0. SNR and drift are settings too, and antennas may be kicked and muted while the stream runs:
+    from the next message on.
     """
 
     symbols = In(SYMBOL)
     frame = Out(FRAME)
     compressed = Out(COMPRESSED)
     truth = Out(TRUTH)
+    snr_db = Setting(float, initial=15.0, unit="dB", minimum=-60.0, maximum=60.0, doc="mean SNR")
+    drift = Setting(float, initial=0.0, unit="deg", minimum=0.0, maximum=1e3, doc="phase walk per sqrt(1000 frames)")
+    kicks = Setting(list, initial=[], unit="deg", doc="added to the phase of every antenna; empty: nothing")
+    muted = Setting(list, initial=[], doc="antennas that receive no echo")
     walk = State("float64", "N")  # rad, the drift so far
 
     def __init__(
@@ -85,11 +90,27 @@ class ImpairedChannel(Block):
         if not (math.isfinite(noise_power) and noise_power > 0):
             raise ValueError(f"noise_power: expected a positive number, got {noise_power!r}")
         self.drift = drift
+        self.snr_db = self.scene.snr_db
         self.noise_power = noise_power
         self.steps = tuple(steps)
         for step in self.steps:
             if step.frame < 0 or any(not 0 <= n < radar.antennas for n in step.antennas):
                 raise ValueError(f"steps: expected frames from 0 and antennas 0 to {radar.antennas - 1}, got {step}")
+
+    def kick(self, antenna: int, degrees: float) -> None:
+        """Turn an antenna's phase by so many degrees, for good. Raises ValueError for what cannot be."""
+        if not 0 <= antenna < self.radar.antennas or not math.isfinite(degrees):
+            expected = f"an antenna from 0 to {self.radar.antennas - 1} and finite degrees"
+            raise ValueError(f"kick: expected {expected}, got {antenna} and {degrees}")
+        turned = list(self.kicks) or [0.0] * self.radar.antennas
+        turned[antenna] += float(degrees)
+        self.kicks = turned
+
+    def mute(self, antenna: int, silent: bool = True) -> None:
+        """Let an antenna receive no echo any more, or again. Raises ValueError for what cannot be."""
+        if not 0 <= antenna < self.radar.antennas:
+            raise ValueError(f"mute: expected an antenna from 0 to {self.radar.antennas - 1}, got {antenna}")
+        self.muted = sorted({*self.muted, antenna} if silent else {*self.muted} - {antenna})
 
     @cached_property
     def basis(self) -> DelayBasis:
@@ -107,22 +128,30 @@ class ImpairedChannel(Block):
 
     def impairments_at(self, first: int, count: int) -> NDArray[np.complex128]:
         """kappa of frames first .. first + count - 1, shape (count, N); moves the walk on."""
-        if self.drift == 0 and all(first + count <= step.frame for step in self.steps):
+        calm = self.drift == 0 and not np.count_nonzero(self.walk) and not self.kicks and not self.muted
+        if calm and all(first + count <= step.frame for step in self.steps):
             return np.broadcast_to(self.kappa, (count, self.radar.antennas))
         phases = np.zeros((count, self.radar.antennas))
-        if self.drift > 0:
+        if self.drift == 0:
+            phases += self.walk
+        else:
             deviation = math.radians(self.drift) / math.sqrt(1000)
             phases += drift_phases(self.seed, first, count, self.radar.antennas, self.walk, deviation)
             self.walk = phases[-1]
         frames = np.arange(first, first + count)
         for step in self.steps:
             phases[np.ix_(frames >= step.frame, np.array(step.antennas, int))] += math.radians(step.degrees)
-        return np.asarray(self.kappa * np.exp(1j * phases))
+        if self.kicks:
+            phases += np.radians(self.kicks)
+        kappa = self.kappa * np.exp(1j * phases)
+        kappa[:, self.muted] = 0.0
+        return np.asarray(kappa)
 
     def process(self, symbols: Items) -> tuple[Items, ...]:
         """One frame, and one truth, per symbol vector."""
         first, count = symbols.first, len(symbols)
-        scene = draw_scene(self.seed, first, count, self.radar, self.scene)
+        law = self.scene if self.snr_db == self.scene.snr_db else replace(self.scene, snr_db=self.snr_db)
+        scene = draw_scene(self.seed, first, count, self.radar, law)
         scene = replace(scene, gamma=scene.gamma * math.sqrt(self.noise_power))
         kappa = self.impairments_at(first, count)
         sector = {

@@ -19,6 +19,7 @@ that process() returns belong to the runtime and must not be written to afterwar
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -151,6 +152,8 @@ class Source(Block):
     """A block without inputs: produce() is called for the next items until it returns None or the limit is reached."""
 
     batch = Setting(int, initial=0, unit="items", minimum=0, doc="items per message; 0: as many as suit the records' size")
+    paused = Setting(bool, initial=False, doc="make nothing until it is False again")
+    rate = Setting(float, initial=math.inf, unit="items/s", minimum=1e-3, doc="at most so many; inf: as fast as it goes")
 
     def produce(self, first: int, count: int) -> Any:
         """At most `count` items from number `first` on; no items where none is there yet, None when all is over."""

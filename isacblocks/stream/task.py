@@ -18,6 +18,7 @@ from isacblocks.stream.errors import WiringError
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.junction import Joint, Junction
 from isacblocks.stream.outlet import Outlet
+from isacblocks.stream.pace import Pace
 from isacblocks.stream.spec import Items
 
 
@@ -44,6 +45,7 @@ class Task:
         self._saved = saved
         self._message = 0  # number of the next message: the clock
         self._position = 0  # source: number of the next item
+        self._pace = Pace()  # of a source
         self._every = spec.checkpoint_every if spec.checkpoint is not None else 0
         ports = block.outputs()
         self._out_ports = frozenset(ports)
@@ -76,6 +78,8 @@ class Task:
             count = min(count, self.spec.limit - self._position)
         if count <= 0:
             return self._end()
+        if block.paused or not self._pace.allows(block.rate, perf_counter()):
+            return False
         self.where = "in produce()"
         began, cpu = perf_counter(), thread_time()
         result = block.produce(self._position, count)
@@ -89,6 +93,7 @@ class Task:
             return False  # nothing there yet
         self._send(outputs, self._position, self._message, time(), None)
         self._position += made
+        self._pace.spend(made)
         self._advance(self._message + 1)
         return True
 

@@ -1,0 +1,87 @@
+"""Asks the desk of a running flowgraph, from this process or from another one of the same user."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import zmq
+
+from isacblocks.stream import Status, codec
+from isacblocks.view.desk import DeskError
+
+_PATIENCE = 2000  # ms
+
+
+class AwayError(DeskError):
+    """Nobody answers at the desk: the flowgraph has ended, or never ran there."""
+
+
+def running_desks() -> list[str]:
+    """The endpoints of all desks of this user on this machine whose programs are alive."""
+    found = []
+    for path in sorted(Path(tempfile.gettempdir()).glob("isacblocks-*-desk-*/desk")):
+        pid = path.parent.name.split("-")[1]
+        if pid.isdigit() and (Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()):
+            found.append(f"ipc://{path}")
+    return found
+
+
+class DeskClient:
+    """A line to a desk. patience: ms to wait for an answer. Calls raise AwayError where none comes, DeskError where the
+    desk says no."""
+
+    def __init__(self, endpoint: str, patience: int = _PATIENCE) -> None:
+        if not endpoint.startswith("ipc://"):
+            raise DeskError(
+                f"{endpoint!r}: expected the endpoint of a desk, ipc://...; a run with --desk or --view prints it"
+            )
+        self.endpoint = endpoint
+        self.patience = patience
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Ask and return the answer."""
+        if self._socket is None:
+            self._socket = self._context.socket(zmq.REQ)
+            self._socket.linger = 0
+            self._socket.connect(self.endpoint)
+        self._socket.send(msgspec.msgpack.encode(request))
+        if not self._socket.poll(self.patience):
+            self._socket.close(0)  # a question without an answer spoils the line
+            self._socket = None
+            raise AwayError(f"{self.endpoint}: no answer within {self.patience / 1000:g} s; has the flowgraph ended?")
+        answer: dict[str, Any] = codec.decode(self._socket.recv())
+        if not answer.pop("ok"):
+            raise DeskError(answer["error"])
+        return answer
+
+    def set(self, block: str, setting: str, value: float | bool | str) -> None:
+        """Change a setting."""
+        self.ask(ask="set", block=block, setting=setting, value=value)
+
+    def do(self, action: str, **arguments: Any) -> Any:
+        """Have something done; returns what the action returns."""
+        return self.ask(ask="do", action=action, arguments=arguments)["result"]
+
+    def close(self) -> None:
+        """End the line."""
+        if self._socket is not None:
+            self._socket.close(0)
+            self._socket = None
+        self._context.term()
+
+    def __enter__(self) -> DeskClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def status_of(answer: dict[str, Any]) -> Status:
+    """The status in an answer, as Flowgraph.status gives it."""
+    return msgspec.convert(answer["status"], Status)

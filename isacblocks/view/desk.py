@@ -1,0 +1,194 @@
+"""The desk of a running flowgraph: who comes to it is told how everything is getting on, and may turn its knobs.
+
+with Desk(fg) as desk:
+    desk.watch("kappa", calibrator.kappa)
+    fg.run()
+
+It listens on a socket in a directory of mode 0700: whoever runs as the same user on this machine may come, nobody else. A
+client asks and gets an answer; one that does not ask costs nothing. Requests and answers are MessagePack maps:
+
+    {"ask": "status"}                              {"ok": true, "name": ..., "status": ..., "settings": [...], ...}
+    {"ask": "seen", "after": {kind: number}}       {"ok": true, "status": ..., "seen": {kind: [number, bytes]}}
+    {"ask": "set", "block": ..., "setting": ..., "value": ...}
+    {"ask": "do", "action": ..., "arguments": {...}}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import zmq
+
+from isacblocks.stream import Flowgraph, Port, Source, codec
+from isacblocks.view.tap import Tap, looks_on
+
+_LARGEST = 1 << 24  # bytes of a message
+_KINDS = (bool, int, float, str)  # of settings that may be set from outside
+
+
+class DeskError(RuntimeError):
+    """A request that cannot be met; the message says why."""
+
+
+class Desk:
+    """Serves a flowgraph while the ``with`` lasts. endpoint: where clients come; actions: what they may have done, by name.
+
+    facts: anything about the flowgraph that a viewer needs to know, in values that MessagePack knows.
+    """
+
+    def __init__(self, flowgraph: Flowgraph, facts: dict[str, Any] | None = None) -> None:
+        self.flowgraph = flowgraph
+        self.facts = facts or {}
+        self.actions: dict[str, Callable[..., Any]] = {"pause": self.pause, "resume": self.resume, "stop": flowgraph.stop}
+        self.seen: dict[str, tuple[int, bytes]] = {}  # the newest of every tap and its number
+        self._log = logging.getLogger("isacblocks.view.desk")
+        # The runner of a later run removes what a killed program leaves behind, by the number in the name
+        self.directory = Path(tempfile.mkdtemp(prefix=f"isacblocks-{os.getpid()}-desk-"))
+        self.endpoint = f"ipc://{self.directory}/desk"
+        self._taps = f"ipc://{self.directory}/taps"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="isacblocks desk", daemon=True)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._asked = self._bound(zmq.ROUTER, self.endpoint)
+        self._shown = self._bound(zmq.PULL, self._taps)
+
+    def _bound(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.linger = 0
+        socket.maxmsgsize = _LARGEST
+        socket.bind(endpoint)
+        return socket
+
+    def watch(self, kind: str, port: Port, fields: list[str] | None = None, newest: int = 1) -> None:
+        """Show the newest items of an output port under the name `kind`; before the flowgraph runs. See :class:`Tap`."""
+        self.flowgraph.connect(port, Tap(kind, self._taps, fields, newest).ports["items"], policy="latest")
+
+    # What may be done
+
+    def set(self, block: str, setting: str, value: Any) -> None:
+        """Change a setting by names. Raises DeskError for names that are unknown, ValueError for values that may not be."""
+        found = self.flowgraph.blocks.get(block)
+        if found is None or setting not in found.settings():
+            known = sorted(f"{name}.{one}" for name, b in self.flowgraph.blocks.items() for one in b.settings())
+            raise DeskError(f"{block}.{setting}: there is no such setting; there are {', '.join(known)}")
+        if found.settings()[setting].kind not in _KINDS:
+            raise DeskError(f"{block}.{setting}: cannot be set from outside; is there an action for it?")
+        setattr(found, setting, value)
+
+    def pause(self) -> None:
+        """Let the sources make nothing more until :meth:`resume`."""
+        for source in self._sources():
+            source.paused = True
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for source in self._sources():
+            source.paused = False
+
+    def _sources(self) -> list[Source]:
+        return [block for block in self.flowgraph.blocks.values() if isinstance(block, Source)]
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Every setting that can be set from outside, with its present value and what is allowed."""
+        return [
+            {
+                "block": name,
+                "setting": setting,
+                "value": getattr(block, setting),
+                "unit": spec.unit,
+                "minimum": spec.minimum,
+                "maximum": spec.maximum,
+                "kind": spec.kind.__name__,
+                "doc": spec.doc,
+            }
+            for name, block in self.flowgraph.blocks.items()
+            for setting, spec in block.settings().items()
+            if spec.kind in _KINDS
+        ]
+
+    # The service
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._asked, zmq.POLLIN)
+        poller.register(self._shown, zmq.POLLIN)
+        while not self._stop.is_set():
+            for socket, _ in poller.poll(100):
+                with contextlib.suppress(zmq.ZMQError):
+                    (self._answer if socket is self._asked else self._note)()
+
+    def _note(self) -> None:
+        """What a tap shows takes the place of what it showed before."""
+        parts = self._shown.recv_multipart(zmq.NOBLOCK)
+        if len(parts) == 2:
+            kind = parts[0].decode(errors="replace")
+            self.seen[kind] = self.seen.get(kind, (0, b""))[0] + 1, parts[1]
+
+    def _answer(self) -> None:
+        client, *rest = self._asked.recv_multipart(zmq.NOBLOCK)
+        try:
+            request = msgspec.msgpack.decode(rest[-1], type=dict[str, Any])
+            answer = {"ok": True, **self._met(request)}
+        except Exception as error:  # a client's mistake is the client's
+            self._log.debug("a request failed", exc_info=True)
+            answer = {"ok": False, "error": " ".join(str(error).split()) or type(error).__name__}
+        self._asked.send_multipart([client, *rest[:-1], codec.encode(answer)], zmq.NOBLOCK)
+
+    def _met(self, request: dict[str, Any]) -> dict[str, Any]:
+        ask = request.get("ask")
+        if ask == "status":
+            return {**self._standing(), "settings": self.settings(), "actions": sorted(self.actions), **self._drawing()}
+        if ask == "seen":
+            after = request.get("after", {})
+            return {**self._standing(), "seen": {k: list(v) for k, v in self.seen.items() if v[0] != after.get(k)}}
+        if ask == "set":
+            self.set(request.get("block", ""), request.get("setting", ""), request.get("value"))
+            return {}
+        if ask == "do":
+            action = self.actions.get(request.get("action", ""))
+            if action is None:
+                raise DeskError(
+                    f"{request.get('action')}: there is no such action; there are {', '.join(sorted(self.actions))}"
+                )
+            return {"result": action(**request.get("arguments", {}))}
+        raise DeskError(f"{ask!r}: expected one of status, seen, set, do")
+
+    def _standing(self) -> dict[str, Any]:
+        return {"name": self.flowgraph.name, "status": msgspec.to_builtins(self.flowgraph.status), "paused": self.paused}
+
+    def _drawing(self) -> dict[str, Any]:
+        """How the flowgraph is drawn, without those that look on; and the facts."""
+        edges = [
+            {"sender": e.sender, "receiver": e.receiver, "policy": e.policy, "feedback": e.feedback, "lag": e.lag}
+            for e in self.flowgraph.edges()
+            if not looks_on(e.receiver)
+        ]
+        blocks = {name: type(block).__name__ for name, block in self.flowgraph.blocks.items() if not looks_on(name)}
+        return {"blocks": blocks, "edges": edges, "facts": self.facts}
+
+    @property
+    def paused(self) -> bool:
+        """Whether the sources have been told to pause."""
+        return any(source.paused for source in self._sources())
+
+    def __enter__(self) -> Desk:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(2.0)
+        for socket in (self._asked, self._shown):
+            socket.close(0)
+        self._context.term()
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,75 @@
+"""A sink that shows the newest of a stream to a desk, a few times a second, and holds nobody up.
+
+It sits behind a lossy edge of policy "latest" and sleeps while it has shown enough: meanwhile the sender has nothing to do
+but to keep its newest message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import zmq
+
+from isacblocks.stream import Block, In, codec
+from isacblocks.stream.spec import ANY, Items
+
+PREFIX = "view_"  # of the names of blocks that are there only to look on
+_INTERVAL = 0.075  # seconds between two messages that are shown
+
+
+def looks_on(block: str) -> bool:
+    """Whether a block, by its name, is there only for a view: what it misses is not lost to anybody."""
+    return block.startswith(PREFIX)
+
+
+class Tap(Block):
+    """Sends the last `newest` items of a message, of all that comes, to the desk at `endpoint`.
+
+    kind: under which name the desk keeps them; fields: names of those that are sent, all by default. Where the desk is
+    behind or away, nothing is sent.
+    """
+
+    items = In(ANY)
+
+    def __init__(self, kind: str, endpoint: str, fields: list[str] | None = None, newest: int = 1) -> None:
+        self.kind = kind
+        self.endpoint = endpoint
+        self.fields = fields
+        self.newest = newest
+        self.name = PREFIX + kind
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def start(self) -> None:
+        """Open the line to the desk."""
+        super().start()
+        self._close()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PUSH)
+        self._socket.linger = 0
+        self._socket.sndhwm = 1
+        self._socket.connect(self.endpoint)
+
+    def process(self, items: Items) -> None:
+        """Show the newest items, then rest."""
+        assert self._socket is not None
+        rows = slice(max(0, len(items) - self.newest), None)
+        shown = {name: items.fields[name][rows] for name in self.fields or items.fields}
+        message: dict[str, Any] = {"first": items.first + int(rows.start), "sent": items.sent, "fields": shown}
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart([self.kind.encode(), codec.encode(message)], zmq.NOBLOCK)
+        time.sleep(_INTERVAL)
+
+    def finish(self) -> None:
+        """Close the line."""
+        self._close(linger=100)
+
+    def _close(self, linger: int = 0) -> None:
+        if self._socket is not None:
+            self._socket.close(linger)
+            self._socket = None
+        if self._context is not None:
+            self._context.term()
+            self._context = None
