@@ -22,6 +22,7 @@ from stream_blocks import (
 )
 
 from isacblocks.stream import Flowgraph, Status, WiringError
+from isacblocks.stream.task import grown_batch
 
 
 def balanced(status: Status, lost: int | None = 0) -> None:
@@ -408,7 +409,7 @@ def test_it_cannot_be_started_twice_at_once() -> None:
     assert fg.status.phase == "stopped"
 
 
-@pytest.mark.parametrize(("size", "suited"), [(3, 64), (17_000, 64), (18_000, 32), (600_000, 1), (3_000_000, 1)])
+@pytest.mark.parametrize(("size", "suited"), [(3, 256), (17_000, 64), (18_000, 32), (600_000, 1), (3_000_000, 1)])
 def test_messages_are_as_long_as_suits_their_records(size: int, suited: int) -> None:
     source, small, sink = Counter(size), Scale(size), Collect(size)
     fg = Flowgraph("sizes")
@@ -416,8 +417,19 @@ def test_messages_are_as_long_as_suits_their_records(size: int, suited: int) -> 
     assert fg.suited_batch(source) == suited
 
 
+def test_messages_grow_with_what_has_been_sent() -> None:
+    position, sizes = 0, []
+    while position < 4096:
+        sizes.append(grown_batch(position, 256))
+        assert sizes[-1] <= max(16, position / 8)
+        position += sizes[-1]
+    assert sizes == 16 * [16] + 8 * [32] + 8 * [64] + 8 * [128] + 8 * [256]
+    assert grown_batch(10**9, 256) == 256
+    assert [grown_batch(position, 4) for position in (0, 1000)] == [4, 4]
+
+
 def test_what_is_set_for_the_batch_counts(placement: str) -> None:
-    for batch, messages in ((0, 4), (50, 4), (10, 20)):
+    for batch, messages in ((0, 13), (50, 4), (10, 20)):  # 16 at first, longer ones from item 256 on
         source, sink = Counter(), Collect()
         source.batch = batch
         fg = Flowgraph("batches")

@@ -15,7 +15,7 @@ from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.orders import Orders
 from isacblocks.stream.outlet import Outlet
 
-_SLEEP = 0.02  # seconds: how long a sleeper on a bell does not hear orders
+_SLEEP = 0.02  # seconds: how long a worker with a bell does not hear orders
 _GLANCE = 0.002  # seconds: how often a worker that has enough to do looks at all of its sockets
 
 
@@ -68,7 +68,7 @@ class Ears:
 
         A poll costs several calls of the system a socket. now: time.monotonic().
         """
-        if now - self._looked > _GLANCE:
+        if now - self._looked > (_GLANCE if self._bell is None else _SLEEP):
             self._look(now)
             return
         for end in self._remote:
@@ -98,7 +98,7 @@ class Ears:
             return self._poll(timeout)
         heard = bool(timeout) and self._bell.wait(min(1e-3 * timeout, _SLEEP))
         now = time.monotonic()
-        if now - self._looked > _GLANCE:
+        if now - self._looked > _SLEEP:
             self._look(now)
         return heard
 

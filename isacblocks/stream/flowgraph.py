@@ -26,7 +26,7 @@ _VIEW_INTERVAL = 0.1  # seconds between calls of a view
 # Of the largest record of a stream as much goes into a message as keeps what it costs to send small beside the work, but not
 # more than caches hold: docs/performance.md. The number of items is bounded too, since feedback counts its lag in messages.
 _MESSAGE_BYTES = 9_000_000
-_MESSAGE_ITEMS = 64
+_MESSAGE_ITEMS = 256
 
 
 class _Edge:
@@ -174,7 +174,7 @@ class Flowgraph:
                 del ahead[name]
 
     def suited_batch(self, source: Source) -> int:
-        """Items per message of a source whose setting `batch` is 0: a power of two, from the widest record of its stream."""
+        """The most items per message of a source whose `batch` is 0: a power of two, by the stream's widest record."""
         reached = self._reach(source, forward=True)
         widest = max((e.sender.layout.item_bytes for e in self._edges if e.sender.block.label in reached), default=1)
         fitting = max(1, _MESSAGE_BYTES // max(1, widest))
@@ -189,7 +189,7 @@ class Flowgraph:
         placement: str = "threads",
         port: int = 0,
         checkpoint: str | Path | None = None,
-        checkpoint_every: int = 64,
+        checkpoint_every: int = 16,
     ) -> None:
         """Start and return at once; see :meth:`run` for the arguments."""
         if self._runner is not None and not self._runner.wait(0):
@@ -213,7 +213,7 @@ class Flowgraph:
         placement: str = "threads",
         port: int = 0,
         checkpoint: str | Path | None = None,
-        checkpoint_every: int = 64,
+        checkpoint_every: int = 16,
         view: Callable[[Status], None] | None = None,
     ) -> Status:
         """Run to the end of the stream and return the final status; afterwards the blocks hold their final state.

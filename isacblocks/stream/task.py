@@ -21,6 +21,18 @@ from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.pace import Pace
 from isacblocks.stream.spec import Items
 
+_FIRST_BATCH = 16  # items per message where a stream begins
+_SHARE = 8  # of what has been sent, a message is at most one part in so many
+
+
+def grown_batch(position: int, most: int) -> int:
+    """Items in the message that begins with item `position` of a stream whose messages have at most `most`.
+
+    What comes back by feedback comes a few messages late. A stream begins with short messages, so that what is learned from
+    its first items is in force soon, and a message grows with what has been sent before it.
+    """
+    return min(most, max(_FIRST_BATCH, 1 << max(position // _SHARE, 1).bit_length() - 1))
+
 
 class Task:
     """The work of one block between its inlets and outlets, both by port. saved: called when a cut has been written."""
@@ -73,7 +85,7 @@ class Task:
         return self._process()
 
     def _produce(self, block: Source) -> bool:
-        count = block.batch or self.spec.batch
+        count = block.batch or grown_batch(self._position, self.spec.batch)
         if self.spec.limit is not None:
             count = min(count, self.spec.limit - self._position)
         if count <= 0:

@@ -1,4 +1,4 @@
-"""What a block costs: process() alone, in the jig, on messages of 64 frames. The jig's own copies are not counted."""
+"""What a block costs: process() alone, in the jig, on messages as long as a flowgraph's, without the jig's own copies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, K
 from isacblocks.stream import Block, jig
 from isacblocks.study.evaluation import Evaluation
 
-MESSAGE = 64  # frames, what the flowgraph chooses
+# Frames in a message, what the flowgraph chooses: where full frames are sent, where they are not
+FULL_MESSAGE, MESSAGE = 64, 256
 
 Fields = Mapping[str, NDArray[Any]]
 
@@ -62,7 +63,11 @@ def repeated(fields: Fields, times: int) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([array] * times) for name, array in fields.items()}
 
 
-def cases(work: Workload, least: float = 0.01, portion: int = MESSAGE) -> list[Case]:
+def _length(inputs: Mapping[str, Fields], outputs: Collection[str]) -> int:
+    return FULL_MESSAGE if "frame" in {*inputs, *outputs} else MESSAGE
+
+
+def cases(work: Workload, least: float = 0.01) -> list[Case]:
     """The channel and the receiver's blocks, each fed with what the one before it has made."""
     radar, scene, frames = work.radar, work.scene, work.fields()
     points = work.theta.shape[1], work.tau.shape[1]
@@ -102,6 +107,6 @@ def cases(work: Workload, least: float = 0.01, portion: int = MESSAGE) -> list[C
         "block KappaCalibrator": ("peaks, tracker", calibrator, {"peak": peaks}, ("kappa",)),
     }
     return [
-        Case(name, f"process() per frame, {text}", process_sampler(make, given, outputs, portion, least), "thread")
-        for name, (text, make, given, outputs) in inputs.items()
+        Case(name, f"process() per frame, {text}", process_sampler(make, given, out, _length(given, out), least), "thread")
+        for name, (text, make, given, out) in inputs.items()
     ]
