@@ -38,6 +38,9 @@ class Block:
 
     name: str | None = None  # set it before connecting, or let the flowgraph choose
     remote: Callable[[str, Any], None] | None = None  # while running: where a change of a setting goes instead
+    # While running: to be called at least every 100 ms by process() or finish() while it waits for the world outside. Takes
+    # in orders and reports; raises where the flowgraph is being stopped, which is to be let through.
+    attend: Callable[[], None] | None = None
 
     # What __new__ makes for every block
     arguments: tuple[tuple[Any, ...], dict[str, Any]]

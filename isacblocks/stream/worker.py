@@ -89,11 +89,13 @@ class Worker:
         while not self._orders.go:
             self._orders.wait()
         self._phase = "running"
+        self.block.attend = self._attend
         self._began, self._cpu_began = time.perf_counter(), time.thread_time()
         return task
 
     def _stopped(self) -> None:
         """Told to stop: leave files whole and tell what the block has learned so far."""
+        self.block.attend = None  # there is no time to wait for anybody
         if self._phase == "starting" or self._finished or self._task is None:
             return
         try:
@@ -105,6 +107,7 @@ class Worker:
             self._log.exception("finish() failed while the flowgraph was being stopped")
 
     def _close(self) -> None:
+        self.block.attend = None
         for inlet in self.inlets.values():
             inlet.close()
         for name, outlet in self.outlets.items():
@@ -114,6 +117,7 @@ class Worker:
 
     def _await_stop(self, place: str) -> None:
         """After a failure: let the runner have the report before the sockets go, and the block its files whole."""
+        self.block.attend = None
         if place not in ("in start()", "in finish()"):
             with contextlib.suppress(Exception):
                 self.block.finish()
@@ -146,6 +150,14 @@ class Worker:
             readings=dict(self.block.reading_values),
             edges=[count for outlet in self.outlets.values() for count in outlet.counts()],
         )
+
+    def _attend(self) -> None:
+        """While the block waits for the world outside: take orders, say that it lives. Raises StopError."""
+        self._orders.take()
+        now = time.monotonic()
+        if self._task is not None and now - self._reported > STATUS_INTERVAL:
+            self._reported = now
+            self._orders.report(self._status(self._task))
 
     # One round: take in what has come, then at most one message
 

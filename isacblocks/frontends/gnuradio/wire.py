@@ -19,6 +19,7 @@ _HEADER = struct.Struct("<HBQQ")
 _OFFSET = struct.Struct("<Q")
 _SMALLEST_TAG = _OFFSET.size + 3  # three PMTs of a byte each
 MOST_TAGS = 1 << 16  # in a message
+FARTHEST = 1 << 62  # the number of no item is larger
 
 
 class Tag(NamedTuple):
@@ -62,6 +63,8 @@ def unpack(data: bytes | memoryview) -> tuple[int, list[Tag], int]:
         raise MessageError("version", f"a tag header of version {version}, expected {VERSION}")
     if count > min(MOST_TAGS, (len(data) - _HEADER.size) // _SMALLEST_TAG):
         raise MessageError("tags", f"{count} tags claimed in {len(data)} bytes, at most {MOST_TAGS} are read")
+    if offset >= FARTHEST:
+        raise MessageError("offset", f"begins with item {offset}, more than any stream has sent")
     reader = pmt.Reader(data, _HEADER.size)
     tags = []
     try:

@@ -1,0 +1,240 @@
+"""Takes items from a GNU Radio flowgraph that sends them by one of its ZeroMQ blocks.
+
+    ZMQ PUB Sink  --> pattern "sub"      ZMQ PUB Message Sink  --> pattern "sub", messages=True
+    ZMQ PUSH Sink --> "pull"             ZMQ PUSH Message Sink --> "pull", messages=True
+    ZMQ REP Sink  --> "req"              ZMQ REP Message Sink  --> "req", messages=True
+
+The wire does not say what the items are: dtype and shape must be told, and the sender's vector length be their product. With
+pass_tags at the sender and tags=True here items are numbered, so that what is lost is seen and counted. Without tags a loss
+cannot be seen by anybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from isacblocks.frontends.gnuradio import wire
+from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.line import OPPOSITE, SOURCES, Clock, Line, Tally, Wiring, endless
+from isacblocks.frontends.gnuradio.pdu import read_pdu
+from isacblocks.frontends.gnuradio.wire import MessageError, Tag
+from isacblocks.frontends.samples import samples_record
+from isacblocks.stream import ANY, Out, Reading, Source, State
+from isacblocks.stream.spec import DTYPES, Items, resolve
+
+_WAIT = 50  # ms that produce() waits for a message
+_COUNTS = ("received", "lost", "cut", "gaps", "restarts", "ignored")
+
+
+class GnuRadioSource(Source):
+    """Items of a GNU Radio stream, with what its tags tell: the record of :mod:`isacblocks.frontends.samples`.
+
+    endpoint: ipc://PATH or tcp://HOST:PORT; shape, dtype: of a GNU Radio item, whose vector length is the product of the
+    shape; pattern, messages: see the module; bind: listen here instead of connecting; key: of a PUB sink; tags: the sender
+    passes tags; group: how many GNU Radio items make one item here, 0 for one and no axis for them; axis: where their axis
+    lies in the item's shape; field: the name of the value's field; channels: how many gains are told, by default the first
+    of shape; end_after: seconds without a message after which the stream is over, once it has begun, None for never;
+    high_water: messages in the queue; largest: bytes of a message, a longer one ends its connection; exposed: a bound TCP
+    port may be open to other machines.
+    Channels x samples as the blocks for raw samples take them ("iq"): shape=(C,), group=T, axis=1, field="iq".
+    """
+
+    samples = Out(ANY)
+    received = State("int64")  # GNU Radio items
+    lost = State("int64")  # of them, missing by their numbers
+    cut = State("int64")  # left over before a gap: less than a group
+    gaps = State("int64")
+    restarts = State("int64")  # of the sender
+    ignored = State("int64")  # tags whose name or value is not understood
+    bad = State(dict)  # messages that could not be read, by reason
+    items_lost = Reading("items")
+    bad_messages = Reading("messages")
+    peers = Reading("peers")
+    idle = Reading("s", "since the last message")
+
+    def __init__(
+        self,
+        endpoint: str,
+        shape: tuple[int, ...] = (),
+        dtype: str = "complex64",
+        *,
+        pattern: str = "sub",
+        messages: bool = False,
+        bind: bool = False,
+        key: str = "",
+        tags: bool = False,
+        group: int = 0,
+        axis: int = 0,
+        field: str = "value",
+        channels: int | None = None,
+        end_after: float | None = None,
+        high_water: int = 100,
+        largest: int = 256 << 20,
+        exposed: bool = False,
+    ) -> None:
+        self.wiring = Wiring(endpoint, pattern, bind, key, high_water, largest, exposed, SOURCES)
+        self.shape = tuple(int(n) for n in shape)
+        if dtype not in DTYPES or any(n < 1 for n in self.shape):
+            raise ValueError(
+                f"dtype, shape: expected one of {', '.join(sorted(DTYPES))} and sizes from 1, got {dtype} {shape}"
+            )
+        if group < 0 or not 0 <= axis <= len(self.shape):
+            raise ValueError(
+                f"group, axis: expected at least 0, and an axis up to {len(self.shape)}, got {group} and {axis}"
+            )
+        if messages and tags:
+            raise ValueError("tags: messages have none, what they tell stands in their dictionary; leave tags=False")
+        self.dtype = np.dtype(dtype)
+        self.tags, self.messages = tags, messages
+        self.group, self.axis = group, axis
+        self.channels = channels or (self.shape[0] if self.shape else 1)
+        self.end_after = endless(end_after)
+        names = [f"D{n}" for n in range(len(self.shape))]
+        if (field, len(names)) == ("iq", 1):
+            names = ["C"]
+        if group:
+            names.insert(axis, "T")
+        self._sizes = dict(zip([n for n in names if n != "T"], self.shape, strict=True)) | {"T": group, "C": self.channels}
+        record = samples_record(field, dtype, tuple(names))
+        self.field = field
+        self.samples.adopt(resolve(record, self._sizes, "GnuRadioSource"))
+        self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
+        self._line: Line | None = None
+
+    def dimensions(self) -> Mapping[str, int]:
+        """Those of the items."""
+        return self._sizes
+
+    def start(self) -> None:
+        """Open the socket. Raises OSError where it cannot be bound."""
+        super().start()
+        self.finish()
+        self._log = logging.getLogger(f"isacblocks.{self.label}")
+        self._assembly = Assembly(self.group or 1, self.channels)
+        self._tally, self._clock = Tally(self._log), Clock()
+        self._asked = False
+        self._gone = 0
+        self._line = Line(self.wiring)
+
+    def finish(self) -> None:
+        """Close the socket."""
+        if self._line is not None:
+            self._line.close(0)
+            self._line = None
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on counting; what was sent in the meantime is not here."""
+        super().restore(saved)
+        self._tally.reasons.update(self.bad)
+        for name in _COUNTS:
+            setattr(self._assembly, name, getattr(self, name))
+
+    def produce(self, first: int, count: int) -> Items | None:
+        """What has come, at most `count` items; none where nothing has, None where the stream is over."""
+        line, assembly = self._line, self._assembly
+        assert line is not None
+        wait = _WAIT
+        while assembly.ready() < count:
+            self._ask(line, count * (self.group or 1))
+            if not line.socket.poll(0 if assembly.ready() else wait):
+                break
+            if not self._receive(line.socket):
+                wait = 0
+        ready = min(assembly.ready(), count)
+        if not ready:
+            self._count()
+            return None if self._is_over(line) else self.samples.items(**self.samples.layout.empty(0))
+        fields = self.samples.allocate(ready)
+        value = fields[self.field]
+        across = self.group > 0 and self.axis > 0  # the rows' axis is not the first of an item
+        rows = np.empty((ready, self.group, *self.shape), self.dtype) if across else value
+        told = assembly.take(ready, rows.reshape(-1, *self.shape))
+        if across:
+            np.copyto(value, np.moveaxis(rows, 1, 1 + self.axis))
+        self._count()
+        return self.samples.items(**{**fields, **told})
+
+    def _ask(self, line: Line, rows: int) -> None:
+        """Of a REP sink, for items; again where the one who was asked has gone."""
+        if self.wiring.pattern != "req":
+            return
+        if self._asked and not line.socket.poll(0):
+            line.watch()
+        if line.farewells > self._gone:
+            self._gone, self._asked = line.farewells, False
+        if not self._asked and line.socket.poll(0, zmq.POLLOUT):
+            line.socket.send(struct.pack("<i" if self.messages else "<I", 1 if self.messages else min(rows, 2**32 - 1)))
+            self._asked = True
+
+    def _receive(self, socket: zmq.Socket[bytes]) -> bool:
+        """One message; False where it had no items."""
+        parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        self._asked = False
+        self._clock.start()
+        try:
+            rows, offset, tags = self._read([part.buffer for part in parts])
+        except MessageError as error:
+            self._tally.add(error.reason, str(error))
+            return True
+        self._assembly.feed(rows, offset, tags)
+        return bool(len(rows))
+
+    def _read(self, parts: list[memoryview]) -> tuple[NDArray[Any], int | None, list[Tag]]:
+        """The rows of a message, the number of the first one where it is told, and its tags. Raises MessageError."""
+        if len(parts) != 1 + bool(self.wiring.key):
+            expected = "a key and one more part" if self.wiring.key else "one part; is a key set at the sender?"
+            raise MessageError("parts", f"{len(parts)} parts, expected {expected}")
+        if self.wiring.key and parts[0] != self.wiring.key.encode():
+            raise MessageError("key", f"the key is {bytes(parts[0][:64])!r}, expected {self.wiring.key!r}")
+        data = parts[-1]
+        if self.messages:
+            return read_pdu(data, self.dtype, self.shape, self._assembly.expected or 0)
+        offset, tags, position = wire.unpack(data) if self.tags else (None, [], 0)
+        size = len(data) - position
+        if size % self._row_bytes:
+            hint = "; it begins as with tags, say tags=True" if not self.tags and wire.has_header(data) else ""
+            raise MessageError(
+                "size",
+                f"{size} bytes are no whole number of items of {self._row_bytes} ({self.dtype} {self.shape}): do type and "
+                f"vector length agree with the sender's{hint}?",
+            )
+        rows = np.frombuffer(data[position:], self.dtype).reshape(-1, *self.shape) if size else np.empty((0, *self.shape))
+        return rows, offset, tags
+
+    def _count(self) -> None:
+        for name in _COUNTS:
+            setattr(self, name, getattr(self._assembly, name))
+        self.bad = self._tally.reasons
+        self.items_lost, self.bad_messages = float(self.lost), float(self._tally.total)
+        self.idle = self._clock.idle
+
+    def _is_over(self, line: Line) -> bool:
+        """Nothing is here: say so once in a while, and see whether it has been long enough."""
+        line.watch()
+        self.peers = float(line.peers)
+        if self._clock.due():
+            self._log.warning("%s", self._hint(line))
+        return self._assembly.received > 0 and self._clock.idle > self.end_after
+
+    def _hint(self, line: Line) -> str:
+        where, long = self.wiring.endpoint, f"no message for {self._clock.idle:.0f} s"
+        sink = OPPOSITE[self.wiring.pattern].upper()
+        if line.peers:
+            key = f" with the key {self.wiring.key!r}" if self.wiring.key else ""
+            tags = f"does the sender set pass_tags{key}?" if self.tags else f"does the sender send{key}?"
+            return f"{where}: connected, {long}: {tags} Is its flowgraph running, and its block a ZMQ {sink} sink?"
+        if line.refused:
+            return f"{where}: {long}: a peer was refused; is it a ZMQ {sink} sink?"
+        other = "connect" if self.wiring.bind else "bind"
+        gone = (
+            "the sender has gone; waiting for it to come back" if line.farewells else f"nobody is there; does one {other}?"
+        )
+        return f"{where}: {long}: {gone}"
