@@ -88,7 +88,8 @@ class Started:
 
     def take(self, count: int, most: int = 1000) -> dict[str, np.ndarray[Any, Any]]:
         """At least `count` items, however many calls it takes."""
-        until, parts = time.monotonic() + LONG, []
+        until = time.monotonic() + LONG
+        parts: list[Items] = []
         while sum(map(len, parts)) < count:
             assert time.monotonic() < until, f"{sum(map(len, parts))} of {count} items came"
             items = self.block.produce(0, most)
@@ -259,7 +260,7 @@ def test_items_are_what_the_rows_say(pieces: list[tuple[int, int, bool]], group:
         begins = bool(jump) and bool(expected)
         if begins and back:
             gain = np.nan
-        tags = ()
+        tags: tuple[Tag, ...] = ()
         rows = []
         for k in range(count):
             if tagged and k == count // 2:
