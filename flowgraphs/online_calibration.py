@@ -37,6 +37,7 @@ from isacblocks.blocks.calibration_file import load_calibration, save_calibratio
 from isacblocks.cli import options as shared
 from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
 from isacblocks.stream import Flowgraph
+from isacblocks.stream.files import write_atomically
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.pictures import NoPlotsError, draw_calibration
 from isacblocks.study.report import calibration_report, in_words
@@ -150,7 +151,7 @@ def work(options: argparse.Namespace) -> int:
     report = calibration_report(status, judge, radar, scene, options.p_fa, **known)
     print(in_words(report))
     if options.report is not None:
-        Path(options.report).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
         print(f"report: {options.report}")
     if isinstance(calibrator, KappaCalibrator):
         if options.calibration is not None:

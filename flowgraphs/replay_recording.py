@@ -32,6 +32,7 @@ from isacblocks.cli import options as shared
 from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
 from isacblocks.stream import Flowgraph, Source
+from isacblocks.stream.files import write_atomically
 from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
 from isacblocks.study.pictures import NoPlotsError, draw_efficiency
 
@@ -145,7 +146,7 @@ def work(options: argparse.Namespace) -> int:
         f"median {np.median(before):.4f} before, {np.median(after):.4f} after"
     )
     if options.report is not None:
-        Path(options.report).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
         print(f"report: {options.report}")
     if options.calibration is not None:
         save_calibration(options.calibration, calibrator.calibration(provenance=f"{NAME} {options.recording}"))

@@ -149,20 +149,6 @@ def test_old_cuts_are_removed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_writing_is_atomic_and_leaves_nothing_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "file"
-    checkpoint.write_atomically(target, b"old")
-
-    def full_disk(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        checkpoint.write_atomically(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
 def test_a_lossy_edge_is_settled_after_a_resume(tmp_path: Path) -> None:
     """What was on its way over a lossy edge when the run was cut is neither lost from the books nor counted twice."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isacblocks._version import __version__
 from isacblocks.kernels.impairments import retract
 from isacblocks.radar import OfdmRadar
-from isacblocks.stream.checkpoint import write_atomically
+from isacblocks.stream.files import write_atomically
 
 FORMAT = "isacblocks calibration"
 VERSION = 1

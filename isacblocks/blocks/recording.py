@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from isacblocks._version import __version__
 from isacblocks.radar import OfdmRadar
+from isacblocks.stream.files import replacing
 from isacblocks.stream.spec import DTYPES, Items, Layout
 
 MAGIC = b"ISACREC1"
@@ -221,5 +222,5 @@ def export_npz(recording: str | Path, target: str | Path) -> None:
         raise RecordingError(f"{source.path}: {size / 2**30:.1f} GiB are too many for an .npz; read the recording itself")
     arrays = {f.name: source.field(f.name) for f in source.layout.fields}
     meta = np.array(msgspec.json.encode(source.meta).decode())
-    with open(target, "wb") as file:
+    with replacing(Path(target)) as file:
         np.savez_compressed(file, meta=meta, sequence=source.field(SEQUENCE), **arrays)  # type: ignore[arg-type]

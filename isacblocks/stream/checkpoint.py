@@ -2,12 +2,11 @@
 
 Every block saves what it needs to go on after message m: its state, its ports' positions, and the feedback messages that
 are still on their way. When all blocks have saved the same m, the manifest is moved to it; the files of the cut before are
-removed after that. A file is written under another name, flushed to the disk and then renamed.
+removed after that. Files are replaced whole (:mod:`isacblocks.stream.files`).
 """
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 
 from isacblocks.stream import codec
 from isacblocks.stream.errors import CheckpointError, StreamError
+from isacblocks.stream.files import sweep, write_atomically
 
 _MAGIC = b"ISACCKP1"
 _MANIFEST = "manifest.json"
@@ -30,25 +30,6 @@ class Manifest(msgspec.Struct):
     blocks: list[str]
     message: int
     version: int = 1
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: after a crash at any moment it holds the old bytes or the new ones."""
-    part = path.with_name(path.name + f".{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the rename itself must survive too
-    finally:
-        os.close(directory)
 
 
 def block_file(directory: Path, block: str, message: int) -> Path:
@@ -93,8 +74,12 @@ def save_manifest(directory: Path, manifest: Manifest) -> None:
 
 
 def load_manifest(directory: Path, flowgraph: str, blocks: list[str]) -> Manifest | None:
-    """The cut to resume from, or None where there is none. Raises CheckpointError for another flowgraph's."""
+    """The cut to resume from, or None where there is none. Raises CheckpointError for another flowgraph's.
+
+    What a killed program left unfinished in the directory is removed.
+    """
     path = directory / _MANIFEST
+    sweep(directory)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

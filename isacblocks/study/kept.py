@@ -20,8 +20,8 @@ import msgspec
 
 from isacblocks.kernels.jit import source_digest
 from isacblocks.stream import codec
-from isacblocks.stream.checkpoint import write_atomically
 from isacblocks.stream.errors import StreamError
+from isacblocks.stream.files import write_atomically
 
 _MAGIC = b"ISACKEP1"
 _SUFFIX = ".kept"

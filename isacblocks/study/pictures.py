@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from isacblocks.kernels.errors import best_ramp
 from isacblocks.kernels.search import angle_delay_map
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar, Scene
+from isacblocks.stream.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,6 +106,16 @@ def _plane(axis: Axes, learned: NDArray[Any], truth: NDArray[Any]) -> None:
     axis.legend()
 
 
+def _save(figure: Any, path: Path) -> None:
+    """Write the picture, in the format that the file's name says, and close it."""
+    out = io.BytesIO()
+    try:
+        figure.savefig(out, dpi=110, format=path.suffix[1:] or "png")
+    finally:
+        _pyplot().close(figure)
+    write_atomically(path, out.getvalue())
+
+
 def draw_calibration(
     path: str | Path,
     radar: OfdmRadar,
@@ -129,10 +141,7 @@ def draw_calibration(
     if rows:
         _errors(figure.add_subplot(grid[1, :3]), rows, radar, scene)
     _plane(figure.add_subplot(grid[1, 3:]), learned, truth)
-    try:
-        figure.savefig(path, dpi=110)
-    finally:
-        plt.close(figure)
+    _save(figure, Path(path))
 
 
 def draw_efficiency(
@@ -168,7 +177,4 @@ def draw_efficiency(
         axis.annotate(str(n), (value.real, value.imag), textcoords="offset points", xytext=(5, 5))
     axis.set(xlabel="Re kappa", ylabel="Im kappa", title="learned kappa, by antenna", aspect="equal")
     axis.grid(True, alpha=0.3)
-    try:
-        figure.savefig(path, dpi=110)
-    finally:
-        plt.close(figure)
+    _save(figure, Path(path))

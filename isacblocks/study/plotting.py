@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from isacblocks.stream.checkpoint import write_atomically
+from isacblocks.stream.files import write_atomically
 from isacblocks.study.pictures import _pyplot
 
 COLUMN = 3.5  # inches, a column of a two-column paper

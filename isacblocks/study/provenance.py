@@ -20,7 +20,7 @@ import numpy as np
 import scipy
 
 from isacblocks._version import __version__
-from isacblocks.stream.checkpoint import write_atomically
+from isacblocks.stream.files import write_atomically
 
 Row = Mapping[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from isacblocks.stream.checkpoint import write_atomically
+from isacblocks.stream.files import write_atomically
 from isacblocks.study.cell import Column, Row, columns
 from isacblocks.study.results import State
 
