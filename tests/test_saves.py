@@ -151,7 +151,7 @@ def test_a_temporary_file_that_is_being_written_is_not_swept(tmp_path: Path) -> 
 
 def test_a_temporary_file_swept_before_it_was_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the making and the locking of it another process may take it for one that nobody holds."""
-    swept = []
+    swept: list[Path] = []
 
     def lock(descriptor: int, wait: bool) -> bool:
         if wait and not swept:
