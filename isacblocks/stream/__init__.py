@@ -7,6 +7,7 @@ from isacblocks.stream.block import Block, Source
 from isacblocks.stream.declare import Reading, Setting, State
 from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError, StreamError, WireError, WiringError
 from isacblocks.stream.flowgraph import Flowgraph
+from isacblocks.stream.keeper import Restart
 from isacblocks.stream.link import EdgeCount
 from isacblocks.stream.ports import In, Out, Port
 from isacblocks.stream.runner import Status
@@ -28,6 +29,7 @@ __all__ = [
     "Port",
     "Reading",
     "Record",
+    "Restart",
     "Setting",
     "Source",
     "State",

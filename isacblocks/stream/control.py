@@ -42,6 +42,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     checkpoint: str | None = None  # directory
     checkpoint_every: int = 0  # messages
     resume: int | None = None  # message number of the cut to resume from
+    restart: bool = False  # keep snapshots, so that another process can go on when this one is killed
 
 
 # Worker to runner
@@ -61,6 +62,7 @@ class BlockStatus(msgspec.Struct, frozen=True, tag=True):
     """How a block is getting on; totals since the start."""
 
     phase: str = "starting"
+    process: int = 0  # its id
     items_in: int = 0
     items_out: int = 0
     messages: int = 0
@@ -70,6 +72,7 @@ class BlockStatus(msgspec.Struct, frozen=True, tag=True):
     cpu_seconds: float = 0.0  # the block's thread altogether: the rest is the runtime's own cost
     bad_messages: int = 0
     strangers: int = 0
+    restarts: int = 0  # how often its process died and was replaced
     readings: dict[str, float] = {}
     edges: list[EdgeCount] = []
 
@@ -110,6 +113,12 @@ class Connect(msgspec.Struct, frozen=True, tag=True):
     endpoints: dict[str, str]
 
 
+class Move(msgspec.Struct, frozen=True, tag=True):
+    """The senders of these input ports have a new process, and are here now."""
+
+    endpoints: dict[str, str]
+
+
 class Go(msgspec.Struct, frozen=True, tag=True):
     """All blocks are ready."""
 
@@ -126,7 +135,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 Report: TypeAlias = Bound | Ready | BlockStatus | Saved | Failed | Finished
-Order: TypeAlias = Connect | Go | Change | Stop
+Order: TypeAlias = Connect | Move | Go | Change | Stop
 
 encode = msgspec.msgpack.Encoder().encode
 decode_report = msgspec.msgpack.Decoder(Report).decode

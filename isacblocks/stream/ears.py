@@ -105,6 +105,9 @@ class Ears:
     def _poll(self, timeout: int) -> bool:
         """One message of every socket where some have come within `timeout` ms."""
         ready = self._poller.poll(timeout)
-        for socket, _ in ready:
-            self._receivers[id(socket)]()
+        try:
+            for socket, _ in ready:
+                self._receivers[id(socket)]()
+        except zmq.Again:  # an order has moved an inlet to another sender, and what had come from the old one is gone
+            pass
         return bool(ready)

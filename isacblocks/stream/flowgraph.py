@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from isacblocks.stream.block import Block, Source
-from isacblocks.stream.errors import WiringError
+from isacblocks.stream.errors import PlacementError, WiringError
+from isacblocks.stream.keeper import Restart
 from isacblocks.stream.link import POLICIES, EdgeSpec
 from isacblocks.stream.ports import In, Out, Port
 from isacblocks.stream.runner import PLACEMENTS, Plan, Runner, Status
@@ -190,6 +191,7 @@ class Flowgraph:
         port: int = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 16,
+        restart: Restart | None = None,
     ) -> None:
         """Start and return at once; see :meth:`run` for the arguments."""
         if self._runner is not None and not self._runner.wait(0):
@@ -198,12 +200,17 @@ class Flowgraph:
             raise WiringError(f"placement: expected one of {', '.join(PLACEMENTS)}, got {placement!r}")
         if items is not None and items < 1:
             raise WiringError(f"items: expected at least 1, got {items!r}")
+        if restart is not None and placement == "threads":
+            raise PlacementError(
+                "restart: blocks in threads die with the program; take placement='processes' or 'tcp', or no restart"
+            )
         self.check()
         edges = [(e.sender.block.label, e.sender.name, e.receiver.block.label, e.receiver.name, e.spec) for e in self._edges]
         where = None if checkpoint is None else Path(checkpoint)
         every = checkpoint_every if where is not None else 0
         batches = {name: self.suited_batch(block) for name, block in self.blocks.items() if isinstance(block, Source)}
-        self._runner = Runner(Plan(self.name, dict(self.blocks), edges, placement, port, items, batches, where, every))
+        blocks = dict(self.blocks)
+        self._runner = Runner(Plan(self.name, blocks, edges, placement, port, items, batches, where, every, restart))
         self._runner.start()
 
     def run(
@@ -214,6 +221,7 @@ class Flowgraph:
         port: int = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 16,
+        restart: Restart | None = None,
         view: Callable[[Status], None] | None = None,
     ) -> Status:
         """Run to the end of the stream and return the final status; afterwards the blocks hold their final state.
@@ -221,11 +229,14 @@ class Flowgraph:
         items: how many every source makes, None for as many as there are; placement: "threads" (inproc), "processes" (ipc)
         or "tcp" (processes, tcp on loopback), all with the same result; port: the first of the TCP ports, 0 for free ones
         that the system chooses; checkpoint: a directory for checkpoints every
-        `checkpoint_every` messages, from which a run that was cut off goes on; view: called with the status ten times a
+        `checkpoint_every` messages, from which a run that was cut off goes on; restart: what happens when a block's process
+        dies, by default the end of the flowgraph; with a :class:`Restart` another process takes its place and goes on where
+        it was, so that nothing is lost or doubled (not in threads); view: called with the status ten times a
         second. Raises BlockError where a block raises or its process dies. On Ctrl-C everything is ended and
         KeyboardInterrupt goes on.
         """
-        self.start(items, placement=placement, port=port, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+        every = checkpoint_every
+        self.start(items, placement=placement, port=port, checkpoint=checkpoint, checkpoint_every=every, restart=restart)
         try:
             while not self.wait(_VIEW_INTERVAL):
                 if view is not None:

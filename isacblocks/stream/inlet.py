@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -40,6 +41,8 @@ class Inlet:
         self.bad = 0  # messages that could not be read
         self.ended = False
         self.open = False
+        self.keep: Callable[[], None] | None = None  # takes a snapshot; called before anything is acknowledged
+        self._told: tuple[int, int, dict[str, int]] | None = None  # with snapshots: what the last one holds
         self._said_hello = -1e9
         self.owing = 0  # messages that were processed and not acknowledged
         self._owing_bytes = 0
@@ -55,11 +58,13 @@ class Inlet:
         self.socket.reconnect_ivl = 10
         self.socket.reconnect_ivl_max = 200
         self.socket.connect(connect)
+        self._connected = connect
 
     def _say(self, kind: int) -> None:
         self.owing = self._owing_bytes = 0
+        told, committed, dropped = self._told or (self.next, self.committed, dict(self.dropped))
         if self.box is not None:
-            self.box.up.append((kind, self.next, self.committed, dict(self.dropped)))
+            self.box.up.append((kind, told, committed, dropped))
             if self.box.sender_sleeps:
                 self.box.sender_sleeps = False
                 if self.box.sender_bell is not None:
@@ -67,10 +72,10 @@ class Inlet:
                 else:
                     self._send(box.WAKE)
             return
-        words = msgspec.msgpack.encode(Words(dict(self.dropped), self._reader.kept()))
+        words = msgspec.msgpack.encode(Words(dropped, self._reader.kept()))
         flags = wire.INLINE if self._inline else 0
         header = wire.Header(
-            kind, flags, self.layout.stream_id, self.epoch, self.next, 0, self.committed, 0, 0, time.time(), len(words)
+            kind, flags, self.layout.stream_id, self.epoch, told, 0, committed, 0, 0, time.time(), len(words)
         )
         self._send(wire.pack(header) + words)
 
@@ -175,6 +180,9 @@ class Inlet:
         try:
             items = self._reader.read(header, parts, self.layout)
         except UnreachableError as error:
+            if error.gone:
+                self.hello()  # the one that took the sender's place sends it again
+                return
             if self._inline:
                 raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
             self._inline = True
@@ -256,17 +264,33 @@ class Inlet:
         """Tell the sender how far we are, at the latest when half of its credit, in messages or bytes, is used up."""
         owing = self.owing
         if owing and (urgent or owing >= self._owing_limit or 2 * self._owing_bytes >= self.edge.budget):
+            if self.keep is not None:
+                self.keep()
             self._say(wire.ACK)
 
+    def settle(self) -> None:
+        """A snapshot holds all that was committed up to now: it may be acknowledged, and no more until the next one."""
+        self._told = self.next, self.committed, dict(self.dropped)
+
+    def move(self, connect: str) -> None:
+        """The sender has a new process."""
+        self.socket.disconnect(self._connected)
+        self.socket.connect(connect)
+        self._connected = connect
+        self._inline = False
+        self._reader.forget()
+        self.hello()
+
     def save(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"next": self.next, "committed": self.committed, "dropped": dict(self.dropped)}
+        """What a checkpoint or a snapshot keeps."""
+        return {"next": self.next, "committed": self.committed, "dropped": dict(self.dropped), "ended": self.ended}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue after the last committed message of :meth:`save`."""
         self.next = self.expected = saved["next"]
         self.committed = saved["committed"]
         self.dropped = Counter(saved["dropped"])
+        self.ended = saved.get("ended", False)
 
     def close(self) -> None:
         """Close the socket."""

@@ -167,7 +167,11 @@ def cut(memory: NDArray[np.uint8], layout: Layout, placing: Placing) -> dict[str
 
 
 class UnreachableError(Exception):
-    """A segment that cannot be mapped here: another namespace of processes, no descriptors left."""
+    """A segment that cannot be mapped here: another namespace of processes, no descriptors left. gone: its sender is."""
+
+    def __init__(self, text: str, gone: bool = False) -> None:
+        super().__init__(text)
+        self.gone = gone
 
 
 class Loan:
@@ -204,12 +208,18 @@ class Mappings:
         if known is None:
             known = reference, _map(reference)
         self._maps[reference.number] = known
+        if known[0] != reference and known[0].process != reference.process:  # a sender that came back counts from 1 again
+            known = self._maps[reference.number] = reference, _map(reference)
         if known[0] != reference:
             raise WireError("memory", f"segment {reference.number} is {known[0]}, the message says {reference}")
         if len(self._maps) > self._limit:
             del self._maps[next(iter(self._maps))]
         memory = np.frombuffer(known[1], np.uint8)
         return cut(memory, layout, placing), Loan(reference.number, memory)
+
+    def clear(self) -> None:
+        """The sender is gone."""
+        self._maps.clear()
 
     def forget(self, number: int) -> None:
         """The sender will not use a segment again."""
@@ -230,4 +240,5 @@ def _map(reference: Reference) -> mmap.mmap:
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
-        raise UnreachableError(f"{path}: {error}") from error
+        gone = not os.path.exists(f"/proc/{reference.process}") and os.path.exists("/proc/self")
+        raise UnreachableError(f"{path}: {error}", gone) from error

@@ -23,13 +23,16 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from isacblocks.stream.block import MAIN, load_class
 from isacblocks.stream.control import WorkerSpec
 from isacblocks.stream.errors import PlacementError
+from isacblocks.stream.journal import Journal, open_files, progress_of
+
+Files: TypeAlias = tuple[int, int, int]  # of a journal
 
 _LENGTH = struct.Struct("<I")
 # Arrays of some MB are made and dropped for every message. As it is shipped, glibc gives their pages back to the system each
@@ -59,11 +62,15 @@ class Birth(msgspec.Struct):
 
 
 class Death(msgspec.Struct):
-    """From the nursery: a worker's process has ended. status: as of os.waitpid; block "" is the nursery's own trouble."""
+    """From the nursery: a worker's process has ended. status: as of os.waitpid; block "" is the nursery's own trouble.
+
+    progress: where a block that keeps snapshots took the last one, in messages.
+    """
 
     block: str
     status: int
     text: str = ""
+    progress: int = -1
 
 
 def _send(sock: socket.socket, data: bytes) -> None:
@@ -171,7 +178,7 @@ def _import_main(path: str) -> None:
     spec.loader.exec_module(module)
 
 
-def _work(birth: Birth) -> int:
+def _work(birth: Birth, journal: Files | None) -> int:
     """The life of a child."""
     import zmq
 
@@ -179,13 +186,13 @@ def _work(birth: Birth) -> int:
     from isacblocks.stream.worker import Worker
 
     context: Any = zmq.Context()
-    worker = Worker(create(birth.block), birth.spec, context)
+    worker = Worker(create(birth.block), birth.spec, context, None if journal is None else Journal(journal))
     worker.run()
     context.destroy(linger=200)
     return 0
 
 
-def _fork(birth: Birth, sock: socket.socket, parent: int) -> int:
+def _fork(birth: Birth, sock: socket.socket, parent: int, journals: dict[str, Files]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -197,7 +204,11 @@ def _fork(birth: Birth, sock: socket.socket, parent: int) -> int:
         sock.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        status = _work(birth)
+        own = journals.get(birth.spec.name)
+        for other in journals.values():
+            for descriptor in other if other is not own else ():
+                os.close(descriptor)
+        status = _work(birth, own)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -206,15 +217,27 @@ def _fork(birth: Birth, sock: socket.socket, parent: int) -> int:
         os._exit(status)
 
 
-def _reap(children: dict[int, str], sock: socket.socket) -> None:
+def _reap(children: dict[int, str], sock: socket.socket, journals: dict[str, Files]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
         name = children.pop(pid, None)
         if name is not None:
+            progress = progress_of(journals[name]) if name in journals else -1
             with contextlib.suppress(OSError):
-                _send(sock, msgspec.msgpack.encode(Death(name, status)))
+                _send(sock, msgspec.msgpack.encode(Death(name, status, "", progress)))
+
+
+def _has_journal(name: str, journals: dict[str, Files], sock: socket.socket) -> bool:
+    """See that a block has a place for its snapshots, from its first process on."""
+    if name not in journals:
+        try:
+            journals[name] = open_files()
+        except OSError as error:
+            _send(sock, msgspec.msgpack.encode(Death("", 1, f"no place for the snapshots of {name}: {error.strerror}")))
+            return False
+    return True
 
 
 def _nurse(sock: socket.socket) -> None:
@@ -224,6 +247,7 @@ def _nurse(sock: socket.socket) -> None:
     setup = msgspec.msgpack.decode(first, type=Setup)
     logging.basicConfig(level=setup.log_level, format="%(levelname)s %(name)s: %(message)s")
     children: dict[int, str] = {}
+    journals: dict[str, Files] = {}  # of the blocks that keep snapshots; open here, so that they outlive their processes
     wake_read, wake_write = socket.socketpair()
     wake_read.setblocking(False)
     wake_write.setblocking(False)
@@ -247,14 +271,16 @@ def _nurse(sock: socket.socket) -> None:
                 if key.fileobj is wake_read:
                     with contextlib.suppress(BlockingIOError):
                         wake_read.recv(4096)
-                    _reap(children, sock)
+                    _reap(children, sock, journals)
                     continue
                 data = _receive(sock)
                 if data is None:
                     return
                 birth = msgspec.msgpack.decode(data, type=Birth)
-                children[_fork(birth, sock, me)] = birth.spec.name
-                _reap(children, sock)
+                if birth.spec.restart and not _has_journal(birth.spec.name, journals, sock):
+                    continue
+                children[_fork(birth, sock, me, journals)] = birth.spec.name
+                _reap(children, sock, journals)
     finally:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):

@@ -15,7 +15,7 @@ class StopError(Exception):
 
 
 class Orders:
-    """The control socket of the worker `name`. change: called with every change of a setting."""
+    """The control socket of the worker `name`. change, move: called with every order of that kind."""
 
     def __init__(
         self,
@@ -23,10 +23,12 @@ class Orders:
         name: str,
         endpoint: str,
         change: Callable[[control.Change], None],
+        move: Callable[[control.Move], None],
     ) -> None:
         self.endpoints: dict[str, str] | None = None  # of the senders, once they are known
         self.go = False
         self._change = change
+        self._move = move
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 200
         self.socket.routing_id = name.encode()
@@ -51,6 +53,8 @@ class Orders:
                 self.endpoints = order.endpoints
             elif isinstance(order, control.Go):
                 self.go = True
+            elif isinstance(order, control.Move):
+                self._move(order)
             else:
                 self._change(order)
 

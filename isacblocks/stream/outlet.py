@@ -240,7 +240,24 @@ class Outlet:
                 peer.again.append(parcel)
                 peer.recent.append(parcel)
                 peer.bytes += parcel.size
-            peer.owed = peer.produced - sum(peer.dropped.values()) - sum(p.count for p in peer.again)
+            peer.unsettled = True
+
+    def held(self) -> list[Parcel]:
+        """What some edge has not acknowledged, each message once."""
+        found = {parcel.serial: parcel for peer in self._edges for parcel in peer.held()}
+        return [found[serial] for serial in sorted(found)]
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a snapshot keeps beside the messages of :meth:`held`."""
+        edges = {token.hex(): peer.save() for token, peer in self._peers.items()}
+        return {"serial": self.serial, "produced": self.produced, "ended": self.ended, "edges": edges}
+
+    def come_back(self, saved: dict[str, Any], held: dict[int, list[Any]]) -> None:
+        """Go on from :meth:`snapshot`, with the messages that were held: their parts by their serial numbers."""
+        self.serial, self.produced, self.ended = saved["serial"], saved["produced"], saved["ended"]
+        parcels = {serial: Parcel.again(parts) for serial, parts in held.items()}
+        for token, peer in self._peers.items():
+            peer.come_back(saved["edges"][token.hex()], parcels)
 
     def close(self) -> None:
         """Close the socket; unsent messages are gone."""

@@ -26,11 +26,12 @@ class Parcel:
 
     @classmethod
     def again(cls, parts: list[Any]) -> Parcel:
-        """A message that a checkpoint kept."""
+        """A message that a checkpoint or a snapshot kept."""
         header = wire.unpack(parts[0])
         parcel = cls.__new__(cls)
         parcel.items = None
-        parcel.epoch, parcel.serial, parcel.count, parcel.final = header.epoch, header.serial, header.count, False
+        parcel.epoch, parcel.serial, parcel.count = header.epoch, header.serial, header.count
+        parcel.final = bool(header.flags & wire.FINAL)
         parcel.size = sum(len(part) for part in parts)
         parcel._inline = parcel._short = parts
         return parcel

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from isacblocks.stream.box import Box
 from isacblocks.stream.link import EdgeCount, EdgeSpec
@@ -30,7 +32,9 @@ class Peer:
         self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
         self.acknowledged = 0  # serial up to which the receiver has everything
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
-        self.owed = 0  # items of an earlier run whose fate only the receiver knows, until its HELLO tells
+        # Of a sender that came back only the receiver knows what became of some items, until its HELLO tells and, where the
+        # sender had been farther than it now is, until it has caught up
+        self.unsettled = False
 
     def room(self) -> bool:
         """Whether a lossless edge may take one more message."""
@@ -43,6 +47,10 @@ class Peer:
         """Take one more message; a lossy edge makes place for it."""
         self.produced += parcel.count
         self.messages += 1
+        if parcel.serial < self.acknowledged:  # made for the second time
+            self.recent.append(parcel)
+            self._settle()
+            return
         if not self._lossless and not parcel.final:
             limit = 1 if self.edge.policy == "latest" else self.edge.depth
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
@@ -105,17 +113,54 @@ class Peer:
         self.again.extendleft(reversed(self.unacknowledged))
         self.unacknowledged.clear()
         self.sent_bytes = 0
-        if self.owed:
-            self.owed = 0
-            book = self.count()
-            gone = book.produced - book.committed - book.in_flight - book.lost
-            if gone:
-                self.dropped["restart"] += gone
+        self._settle()
+
+    def _settle(self) -> None:
+        """Of a lossy edge: what an earlier self sent, and the receiver neither took nor counted nor waits for, is lost."""
+        if not self.unsettled or self.messages < self.acknowledged:
+            return
+        self.unsettled = False
+        book = self.count()
+        gone = book.produced - book.committed - book.in_flight - book.lost
+        if gone:
+            self.dropped["restart"] += gone
+
+    def held(self) -> Iterator[Parcel]:
+        """What has not been acknowledged, in the order of the stream."""
+        yield from self.unacknowledged
+        yield from self.again
+        yield from self.pending
 
     def count(self) -> EdgeCount:
         """The books as they stand."""
-        held = (*self.pending, *self.again, *self.unacknowledged)
-        in_flight = sum(parcel.count for parcel in held) + self.owed
+        produced, known = self.produced, self.committed + sum(self.dropped.values())
+        in_flight = sum(parcel.count for parcel in self.held())
+        if self.unsettled:
+            produced = max(produced, known)
+            in_flight = produced - known
         return EdgeCount(
-            self.edge.sender, self.edge.receiver, self.produced, self.committed, in_flight, dict(self.dropped), self.messages
+            self.edge.sender, self.edge.receiver, produced, self.committed, in_flight, dict(self.dropped), self.messages
         )
+
+    def save(self) -> dict[str, Any]:
+        """What a snapshot keeps beside the messages of :meth:`held`."""
+        return {
+            "produced": self.produced,
+            "messages": self.messages,
+            "committed": self.committed,
+            "dropped": dict(self.dropped),
+            "acknowledged": self.acknowledged,
+            "again": [parcel.serial for parcel in (*self.unacknowledged, *self.again)],
+            "pending": [parcel.serial for parcel in self.pending],
+            "recent": [[bytes(part) for part in parcel.inline()] for parcel in self.recent],
+        }
+
+    def come_back(self, saved: Mapping[str, Any], held: Mapping[int, Parcel]) -> None:
+        """Go on from :meth:`save`, with the messages that were held, by their serial numbers."""
+        self.produced, self.messages, self.committed = saved["produced"], saved["messages"], saved["committed"]
+        self.dropped, self.acknowledged = Counter(saved["dropped"]), saved["acknowledged"]
+        self.again.extend(held[serial] for serial in saved["again"])
+        self.pending.extend(held[serial] for serial in saved["pending"])
+        self.recent.extend(Parcel.again(list(parts)) for parts in saved["recent"])
+        self.bytes = sum(parcel.size for parcel in self.held())
+        self.unsettled = True

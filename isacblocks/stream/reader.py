@@ -30,6 +30,11 @@ class Reader:
         items.lease = loan
         return items
 
+    def forget(self) -> None:
+        """The sender is gone, and its segments with it."""
+        self._maps.clear()
+        self._loans.clear()
+
     def done(self, items: Items) -> None:
         """A message is about to be acknowledged."""
         if isinstance(items.lease, Loan):

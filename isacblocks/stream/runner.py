@@ -6,12 +6,11 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import zmq
 from isacblocks.stream import checkpoint, codec, control
 from isacblocks.stream.block import MAIN, Block
 from isacblocks.stream.errors import BlockError, PlacementError
+from isacblocks.stream.keeper import Keeper, Restart, cause_of
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.nursery import Nursery, Setup
 from isacblocks.stream.worker import Worker
@@ -33,7 +33,7 @@ _STALE = "isacblocks-"
 class Status(msgspec.Struct, frozen=True):
     """A flowgraph at one moment. blocks: by name, in the order of the drawing."""
 
-    phase: str  # starting, running, finished, stopped, failed
+    phase: str  # starting, running, restarting, finished, stopped, failed
     seconds: float  # since the first block began to run
     blocks: dict[str, control.BlockStatus]
 
@@ -55,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True):
     batches: dict[str, int]  # items per message of the sources that do not say
     checkpoint: Path | None
     checkpoint_every: int
+    restart: Restart | None = None
 
 
 class Runner:
@@ -71,6 +72,9 @@ class Runner:
         self._dead: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
         self._nursery: Nursery | None = None
+        self._keeper: Keeper | None = None if plan.restart is None else Keeper(plan.restart)
+        self._worker_specs: dict[str, control.WorkerSpec] = {}
+        self._bound: dict[str, str] = {}  # endpoints of the output ports, by "block.port"
         self._began = self._ended = 0.0
         self._stop = threading.Event()
         self._over = threading.Event()
@@ -83,6 +87,7 @@ class Runner:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = self._context.socket(zmq.ROUTER)
         self._control.linger = 0
+        self._control.router_handover = True  # a block's next process takes the place of the one that died
         self._control_endpoint = self._endpoint("control")
         self._control.bind(self._control_endpoint)
         self._thread = threading.Thread(target=self._watch, name="isacblocks runner", daemon=True)
@@ -182,11 +187,12 @@ class Runner:
                 checkpoint=None if self.plan.checkpoint is None else str(self.plan.checkpoint),
                 checkpoint_every=self.plan.checkpoint_every,
                 resume=self._resume,
+                restart=self.plan.restart is not None,
             )
         return specs
 
     def _spawn(self) -> None:
-        specs = self._specs()
+        specs = self._worker_specs = self._specs()
         if self.plan.placement == "threads":
             for name, spec in specs.items():
                 worker = Worker(self.plan.blocks[name], spec, self._context)
@@ -228,22 +234,26 @@ class Runner:
             self._over.set()
 
     def _serve(self) -> None:
-        bound: dict[str, str] = {}
         waiting, ready = set(self.plan.blocks), set(self.plan.blocks)
         while not self._stop.is_set():
             self._relay()
             self._bury()
+            self._bear_again()
             if not self._control.poll(20):
                 continue
             name, report = self._hear()
             if isinstance(report, control.Bound):
-                bound |= {f"{name}.{port}": endpoint for port, endpoint in report.endpoints.items()}
-                waiting.discard(name)
-                if not waiting:
-                    self._connect(bound)
+                self._bound |= {f"{name}.{port}": endpoint for port, endpoint in report.endpoints.items()}
+                if waiting:
+                    waiting.discard(name)
+                    self._connect(() if waiting else self.plan.blocks)
+                else:
+                    self._move_to(name)
             elif isinstance(report, control.Ready):
                 ready.discard(name)
-                if not ready:
+                if self._began:
+                    self._go_again(name)
+                elif not ready:
                     self._began = time.perf_counter()
                     self.phase = "running"
                     self._tell_all(control.Go())
@@ -256,11 +266,13 @@ class Runner:
         identity, data = self._control.recv_multipart()
         name, report = identity.decode(), control.decode_report(data)
         if isinstance(report, control.BlockStatus):
-            self._status[name] = report
+            self._status[name] = report if self._keeper is None else self._keeper.dated(name, report)
+        elif isinstance(report, control.Ready) and self._keeper is not None:
+            self._keeper.down.discard(name)
         elif isinstance(report, control.Saved):
             self._note_cut(name, report.message)
         elif isinstance(report, control.Finished):
-            self._status[name] = report.status
+            self._status[name] = report.status if self._keeper is None else self._keeper.dated(name, report.status)
             self._finished[name] = report.state
         elif isinstance(report, control.Failed):
             raise BlockError(name, report.where, report.cause, report.trace)
@@ -274,10 +286,32 @@ class Runner:
             checkpoint.save_manifest(self.plan.checkpoint, manifest)
             self._cuts = {m: names for m, names in self._cuts.items() if m > message}
 
-    def _connect(self, bound: dict[str, str]) -> None:
-        for name in self.plan.blocks:
-            endpoints = {into: bound[f"{s}.{o}"] for s, o, receiver, into, _ in self.plan.edges if receiver == name}
-            self._tell(name, control.Connect(endpoints))
+    def _connect(self, names: Iterable[str]) -> None:
+        for name in names:
+            edges = [edge for edge in self.plan.edges if edge[2] == name]
+            self._tell(name, control.Connect({into: self._bound[f"{s}.{o}"] for s, o, _, into, _ in edges}))
+
+    # Blocks that died and are to go on
+
+    def _bear_again(self) -> None:
+        for name in self._keeper.due() if self._keeper is not None else ():
+            assert self._nursery is not None
+            self._dead.discard(name)
+            self._nursery.bear(self._worker_specs[name], self.plan.blocks[name].describe())
+
+    def _move_to(self, name: str) -> None:
+        """A block's next process is there: tell it where its senders are, and its receivers where it is."""
+        self._connect([name])
+        for sender, out, receiver, into, _ in self.plan.edges:
+            if sender == name:
+                self._tell(receiver, control.Move({into: self._bound[f"{sender}.{out}"]}))
+
+    def _go_again(self, name: str) -> None:
+        for setting, value in self.plan.blocks[name].setting_values.items():  # what was set while it was not there
+            self._tell(name, control.Change(setting, codec.encode(value)))
+        self._tell(name, control.Go())
+        if self._keeper is not None and not self._keeper.down:
+            self.phase = "running"
 
     def _tell(self, name: str, order: control.Order) -> None:
         self._control.send_multipart([name.encode(), control.encode(order)])
@@ -298,12 +332,12 @@ class Runner:
             self._dead.add(death.block)
             if not death.block:
                 raise PlacementError(death.text)
-            if os.WIFSIGNALED(death.status):
-                number = os.WTERMSIG(death.status)
-                cause = f"its process was killed by signal {number} ({signal.Signals(number).name})"
-            else:
-                cause = f"its process ended with status {os.waitstatus_to_exitcode(death.status)}"
-            raise BlockError(death.block, "while running", cause)
+            if self._keeper is None:
+                raise BlockError(death.block, "while running", cause_of(death))
+            self._keeper.died(death)
+            self._status[death.block] = self._keeper.dated(death.block, self._status[death.block])
+            if self._began:
+                self.phase = "restarting"
 
     def _halt(self) -> None:
         """Tell every worker to stop, give them the grace, then take them down."""

@@ -212,6 +212,29 @@ class Task:
         checkpoint.save_block(Path(self.spec.checkpoint), self.spec.name, message, values)
         self._saved(message)
 
+    # Snapshots: what a block that is killed goes on from
+
+    def save(self) -> dict[str, Any]:
+        """Where the task is between two messages, beside the ends of its links."""
+        return {
+            "state": self.block.save(),
+            "junction": self.junction.save(),
+            "position": self._position,
+            "message": self._message,
+            "ended": self.ended,
+            "counts": [self.items_in, self.items_out, self.messages],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from :meth:`save`; the block has been started."""
+        self._position, self._message, self.ended = saved["position"], saved["message"], saved["ended"]
+        self.items_in, self.items_out, self.messages = saved["counts"]
+        self.junction.restore(saved["junction"])
+        if self.ended:  # finish() has been: files are closed, and nothing but what the block knows is wanted of it
+            Block.restore(self.block, saved["state"])
+        else:
+            self.block.restore(saved["state"])
+
     def resume(self) -> None:
         """Continue from the cut that the flowgraph is to go on from, where there is one."""
         if self.spec.resume is None or self.spec.checkpoint is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 import traceback
 
@@ -13,26 +14,40 @@ from isacblocks.stream import codec, control
 from isacblocks.stream.block import Block
 from isacblocks.stream.ears import Ears
 from isacblocks.stream.inlet import Inlet
+from isacblocks.stream.journal import Journal
 from isacblocks.stream.orders import Orders, StopError
 from isacblocks.stream.outlet import Outlet
+from isacblocks.stream.snapshots import Snapshots
 from isacblocks.stream.task import Task
 
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
+_SILENCE = 0.25  # seconds without a word, after which a worker among some that may be replaced asks its senders again
 _LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
 
 
 class Worker:
-    """One block at work. `context` is shared by the threads of a process, so that inproc links find each other."""
+    """One block at work. `context` is shared by the threads of a process, so that inproc links find each other.
 
-    def __init__(self, block: Block, spec: control.WorkerSpec, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    journal: where its snapshots go, if another process is to go on when this one is killed.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        spec: control.WorkerSpec,
+        context: zmq.Context[zmq.Socket[bytes]],
+        journal: Journal | None = None,
+    ) -> None:
         self.block = block
         self.spec = spec
         self.context = context
         self.inlets: dict[str, Inlet] = {}
         self.outlets: dict[str, Outlet] = {}
         self._log = logging.getLogger(f"isacblocks.{spec.name}")
-        self._orders = Orders(context, spec.name, spec.control, self._change)
+        self._journal = journal
+        self._snapshots: Snapshots | None = None
+        self._orders = Orders(context, spec.name, spec.control, self._change, self._move)
         self._ears = Ears(self._orders)
         self._task: Task | None = None  # once the ends of its links are there
         self._phase = "starting"
@@ -40,6 +55,7 @@ class Worker:
         self._cpu_began = 0.0
         self._reported = 0.0
         self._finished = False
+        self._heard = time.monotonic()
 
     # Life
 
@@ -84,7 +100,7 @@ class Worker:
         task = self._task = Task(self.block, self.spec, self.inlets, self.outlets, self._saved)
         self.block.prepare()
         self.block.start()
-        task.resume()
+        self._go_on(task)
         self._orders.report(control.Ready())
         while not self._orders.go:
             self._orders.wait()
@@ -92,6 +108,17 @@ class Worker:
         self.block.attend = self._attend
         self._began, self._cpu_began = time.perf_counter(), time.thread_time()
         return task
+
+    def _go_on(self, task: Task) -> None:
+        """From where an earlier process of this block was, or an earlier run, or from the beginning."""
+        if self._journal is None:
+            task.resume()
+            return
+        snapshots = Snapshots(self._journal, task, self.inlets, self.outlets)
+        if not snapshots.restore():
+            task.resume()
+        snapshots.begin()
+        self._snapshots = snapshots
 
     def _stopped(self) -> None:
         """Told to stop: leave files whole and tell what the block has learned so far."""
@@ -128,6 +155,13 @@ class Worker:
     def _saved(self, message: int) -> None:
         self._orders.report(control.Saved(message))
 
+    def _move(self, order: control.Move) -> None:
+        for port, endpoint in order.endpoints.items():
+            if port in self.inlets:
+                self.inlets[port].move(endpoint)
+            elif self._orders.endpoints is not None:  # else Connect has yet to come, and knows
+                self._orders.endpoints[port] = endpoint
+
     def _change(self, change: control.Change) -> None:
         setting = self.block.settings()[change.setting]
         try:
@@ -138,6 +172,7 @@ class Worker:
     def _status(self, task: Task) -> control.BlockStatus:
         return control.BlockStatus(
             phase=self._phase,
+            process=os.getpid(),
             items_in=task.items_in,
             items_out=task.items_out,
             messages=task.messages,
@@ -177,6 +212,8 @@ class Worker:
         for inlet in inlets:
             if inlet.owing:
                 inlet.acknowledge(urgent=False)
+        if self._snapshots is not None and self._snapshots.due():
+            self._snapshots.take()
         if now - self._reported > STATUS_INTERVAL:
             self._reported = now
             self._orders.report(self._status(task))
@@ -191,8 +228,16 @@ class Worker:
                 return
             for inlet in owing:
                 inlet.acknowledge(urgent=True)
+        if self._snapshots is not None and not self.inlets:
+            self._snapshots.take()
         self._finish(task)
-        self._ears.receive(_POLL)
+        if self._ears.receive(_POLL) or self._snapshots is None:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > _SILENCE:
+            self._heard = time.monotonic()
+            for inlet in self.inlets.values():
+                if not (inlet.queue or inlet.ended):
+                    inlet.hello()
 
     def _finish(self, task: Task) -> None:
         """Tell the runner when everything has come to its end."""

@@ -1,0 +1,298 @@
+"""A killed block's process is replaced: nothing is lost, nothing is doubled, and the results have the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Mixer, Scale, Trouble
+
+from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart
+from isacblocks.stream.journal import Journal, open_files, progress_of
+from isacblocks.stream.keeper import Keeper
+from isacblocks.stream.nursery import Death
+
+ELSEWHERE = ("processes", "tcp")
+PATIENCE = 60  # seconds until a test gives up
+
+
+def pid_of(fg: Flowgraph, block: str) -> int:
+    return fg.status.blocks[block].process
+
+
+def wait_for(fg: Flowgraph, what: str, condition: object) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():  # type: ignore[operator]
+        assert not fg.wait(0.002), f"{what}: the flowgraph ended first: {fg.status.phase}"
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE} s; {fg.status}"
+
+
+def kill(fg: Flowgraph, block: str) -> None:
+    """kill -9, and wait until the block is at work again."""
+    before = fg.status.blocks[block].restarts
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid_of(fg, block), signal.SIGKILL)
+    wait_for(fg, f"{block} is back", lambda: back(fg, block, before))
+
+
+def back(fg: Flowgraph, block: str, before: int) -> bool:
+    status = fg.status.blocks[block]
+    return status.restarts > before and status.phase in ("running", "finished")
+
+
+def loop(pause: float = 0.0) -> tuple[Flowgraph, Collect, Leaky, Mixer, Join]:
+    """Everything that can go wrong when a block is killed: a loop with a lag, a join, outputs that are not aligned."""
+    source, scale, mixer, leaky, sink, join = Counter(pause=pause), Scale(), Mixer(), Leaky(), Collect(), Join()
+    source.batch = 4
+    fg = Flowgraph("killed")
+    fg.connect(source, scale, mixer, leaky)
+    fg.connect(mixer, sink)
+    fg.connect(scale, join.ports["left"])
+    fg.connect(mixer, join.ports["right"])
+    fg.feedback(leaky.total, mixer.back, lag=3)
+    return fg, sink, leaky, mixer, join
+
+
+def results(parts: tuple[Flowgraph, Collect, Leaky, Mixer, Join]) -> tuple[object, ...]:
+    _, sink, leaky, mixer, join = parts
+    return sink.values, sink.numbers, sink.finished, leaky.memory.tobytes(), mixer.heard, join.joined, join.worst
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[object, ...]:
+    parts = loop()
+    parts[0].run(4000)
+    return results(parts)
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+def test_every_block_can_be_killed_and_the_result_has_the_same_bits(elsewhere: str, undisturbed: tuple[object, ...]) -> None:
+    parts = loop(pause=0.003)
+    fg = parts[0]
+    fg.start(4000, placement=elsewhere, restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["collect"].items_in > 100)
+    for block in fg.blocks:
+        kill(fg, block)
+    assert fg.wait(PATIENCE), fg.status
+    status = fg.status
+    assert status.phase == "finished"
+    assert results(parts) == undisturbed
+    for edge in status.edges:
+        assert edge.balanced, edge
+        assert edge.in_flight == edge.lost == 0, edge
+        assert edge.produced == edge.committed == (1000 if edge.sender == "leaky.total" else 4000), edge
+    assert all(block.restarts == 1 for block in status.blocks.values())
+
+
+def test_kills_at_any_moment_of_several_blocks_at_once(undisturbed: tuple[object, ...]) -> None:
+    """While they start, while another one is down, twice in a row: whatever comes, the result is the same."""
+    parts = loop(pause=0.003)
+    fg = parts[0]
+    moments = random.Random(7)
+    fg.start(4000, placement="processes", restart=Restart(limit=1000, longest=0.1))
+    wait_for(fg, "begins", lambda: fg.status.phase == "running")
+    killed = 0
+    while not fg.wait(moments.uniform(0.0, 0.06)):
+        assert killed < 5000, fg.status
+        for block in moments.sample(list(fg.blocks), moments.choice((1, 1, 2, 5))):
+            if fg.status.blocks[block].phase != "restarting" and pid_of(fg, block):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid_of(fg, block), signal.SIGKILL)
+                    killed += 1
+    fg._raise()
+    assert fg.status.phase == "finished", fg.status
+    assert killed > 20
+    assert results(parts) == undisturbed
+    for edge in fg.status.edges:
+        assert edge.balanced, edge
+        assert edge.in_flight == edge.lost == 0, edge
+
+
+def test_large_frames_in_shared_memory_survive_their_sender() -> None:
+    """What a dead sender had in its memory is sent again from its snapshot, or made again."""
+    source, first, second = Frames(size=6000), Hoard(size=6000, every=5), Hoard(size=6000, every=5)
+    source.batch = 4
+    fg = Flowgraph("frames")
+    fg.connect(source, first, second, depth=6)
+    fg.start(6000, placement="processes", restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["hoard_2"].items_in > 100)
+    for block in ("frames", "hoard", "hoard_2", "frames", "hoard"):
+        if not fg.wait(0):
+            kill_if_there(fg, block)
+    assert fg.wait(PATIENCE)
+    assert fg.status.phase == "finished"
+    assert (first.seen, second.seen) == (6000, 6000)
+    assert (first.wrong, second.wrong, source.wrong) == (0, 0, 0)
+
+
+def kill_if_there(fg: Flowgraph, block: str) -> None:
+    """kill -9 without waiting for anything: the flowgraph may end meanwhile."""
+    before = fg.status.blocks[block].restarts
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid_of(fg, block), signal.SIGKILL)
+    end = time.monotonic() + PATIENCE
+    while not (fg.wait(0.002) or back(fg, block, before)):
+        assert time.monotonic() < end, fg.status
+
+
+@pytest.mark.parametrize("policy", ["drop-oldest", "latest"])
+def test_the_books_of_lossy_edges_are_settled_after_a_kill(policy: str) -> None:
+    source, scale, quick, slow = Counter(pause=0.001), Scale(), Collect(), Collect(pause=0.004)
+    source.batch = 4
+    fg = Flowgraph("lossy")
+    fg.connect(source, scale, quick)
+    fg.connect(scale, slow, policy=policy, depth=2)
+    fg.start(6000, placement="processes", restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["collect_2"].items_in > 40)
+    for block in ("scale", "collect_2", "scale"):
+        kill(fg, block)
+    assert fg.wait(PATIENCE)
+    assert quick.numbers == list(range(6000))
+    assert slow.numbers == sorted(set(slow.numbers))
+    for edge in fg.status.edges:
+        assert edge.balanced, edge
+        assert edge.in_flight == 0, edge
+        assert edge.produced == 6000, edge
+    edge = next(e for e in fg.status.edges if e.receiver == "collect_2.number")
+    assert edge.committed == len(slow.numbers)
+
+
+def test_a_block_that_dies_of_the_same_item_again_and_again_ends_the_flowgraph() -> None:
+    source, trouble = Counter(), Trouble("die", at=100)
+    source.batch = 16
+    fg = Flowgraph("poison")
+    fg.connect(source, trouble, Collect())
+    with pytest.raises(BlockError, match=r"trouble failed again and again: .*SIGKILL\), 4 times in a row") as caught:
+        fg.run(500, placement="processes", restart=Restart(limit=3, wait=0.01))
+    assert caught.value.block == "trouble"
+    assert fg.status.blocks["trouble"].restarts == 3
+
+
+def test_the_waits_between_attempts_double_up_to_the_longest() -> None:
+    policy = Restart(limit=9, wait=0.1, longest=1.0)
+    assert [policy.pause(n) for n in range(6)] == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.0])
+    assert policy.pause(10_000) == 1.0
+
+
+def test_a_block_is_not_made_again_before_its_wait_is_over() -> None:
+    keeper = Keeper(Restart(limit=5, wait=30.0, longest=60.0))
+    keeper.died(Death("a", signal.SIGKILL, "", 10))
+    assert keeper.due() == ["a"]  # it had got on
+    keeper.died(Death("a", signal.SIGKILL, "", 10))
+    assert keeper.due() == ["a"]
+    keeper.died(Death("a", signal.SIGKILL, "", 10))
+    assert keeper.due() == []
+    assert keeper.down == {"a"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("limit", 0), ("limit", 2.5), ("wait", -1.0), ("longest", float("nan"))])
+def test_a_policy_that_cannot_be_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"restart: {name} must be"):
+        Restart(**{name: value})  # type: ignore[arg-type]
+
+
+def test_threads_cannot_be_restarted() -> None:
+    fg = Flowgraph("threads")
+    fg.connect(Counter(), Collect())
+    with pytest.raises(PlacementError, match="blocks in threads die with the program; take placement='processes'"):
+        fg.run(10, restart=Restart())
+
+
+def test_stop_while_a_block_is_down() -> None:
+    fg = loop(pause=0.003)[0]
+    fg.start(placement="processes", restart=Restart(limit=9, wait=30.0, longest=60.0))
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and pid_of(fg, "scale"))
+    for expected in (1, 2, 3):  # the last time in a row it has to wait
+        os.kill(pid_of(fg, "scale"), signal.SIGSTOP)  # so that it gets nothing done before it dies
+        os.kill(pid_of(fg, "scale"), signal.SIGKILL)
+        wait_for(fg, "is down", lambda n=expected: fg.status.blocks["scale"].restarts == n)
+        wait_for(fg, "is back or waits", lambda: fg.status.phase == "restarting" or back(fg, "scale", 0))
+    began = time.monotonic()
+    fg.stop()
+    assert time.monotonic() - began < 1.0
+    assert fg.status.phase == "stopped"
+
+
+def test_a_setting_that_was_changed_stays_changed() -> None:
+    source, scale, sink = Counter(pause=0.002), Scale(), Collect()
+    fg = Flowgraph("settings")
+    fg.connect(source, scale, sink)
+    fg.start(3000, placement="processes", restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["collect"].items_in > 50)
+    scale.factor = -3.0
+    time.sleep(0.2)
+    kill(fg, "scale")
+    time.sleep(0.1)
+    kill(fg, "scale")
+    assert fg.wait(PATIENCE)
+    assert sink.numbers == list(range(3000))
+    assert sink.values[-1] == -3.0 * 2999
+
+
+# Journals
+
+
+def test_a_journal_gives_back_the_last_whole_snapshot() -> None:
+    files = open_files()
+    assert Journal(files).load() is None
+    assert progress_of(files) == -1
+    journal = Journal(files)
+    for k in range(5):
+        journal.save(bytes([k]) * (1000 - k), progress=10 * k)
+        assert Journal(files).load() == bytes([k]) * (1000 - k)
+        assert progress_of(files) == 10 * k
+    Journal(files).save(b"by another process", 50)
+    assert Journal(files).load() == b"by another process"
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_kill_inside_a_snapshot_leaves_the_one_before(writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = open_files()
+    journal = Journal(files)
+    journal.save(b"first" * 100, 1)
+    journal.save(b"second" * 100, 2)
+    done = 0
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(write: Callable[..., int]) -> Callable[..., int]:
+        def replacement(*arguments: Any) -> int:
+            nonlocal done
+            if done == writes:
+                raise KilledError
+            done += 1
+            return write(*arguments)
+
+        return replacement
+
+    monkeypatch.setattr(os, "pwrite", killed(os.pwrite))
+    monkeypatch.setattr(os, "pwritev", killed(os.pwritev))
+    with pytest.raises(KilledError):
+        journal.save(b"third" * 100, 3)
+    monkeypatch.undo()
+    assert Journal(files).load() == b"second" * 100
+    assert progress_of(files) == 2
+
+
+def test_the_shelf_writes_once_and_never_over_what_is_needed() -> None:
+    shelf = Journal(open_files()).shelf
+    sizes = random.Random(3)
+    there: dict[int, list[bytes]] = {}
+    for number in range(300):
+        parts = [bytes([number % 251]) * sizes.randrange(0, 9000) for _ in range(sizes.randrange(1, 4))]
+        place = shelf.put(number, parts)
+        assert shelf.put(number, [b"not written"]) is place
+        there[number] = parts
+        if len(there) > 8:
+            there = dict(sorted(there.items())[sizes.randrange(1, 8) :])
+            shelf.clear(set(there))
+        for key, kept in there.items():
+            assert shelf.get(key, shelf.places[key]) == kept
+    assert max(place[0] for place in shelf.places.values()) < 1 << 20  # places are used again
