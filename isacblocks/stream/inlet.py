@@ -281,6 +281,17 @@ class Inlet:
         self._reader.forget()
         self.hello()
 
+    def ask_again(self) -> None:
+        """Nothing has come for a while: say HELLO, and where the last one was not answered, connect anew.
+
+        A ROUTER whose peer comes back twice at almost the same time may keep the older connection and leave the newer one
+        open, with nobody behind it.
+        """
+        if self.open:
+            self.hello()
+        else:
+            self.move(self._connected)
+
     def save(self) -> dict[str, Any]:
         """What a checkpoint or a snapshot keeps."""
         return {"next": self.next, "committed": self.committed, "dropped": dict(self.dropped), "ended": self.ended}

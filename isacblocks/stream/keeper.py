@@ -7,10 +7,11 @@ import math
 import os
 import signal
 import time
+from pathlib import Path
 
 import msgspec
 
-from isacblocks.stream.control import BlockStatus
+from isacblocks.stream.control import BlockStatus, WorkerSpec
 from isacblocks.stream.errors import BlockError
 from isacblocks.stream.nursery import Death
 
@@ -80,6 +81,17 @@ class Keeper:
             return status
         phase = "restarting" if name in self.down else status.phase
         return msgspec.structs.replace(status, restarts=count, phase=phase)
+
+    def moved(self, spec: WorkerSpec) -> WorkerSpec:
+        """As `spec`, with sockets of its own: a connection that still tries to reach the dead process must not reach it."""
+        number = self.restarts[spec.name]
+        outlets = []
+        for outlet in spec.outlets:
+            ours = outlet.bind.startswith("ipc://")  # over tcp the system chooses another port, unless one was asked for
+            if ours and number > 1:
+                Path(f"{outlet.bind}.{number - 1}".removeprefix("ipc://")).unlink(missing_ok=True)
+            outlets.append(msgspec.structs.replace(outlet, bind=f"{outlet.bind}.{number}") if ours else outlet)
+        return msgspec.structs.replace(spec, outlets=outlets)
 
     def due(self) -> list[str]:
         """The blocks whose processes are to be made now."""

@@ -294,10 +294,11 @@ class Runner:
     # Blocks that died and are to go on
 
     def _bear_again(self) -> None:
-        for name in self._keeper.due() if self._keeper is not None else ():
-            assert self._nursery is not None
+        if self._keeper is None or self._nursery is None:
+            return
+        for name in self._keeper.due():
             self._dead.discard(name)
-            self._nursery.bear(self._worker_specs[name], self.plan.blocks[name].describe())
+            self._nursery.bear(self._keeper.moved(self._worker_specs[name]), self.plan.blocks[name].describe())
 
     def _move_to(self, name: str) -> None:
         """A block's next process is there: tell it where its senders are, and its receivers where it is."""
@@ -335,6 +336,7 @@ class Runner:
             if self._keeper is None:
                 raise BlockError(death.block, "while running", cause_of(death))
             self._keeper.died(death)
+            self._finished.pop(death.block, None)  # its last acknowledgements may have died with it
             self._status[death.block] = self._keeper.dated(death.block, self._status[death.block])
             if self._began:
                 self.phase = "restarting"

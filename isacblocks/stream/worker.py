@@ -237,7 +237,7 @@ class Worker:
             self._heard = time.monotonic()
             for inlet in self.inlets.values():
                 if not (inlet.queue or inlet.ended):
-                    inlet.hello()
+                    inlet.ask_again()
 
     def _finish(self, task: Task) -> None:
         """Tell the runner when everything has come to its end."""

@@ -38,7 +38,7 @@ class TerminalView:
 
     def __call__(self, status: Status) -> None:
         """Show the status; the last one, when the flowgraph has ended, is always shown."""
-        ended = status.phase not in ("starting", "running")
+        ended = status.phase not in ("starting", "running", "restarting")
         now = time.monotonic()
         if not self._live and not ended and now - self._last < _QUIET:
             return
@@ -59,7 +59,7 @@ class TerminalView:
         self._rates = [*self._rates[-20:], (status.seconds, done)]
         (then, before), (here, after) = self._rates[0], self._rates[-1]
         rate = (after - before) / (here - then) if here > then else 0.0
-        if status.phase not in ("starting", "running"):
+        if status.phase not in ("starting", "running", "restarting"):
             rate = done / status.seconds if status.seconds else 0.0
         total = f"/{self.total}" if self.total else ""
         parts = [f"{status.phase:8s} {done}{total} frames  {rate:6.0f}/s"]
