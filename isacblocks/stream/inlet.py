@@ -180,9 +180,6 @@ class Inlet:
         try:
             items = self._reader.read(header, parts, self.layout)
         except UnreachableError as error:
-            if error.gone:
-                self.hello()  # the one that took the sender's place sends it again
-                return
             if self._inline:
                 raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
             self._inline = True

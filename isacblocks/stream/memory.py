@@ -167,11 +167,7 @@ def cut(memory: NDArray[np.uint8], layout: Layout, placing: Placing) -> dict[str
 
 
 class UnreachableError(Exception):
-    """A segment that cannot be mapped here: another namespace of processes, no descriptors left. gone: its sender is."""
-
-    def __init__(self, text: str, gone: bool = False) -> None:
-        super().__init__(text)
-        self.gone = gone
+    """A segment that cannot be mapped here: another namespace of processes, no descriptors left, a sender that died."""
 
 
 class Loan:
@@ -240,5 +236,4 @@ def _map(reference: Reference) -> mmap.mmap:
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
-        gone = not os.path.exists(f"/proc/{reference.process}") and os.path.exists("/proc/self")
-        raise UnreachableError(f"{path}: {error}", gone) from error
+        raise UnreachableError(f"{path}: {error}") from error
