@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import zmq
 
-from isacblocks.stream import Field, Items, Layout, PlacementError, Record, WiringError, wire
+from isacblocks.stream import Field, Items, Layout, PlacementError, Record, WireError, wire
 from isacblocks.stream.bell import Bell
-from isacblocks.stream.inlet import Inlet
+from isacblocks.stream.inlet import TRIES, Inlet
 from isacblocks.stream.link import EdgeCount, EdgeSpec, has_arrived
 from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.spec import resolve
@@ -220,8 +220,8 @@ def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) ->
         [request(wire.HELLO, 5)],
     ):
         stranger.send_multipart(parts)
-    link.settle(lambda: link.outlet.strangers == 5)
-    assert link.outlet.strangers == 5
+    link.settle(lambda: link.outlet.refusals.bad == 5)
+    assert link.outlet.refusals.counts == {"stranger": 3, "parts": 2}
     # and nonsense from the rightful peer
     nonsense = (
         [b"x" * 64],
@@ -234,8 +234,9 @@ def test_strangers_and_bad_requests_are_counted_and_change_nothing(make: Any) ->
     )
     for parts in nonsense:
         link.inlet.socket.send_multipart(parts)
-    link.settle(lambda: link.outlet.strangers == 12)
-    assert link.outlet.strangers == 12
+    link.settle(lambda: link.outlet.refusals.bad == 12)
+    theirs = {"length": 2, "words": 2, "stream": 1, "kind": 1}
+    assert link.outlet.refusals.counts == {"stranger": 3, "parts": 3, **theirs}
     link.inlet.commit()
     link.inlet.acknowledge(urgent=True)
     link.settle(link.outlet.drained)
@@ -263,7 +264,7 @@ def test_a_message_that_cannot_be_read_is_counted_and_keeps_its_place(make: Any,
     link.inlet = link.connect()
     link.settle(lambda: len(link.inlet.queue) == 3)
     assert [len(m) for m in link.inlet.queue] == [3, 0, 3]
-    assert link.inlet.bad == 1
+    assert link.inlet.refusals.bad == TRIES, "asked for again before it was given up"
     assert "skipped a bad message" in caplog.text
     while link.inlet.head() is not None:
         link.inlet.commit()
@@ -276,7 +277,7 @@ def test_ends_that_do_not_fit_say_so(make: Any) -> None:
     link = make()
     other = resolve(Record("number", (Field("value", "float64", ("N",)),)), {"N": 5}, "test")
     link.inlet.layout = other
-    with pytest.raises(WiringError, match=r"a\.out does not send what b\.in takes"):
+    with pytest.raises(WireError, match=r"a\.out does not send what b\.in takes"):
         link.inlet._take([request(wire.OPEN, 0, LAYOUT.descriptor)])
 
 

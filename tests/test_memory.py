@@ -23,6 +23,7 @@ from stream_blocks import Frames, Hoard
 from test_link import Link
 
 from isacblocks.stream import Field, Flowgraph, Items, Out, Record, WireError, memory, wire
+from isacblocks.stream.inlet import TRIES
 from isacblocks.stream.memory import Lease, Loan, Mappings, Pool, Reference, UnreachableError
 from isacblocks.stream.spec import resolve
 
@@ -339,10 +340,10 @@ def test_a_bad_reference_on_the_link(tmp_path: Path, damage: str, caplog: pytest
             assert lengths == [2, 2, 2]
             assert "no shared memory with a.out" in caplog.text
             assert link.outlet._edges[0].inline
-            assert (link.law().committed, link.law().lost, link.inlet.bad) == (6, 0, 0)
+            assert (link.law().committed, link.law().lost, link.inlet.refusals.bad) == (6, 0, 0)
         else:
             assert lengths == [2, 0, 2]
-            assert (link.law().dropped, link.inlet.bad) == ({"bad": 2}, 1)
+            assert (link.law().dropped, link.inlet.refusals.bad) == ({"bad": 2}, TRIES)
     finally:
         link.close()
 

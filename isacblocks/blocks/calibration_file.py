@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from isacblocks._version import __version__
 from isacblocks.kernels.impairments import retract
 from isacblocks.radar import OfdmRadar
+from isacblocks.stream.decoder import UNREADABLE
 from isacblocks.stream.files import write_atomically
 
 FORMAT = "isacblocks calibration"
@@ -82,7 +83,7 @@ def load_calibration(path: str | Path, radar: OfdmRadar) -> Calibration:
     try:
         found = msgspec.json.decode(data, type=Calibration)
         made_for = msgspec.convert(found.radar, OfdmRadar)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CalibrationError(f"{path}: not a calibration file: {error}") from error
     if found.format != FORMAT or found.version != VERSION:
         what = f"{found.format!r} version {found.version}"

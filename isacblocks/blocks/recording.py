@@ -8,7 +8,6 @@ sequence number: what a lossy link dropped is a gap that can be seen. No pickle,
 from __future__ import annotations
 
 import datetime
-import math
 import os
 import struct
 from dataclasses import asdict
@@ -21,15 +20,16 @@ from numpy.typing import NDArray
 
 from isacblocks._version import __version__
 from isacblocks.radar import OfdmRadar
+from isacblocks.stream.decoder import UNREADABLE
+from isacblocks.stream.errors import WireError
 from isacblocks.stream.files import replacing
-from isacblocks.stream.spec import DTYPES, Items, Layout
+from isacblocks.stream.spec import Items, Layout, examine
 
 MAGIC = b"ISACREC1"
 VERSION = 1
 _HEAD = struct.Struct("<8sQ")  # magic, bytes of JSON
 _PAGE = 4096
 _LARGEST_HEADER = 1 << 20
-_LARGEST_ITEM = 1 << 31
 _LARGEST_NPZ = 2 << 30
 SEQUENCE = "sequence"  # the field that every item begins with
 
@@ -61,14 +61,15 @@ def item_dtype(layout: Layout) -> np.dtype[Any]:
 def _meta_of(data: bytes, path: Path) -> Meta:
     try:
         meta = msgspec.json.decode(data, type=Meta)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise RecordingError(f"{path}: its header is damaged: {error}") from error
     if meta.version != VERSION:
         raise RecordingError(f"{path}: a recording of version {meta.version}; this program reads version {VERSION}")
-    for field in meta.layout.fields:
-        size = np.dtype(field.dtype).itemsize * math.prod(field.shape) if field.dtype in DTYPES else 0
-        if field.dtype not in DTYPES or any(n < 0 for n in field.shape) or size > _LARGEST_ITEM:
-            raise RecordingError(f"{path}: field {field.name} is not a field of numbers: {field.dtype} {field.shape}")
+    try:
+        examine(meta.layout)
+        item_dtype(meta.layout)
+    except (WireError, ValueError) as error:
+        raise RecordingError(f"{path}: its header is damaged: {error}") from error
     return meta
 
 
@@ -118,7 +119,7 @@ class Recording:
             return None
         try:
             return msgspec.convert(self.meta.radar, OfdmRadar)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise RecordingError(f"{self.path}: the radar's parameters are damaged: {error}") from error
 
     def field(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from isacblocks.stream import codec
-from isacblocks.stream.errors import CheckpointError, StreamError
+from isacblocks.stream.decoder import Decoder
+from isacblocks.stream.errors import CheckpointError, StreamError, WireError
 from isacblocks.stream.files import sweep, write_atomically
 
 _MAGIC = b"ISACCKP1"
@@ -30,6 +31,12 @@ class Manifest(msgspec.Struct):
     blocks: list[str]
     message: int
     version: int = 1
+
+
+_LARGEST_MANIFEST = 1 << 20  # bytes
+_manifest: Decoder[Manifest] = Decoder(
+    msgspec.json.Decoder(Manifest).decode, "a manifest", _LARGEST_MANIFEST, lambda text: WireError("manifest", text)
+)
 
 
 def block_file(directory: Path, block: str, message: int) -> Path:
@@ -81,15 +88,16 @@ def load_manifest(directory: Path, flowgraph: str, blocks: list[str]) -> Manifes
     path = directory / _MANIFEST
     sweep(directory)
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST_MANIFEST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not a manifest: {error}") from error
+        manifest = _manifest(data)
+    except WireError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     if (manifest.flowgraph, sorted(manifest.blocks)) != (flowgraph, sorted(blocks)):
         raise CheckpointError(
             f"{path}: belongs to the flowgraph {manifest.flowgraph!r} with the blocks {', '.join(manifest.blocks)}; "

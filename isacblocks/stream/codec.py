@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from isacblocks.stream.decoder import UNREADABLE
 from isacblocks.stream.errors import StreamError
 from isacblocks.stream.spec import DTYPES
 
@@ -78,23 +79,33 @@ def _decoder(trusted: bool) -> Any:
         if code == _ARRAY:
             array = _array(data)
             if array.dtype not in DTYPES or any(n < 0 for n in array.shape):
-                raise StreamError(f"not an array of a known type: {array.dtype} {array.shape}")
-            return np.frombuffer(array.data, np.dtype(array.dtype)).reshape(array.shape).copy()
+                raise StreamError(f"not an array of a known type: {array.dtype!r} {array.shape}")
+            return (
+                np.frombuffer(array.data, np.dtype(array.dtype).newbyteorder("<")).reshape(array.shape).astype(array.dtype)
+            )
         if code == _COMPLEX:
-            return complex(np.frombuffer(data, "<c16")[0])
+            return complex(np.frombuffer(data, "<c16").reshape(1)[0])
         if code == _DATACLASS and trusted:
-            instance = _instance(data)
-            kind: Any = importlib.import_module(instance.module)
-            for part in instance.name.split("."):
-                kind = getattr(kind, part)
-            if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-                raise StreamError(f"{instance.module}:{instance.name} is not a dataclass")
-            values = decode(instance.values, trusted=True)
-            hints = {f.name: f for f in dataclasses.fields(kind)}
-            return kind(**{k: _tuples(v) if k in hints else v for k, v in values.items()})
+            return _make(_instance(data))
         raise StreamError(f"unknown extension {code}")
 
     return ext_hook
+
+
+def _make(instance: _Instance) -> Any:
+    """A dataclass of a process of our own."""
+    try:
+        kind: Any = importlib.import_module(instance.module)
+        for part in instance.name.split("."):
+            kind = getattr(kind, part)
+    except (ImportError, AttributeError) as error:
+        raise StreamError(f"{instance.module}:{instance.name} is not known here: {error}") from error
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise StreamError(f"{instance.module}:{instance.name} is not a dataclass")
+    values = decode(instance.values, trusted=True)
+    if not isinstance(values, dict):
+        raise StreamError(f"{instance.module}:{instance.name}: expected named values, got {type(values).__name__}")
+    return kind(**{key: _tuples(value) for key, value in values.items()})
 
 
 def _tuples(value: Any) -> Any:
@@ -109,5 +120,5 @@ def decode(data: bytes | memoryview, *, trusted: bool = False) -> Any:
     """
     try:
         return msgspec.msgpack.decode(data, ext_hook=_decoder(trusted))
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise StreamError(f"not a stored value: {error}") from error

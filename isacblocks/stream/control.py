@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from isacblocks.stream.decoder import Decoder
+from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.spec import Layout
 
@@ -70,9 +72,10 @@ class BlockStatus(msgspec.Struct, frozen=True, tag=True):
     wall_seconds: float = 0.0
     work_cpu_seconds: float = 0.0  # the block's thread inside process()
     cpu_seconds: float = 0.0  # the block's thread altogether: the rest is the runtime's own cost
-    bad_messages: int = 0
-    strangers: int = 0
     restarts: int = 0  # how often its process died and was replaced
+    bad_messages: int = 0  # that came to input ports and could not be taken
+    strangers: int = 0  # requests to output ports that could not be taken
+    refused: dict[str, int] = {}  # both, by reason, and what came twice or too early
     readings: dict[str, float] = {}
     edges: list[EdgeCount] = []
 
@@ -138,5 +141,12 @@ Report: TypeAlias = Bound | Ready | BlockStatus | Saved | Failed | Finished
 Order: TypeAlias = Connect | Move | Go | Change | Stop
 
 encode = msgspec.msgpack.Encoder().encode
-decode_report = msgspec.msgpack.Decoder(Report).decode
-decode_order = msgspec.msgpack.Decoder(Order).decode
+_LARGEST = 1 << 31  # bytes: a block's final state is in its last report
+
+
+def _refuse(text: str) -> WireError:
+    return WireError("control", text)
+
+
+decode_report: Decoder[Report] = Decoder(msgspec.msgpack.Decoder(Report).decode, "a report", _LARGEST, _refuse)
+decode_order: Decoder[Order] = Decoder(msgspec.msgpack.Decoder(Order).decode, "an order", _LARGEST, _refuse)

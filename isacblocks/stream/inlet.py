@@ -14,14 +14,16 @@ import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
-from isacblocks.stream.errors import WireError, WiringError
-from isacblocks.stream.link import EdgeSpec, Words, has_arrived, make_socket
+from isacblocks.stream.errors import WireError
+from isacblocks.stream.link import EdgeSpec, Words, gather, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
 from isacblocks.stream.parcel import Parcel, size_of
 from isacblocks.stream.reader import Reader
+from isacblocks.stream.refusals import Refusals
 from isacblocks.stream.spec import Items, Layout, mismatch, read_descriptor
 
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
+TRIES = 3  # how often a message that cannot be read is asked for before its items are counted as lost
 
 
 class Inlet:
@@ -38,7 +40,9 @@ class Inlet:
         self.next = 0  # serial of the next message to commit
         self.committed = 0
         self.dropped: Counter[str] = Counter()
-        self.bad = 0  # messages that could not be read
+        self.refusals = Refusals(edge.receiver)  # messages that were not taken
+        self._parts = len(layout.fields) + 1  # of a message, at most
+        self._unread = (-1, 0)  # serial of the last message that could not be read, and how often it came
         self.ended = False
         self.open = False
         self.keep: Callable[[], None] | None = None  # takes a snapshot; called before anything is acknowledged
@@ -151,11 +155,12 @@ class Inlet:
 
     def receive(self) -> None:
         """Receive one message. Raises zmq.Again where none has arrived."""
-        frame = self.socket.recv(zmq.NOBLOCK, copy=False)
-        parts: list[Any] = [frame.bytes]
-        while frame.more:
-            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
-            parts.append(frame.buffer)
+        try:
+            first, *others = gather(self.socket, self._parts)
+        except WireError as error:
+            self.refusals.note(error.reason, error)
+            return
+        parts: list[Any] = [first.bytes, *(other.buffer for other in others)]
         if parts != [box.WAKE] or self.box is None:
             self._read_parts(parts)
 
@@ -163,9 +168,7 @@ class Inlet:
         try:
             self._take(parts)
         except WireError as error:
-            self.bad += 1
-            if self.bad & (self.bad - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
-                self._log.warning("%s: skipped a bad message (%d so far): %s", self.edge.receiver, self.bad, error)
+            self.refusals.note(error.reason, error)
 
     def _take(self, parts: list[Any]) -> None:
         header = wire.unpack(parts[0])
@@ -174,6 +177,7 @@ class Inlet:
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
+        wire.check(header, self.layout)  # what is of another stream has no place in this one
         if not self._is_next(header.serial):
             return
         self.expected = header.serial + 1
@@ -187,6 +191,11 @@ class Inlet:
             self.hello()
             return
         except WireError:
+            serial, tries = self._unread
+            self._unread = header.serial, tries + 1 if serial == header.serial else 1
+            if self._unread[1] < TRIES and self.edge.policy == "block":
+                self.hello()  # the sender still has it
+                raise
             # Its place in the stream stays, empty, so that the clock goes on; its items are counted as lost.
             final = bool(header.flags & wire.FINAL)
             empty = Items(self.layout, self.layout.nothing, 0, message=header.message, sent=header.time, final=final)
@@ -200,11 +209,14 @@ class Inlet:
     def _is_next(self, serial: int) -> bool:
         """Whether a message is the one to take now."""
         if not self.open:
+            self.refusals.count("early")
             return False  # meant for an earlier self of ours; after the answer to HELLO it comes again
         if serial < self.expected:
+            self.refusals.count("replayed")
             self.owing += 1  # sent again although committed: say once more how far we are
             return False
         if serial > self.expected and self.edge.policy == "block":
+            self.refusals.count("ahead")
             if time.monotonic() - self._said_hello > HELLO_INTERVAL:
                 self.hello()
             return False
@@ -223,13 +235,10 @@ class Inlet:
     def _be_opened(self, parts: list[Any]) -> None:
         if len(parts) != 1:
             raise WireError("parts", f"an answer has 1 part, got {len(parts)}")
-        try:
-            sent = read_descriptor(memoryview(parts[0])[wire.HEADER_BYTES :])
-        except ValueError as error:
-            raise WireError("descriptor", f"not a descriptor: {error}") from error
+        sent = read_descriptor(memoryview(parts[0])[wire.HEADER_BYTES :])
         reason = mismatch(sent, self.layout)
         if reason:
-            raise WiringError(f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
+            raise WireError("stream", f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
         self.open = True
 
     def head(self) -> Items | None:

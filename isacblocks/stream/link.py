@@ -23,8 +23,13 @@ from __future__ import annotations
 import msgspec
 import zmq
 
+from isacblocks.stream.decoder import Decoder
+from isacblocks.stream.errors import WireError
+
 POLICIES = ("block", "drop-oldest", "latest")
 LARGEST_PART = 1 << 31  # bytes; libzmq closes a connection that claims more
+LARGEST_REQUEST = 1 << 16  # bytes, of a receiver's words
+RECEIVERS_REASONS = frozenset(("unmatched", "bad"))  # for which a receiver drops items; all others are the sender's
 
 
 def has_arrived(socket: zmq.Socket[bytes]) -> bool:
@@ -32,13 +37,35 @@ def has_arrived(socket: zmq.Socket[bytes]) -> bool:
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
+def gather(socket: zmq.Socket[bytes], most: int) -> list[zmq.Frame]:
+    """A message's parts, received without waiting. Raises zmq.Again where none has come, WireError for more than `most`.
+
+    What is beyond is let go of as it comes, so that a message without end takes no memory here.
+    """
+    parts = [socket.recv(zmq.NOBLOCK, copy=False)]
+    more, beyond = parts[0].more, 0
+    while more:
+        part = socket.recv(zmq.NOBLOCK, copy=False)
+        more = part.more
+        if len(parts) < most:
+            parts.append(part)
+        else:
+            beyond += 1
+    if beyond:
+        raise WireError("parts", f"expected at most {most} parts, got {most + beyond}")
+    return parts
+
+
 def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
-    """A socket for one end of a link. What may be on its way is bounded by credit, not by the socket."""
+    """A socket for one end of a link. What may be on its way is bounded by credit, not by the socket.
+
+    A ROUTER is a sender's: only requests come to it, and who claims a larger part is cut off before memory is taken for it.
+    """
     socket = context.socket(kind)
     socket.linger = 0
     socket.sndhwm = 0
     socket.rcvhwm = 0
-    socket.maxmsgsize = LARGEST_PART
+    socket.maxmsgsize = LARGEST_REQUEST if kind == zmq.ROUTER else LARGEST_PART
     return socket
 
 
@@ -47,6 +74,13 @@ class Words(msgspec.Struct, omit_defaults=True):
 
     dropped: dict[str, int] = {}  # items by reason
     kept: list[int] = []  # segments that it goes on using
+
+
+def _bad_words(text: str) -> WireError:
+    return WireError("words", text)
+
+
+read_words = Decoder(msgspec.msgpack.Decoder(Words).decode, "a receiver's words", LARGEST_REQUEST, _bad_words)
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections import Counter, deque
 from typing import Any
 
-import msgspec
 import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
 from isacblocks.stream.errors import PlacementError, WireError
-from isacblocks.stream.link import EdgeCount, EdgeSpec, Words, has_arrived, make_socket
+from isacblocks.stream.link import EdgeCount, EdgeSpec, gather, has_arrived, make_socket, read_words
 from isacblocks.stream.memory import Pool, can_share
 from isacblocks.stream.parcel import Parcel
 from isacblocks.stream.peer import Peer
+from isacblocks.stream.refusals import Refusals
 from isacblocks.stream.spec import Items, Layout
-
-_words = msgspec.msgpack.Decoder(Words).decode
 
 
 def _text(value: bytes | int) -> str:
@@ -35,11 +32,10 @@ class Outlet:
     ) -> None:
         self.layout = layout
         self.epoch = epoch
-        self.strangers = 0  # messages from peers that are not on the list
+        self.refusals = Refusals(edges[0].sender)  # requests that were not taken
         self.produced = 0  # items
         self.serial = 0  # of the next message
         self.ended = False  # the end has been sent
-        self._log = logging.getLogger("isacblocks.stream.link")
         self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
         self._edges = list(self._peers.values())
         self.local = bind.startswith("inproc:")
@@ -130,18 +126,15 @@ class Outlet:
 
     def receive(self) -> None:
         """Take in one acknowledgement or request. Raises zmq.Again where none has arrived."""
-        token, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
-        peer = self._peers.get(token)
-        if peer is None:
-            self.strangers += 1
-            return
-        if parts == [box.WAKE] and peer.box is not None:
-            return
         try:
-            self._take(peer, parts)
-        except (WireError, ValueError) as error:
-            self.strangers += 1
-            self._log.warning("%s: ignored a bad request from %s: %s", peer.edge.sender, peer.edge.receiver, error)
+            token, *parts = (part.bytes for part in gather(self.socket, 2))
+            peer = self._peers.get(token)
+            if peer is None:
+                raise WireError("stranger", "a request of a peer that is not on the list")
+            if parts != [box.WAKE] or peer.box is None:
+                self._take(peer, parts)
+        except WireError as error:
+            self.refusals.note(error.reason, error)
 
     def _take(self, peer: Peer, parts: list[bytes]) -> None:
         if len(parts) != 1:
@@ -149,9 +142,10 @@ class Outlet:
         header = wire.unpack(parts[0])
         if header.stream != self.layout.stream_id:
             raise WireError("stream", f"the receiver expects another stream than {self.layout.record}")
-        words = _words(memoryview(parts[0])[wire.HEADER_BYTES :])
         if header.kind not in (wire.HELLO, wire.ACK):
             raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
+        words = read_words(memoryview(parts[0])[wire.HEADER_BYTES :])
+        peer.check(header.serial, header.first, words.dropped, self.serial)
         for number in words.kept:
             self.pool.keep(number)
         if header.kind == wire.HELLO:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from isacblocks.stream.box import Box
-from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.errors import WireError
+from isacblocks.stream.link import RECEIVERS_REASONS, EdgeCount, EdgeSpec
 from isacblocks.stream.parcel import Parcel
 
 
@@ -86,6 +87,27 @@ class Peer:
         parcel = (self.again or self.pending).popleft()
         self.sent_bytes += parcel.size
         self.unacknowledged.append(parcel)
+
+    def check(self, serial: int, committed: int, dropped: dict[str, int], following: int) -> None:
+        """Raises WireError for what a receiver cannot truly say. following: serial of the next message of the port.
+
+        What is not held any more has been committed or dropped: a receiver that says anything else would break the law.
+        """
+        if self.unsettled:
+            return
+        if serial > following:
+            raise WireError("ahead", f"{following} messages were made, a receiver says that it has {serial}")
+        if not dropped.keys() <= RECEIVERS_REASONS or any(count < 0 for count in dropped.values()):
+            raise WireError(
+                "words", f"a receiver drops items for {', '.join(sorted(RECEIVERS_REASONS))}, this one says {dropped}"
+            )
+        if serial < self.acknowledged:
+            return
+        held = sum(p.count for queue in (self.pending, self.again, self.unacknowledged) for p in queue if p.serial >= serial)
+        ours = sum(count for reason, count in self.dropped.items() if reason not in RECEIVERS_REASONS)
+        settled, said = self.produced - held - ours, committed + sum(dropped.values())
+        if said != settled:
+            raise WireError("books", f"{settled} items come before message {serial}, a receiver accounts for {said}")
 
     def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
         """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.

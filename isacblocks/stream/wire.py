@@ -6,6 +6,7 @@ been compared with the descriptor and with the buffers that came. No pickle, no 
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -90,6 +91,8 @@ def unpack(data: Buffer) -> Header:
     if kind not in (DATA, HELLO, OPEN, ACK):
         raise WireError("kind", f"unknown kind of message {kind}")
     header = Header(kind, flags, *rest)
+    if not math.isfinite(header.time):
+        raise WireError("time", f"the header's time is {header.time}, expected seconds since the epoch")
     if kind != DATA and header.body != len(data) - HEADER_BYTES:  # of DATA see decode(): its place in the stream is known
         came = len(data) - HEADER_BYTES
         raise WireError("length", f"the header says that {header.body} bytes follow it, got {came}")

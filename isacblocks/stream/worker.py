@@ -17,6 +17,7 @@ from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.journal import Journal
 from isacblocks.stream.orders import Orders, StopError
 from isacblocks.stream.outlet import Outlet
+from isacblocks.stream.refusals import total
 from isacblocks.stream.snapshots import Snapshots
 from isacblocks.stream.task import Task
 
@@ -170,6 +171,7 @@ class Worker:
             self._log.error("%s", error)
 
     def _status(self, task: Task) -> control.BlockStatus:
+        inlets, outlets = self.inlets.values(), self.outlets.values()
         return control.BlockStatus(
             phase=self._phase,
             process=os.getpid(),
@@ -180,10 +182,11 @@ class Worker:
             wall_seconds=time.perf_counter() - self._began,
             work_cpu_seconds=task.work_cpu,
             cpu_seconds=time.thread_time() - self._cpu_began,
-            bad_messages=sum(inlet.bad for inlet in self.inlets.values()),
-            strangers=sum(outlet.strangers for outlet in self.outlets.values()),
+            bad_messages=sum(inlet.refusals.bad for inlet in inlets),
+            strangers=sum(outlet.refusals.bad for outlet in outlets),
+            refused=total([inlet.refusals for inlet in inlets] + [outlet.refusals for outlet in outlets]),
             readings=dict(self.block.reading_values),
-            edges=[count for outlet in self.outlets.values() for count in outlet.counts()],
+            edges=[count for outlet in outlets for count in outlet.counts()],
         )
 
     def _attend(self) -> None:

@@ -54,14 +54,21 @@ class FlowgraphCollector:
             "work_seconds": "wall time inside process()",
             "work_cpu_seconds": "processor time inside process()",
             "cpu_seconds": "processor time of the block's thread",
-            "bad_messages": "messages that could not be read",
-            "strangers": "messages of peers that are not on the list",
+            "bad_messages": "messages that came to input ports and could not be taken",
+            "strangers": "requests to output ports that could not be taken",
         }
         for name, what in counters.items():
             family = CounterMetricFamily(f"isacblocks_block_{name}", what, labels=["block"])
             for block, found in status.blocks.items():
                 family.add_metric([block], float(getattr(found, name)))
             yield family
+        refused = CounterMetricFamily(
+            "isacblocks_block_refused", "messages not taken, by reason", labels=["block", "reason"]
+        )
+        for block, found in status.blocks.items():
+            for reason, count in found.refused.items():
+                refused.add_metric([block, reason], count)
+        yield refused
         readings = GaugeMetricFamily("isacblocks_reading", "what blocks show of themselves", labels=["block", "reading"])
         for block, found in status.blocks.items():
             for name, value in found.readings.items():

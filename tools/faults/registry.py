@@ -6,7 +6,7 @@ import importlib
 
 from faults.case import Case
 
-MODULES: tuple[str, ...] = ("saves",)  # of this package, each with CASES
+MODULES: tuple[str, ...] = ("decoders", "saves")  # of this package, each with CASES
 
 
 def cases() -> dict[str, Case]:
