@@ -35,7 +35,7 @@ from isacblocks.blocks import (
 )
 from isacblocks.blocks.calibration_file import load_calibration, save_calibration
 from isacblocks.cli import options as shared
-from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
+from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.stream import Flowgraph
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.evaluation import Evaluation
@@ -107,7 +107,7 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; --help says what each option does."""
-    parser = argparse.ArgumentParser(NAME, description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(NAME, description=__doc__.split("\n\n")[0], epilog=STATUSES)
     shared.add_run(parser, frames=4000)
     shared.add_scene(parser)
     shared.add_calibration(parser)

@@ -29,7 +29,7 @@ from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
-from isacblocks.cli.script import compile_kernels, execute, start_logging, usage, writable
+from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
 from isacblocks.stream import Flowgraph, Source
 from isacblocks.stream.files import write_atomically
@@ -175,7 +175,8 @@ def draw(path: str, source: Source, radar: OfdmRadar, learned: Any, before: Any,
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; --help says what each option does."""
-    parser = argparse.ArgumentParser(NAME, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(NAME, description=__doc__, epilog=STATUSES, formatter_class=raw)
     parser.add_argument("recording", metavar="RECORDING", help=".npy of raw FMCW samples, or a recording of frames")
     parser.add_argument(
         "--split",

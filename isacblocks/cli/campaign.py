@@ -25,7 +25,8 @@ _EPILOG = """keys of FILE.toml, each a value, a list or a range {from, to, step}
 
 files in DIR: state.jsonl (what is done), table.csv, table.parquet (with the extra [table]), provenance.json
 
-exit statuses: 0 done, 1 cells failed or it could not run, 2 called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM"""
+exit statuses: 0 done, 1 cells failed or it could not run, 2 called wrongly, stopped: 129 SIGHUP, 130 Ctrl-C,
+143 SIGTERM"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

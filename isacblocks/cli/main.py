@@ -11,10 +11,10 @@ from pathlib import Path
 
 from isacblocks._version import __version__
 from isacblocks.cli import campaign, figure
-from isacblocks.cli.script import UsageError, compile_kernels, execute
+from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
-_EPILOG = """exit statuses: 0 done, 1 failed while running, 2 called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM
+_EPILOG = f"""{STATUSES}
 
   isacblocks demo                                   online calibration with a live line and a picture at the end
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json

@@ -1,6 +1,7 @@
 """What every script and command shares: one clear line for an error, exit statuses, signals, the wait for the compiler.
 
-Exit statuses: 0 done, 1 it failed while running, 2 it was called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM.
+Exit statuses: 0 done, 1 it failed while running, 2 it was called wrongly, 129 stopped by SIGHUP (the terminal was closed),
+130 by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, USAGE, HUNG_UP, INTERRUPTED, TERMINATED = 1, 2, 129, 130, 143
+STATUSES = (
+    "exit statuses: 0 done, 1 failed while running, 2 called wrongly, 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM"
+)
 
 
 class UsageError(Exception):
@@ -25,11 +29,43 @@ class UsageError(Exception):
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM."""
+    """SIGTERM or SIGHUP."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status, self.word = (HUNG_UP, "hung up") if number == signal.SIGHUP else (TERMINATED, "terminated")
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _TerminatedError
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise _TerminatedError(number)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does, tidily; SIGHUP only where nobody said otherwise (nohup does)."""
+    numbers = [signal.SIGTERM] + [signal.SIGHUP] * (signal.getsignal(signal.SIGHUP) == signal.SIG_DFL)
+    before = {number: signal.signal(number, _terminate) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _flush() -> None:
+    """Write out what was printed, while an error can still be told. Raises OSError naming it, BrokenPipeError."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence()
+        raise OSError(error.errno, error.strerror, "the standard output") from error
+
+
+def _silence() -> None:
+    """Nobody takes what is printed: let the interpreter's end not fail over what is left of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -111,25 +147,24 @@ def execute(name: str, work: Callable[[], int | None]) -> int:
     """Run `work` and turn what goes wrong into one line and an exit status."""
     from isacblocks.stream.errors import BlockError, StreamError, WiringError
 
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return work() or 0
-    except KeyboardInterrupt:
-        print(f"\n{name}: stopped", file=sys.stderr)
-        return INTERRUPTED
-    except _TerminatedError:
-        print(f"\n{name}: terminated", file=sys.stderr)
-        return TERMINATED
-    except (UsageError, WiringError) as error:
-        print(f"{name}: error: {_line(error)}", file=sys.stderr)
-        return USAGE
+        with _ended_by_signals():
+            status = work() or 0
+            _flush()
+            return status
+    except (KeyboardInterrupt, _TerminatedError) as ended:
+        word, status = (ended.word, ended.status) if isinstance(ended, _TerminatedError) else ("stopped", INTERRUPTED)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"\n{name}: {word}", file=sys.stderr)
+        return status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return FAILED
-    except (StreamError, OSError, RuntimeError, ValueError) as error:
+    except MemoryError as error:
+        print(f"{name}: error: not enough memory: {_line(error)}", file=sys.stderr)
+        return FAILED
+    except (UsageError, StreamError, OSError, RuntimeError, ValueError) as error:
         print(f"{name}: error: {_line(error)}", file=sys.stderr)
         if isinstance(error, BlockError) and logging.getLogger().isEnabledFor(logging.DEBUG):
             print(error.trace, file=sys.stderr)
-        return FAILED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return USAGE if isinstance(error, UsageError | WiringError) else FAILED

@@ -27,9 +27,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from isacblocks.stream import descriptors
 from isacblocks.stream.block import MAIN, load_class
 from isacblocks.stream.control import WorkerSpec
 from isacblocks.stream.errors import PlacementError
+from isacblocks.stream.heir import disown_in_children
 from isacblocks.stream.journal import Journal, open_files, progress_of
 
 Files: TypeAlias = tuple[int, int, int]  # of a journal
@@ -41,6 +43,7 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 64
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+_WORKER = 24  # file descriptors that a block's process needs, without memory for large fields, which it can do without
 _MAIN = "import sys; from isacblocks.stream.nursery import main; main(int(sys.argv[1]))"
 
 
@@ -108,7 +111,10 @@ class Nursery:
     """The program's end: start it, ask for workers, hear of their deaths, end it."""
 
     def __init__(self, setup: Setup) -> None:
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise PlacementError(f"no process for the blocks can be started: {error.strerror}") from error
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, str(theirs.fileno())],
@@ -117,10 +123,12 @@ class Nursery:
                 start_new_session=True,  # a Ctrl-C in the terminal is the program's business
             )
         except OSError as error:
+            ours.close()
             raise PlacementError(f"no process for the blocks can be started: {error.strerror}") from error
         finally:
             theirs.close()
         self.socket = ours
+        disown_in_children(self)
         _send(ours, msgspec.msgpack.encode(setup))
 
     def bear(self, spec: WorkerSpec, block: bytes) -> None:
@@ -146,6 +154,11 @@ class Nursery:
                 found.append(Death("", status, f"the process that starts the blocks ended with status {status}"))
                 return found
             found.append(msgspec.msgpack.decode(data, type=Death))
+
+    def disown(self) -> None:
+        """In a process forked from the program: a copy of the socket would keep the blocks alive after the program."""
+        self.socket.close()
+        self._process.returncode = 0  # not ours to wait for
 
     def end(self, at_once: bool = False) -> None:
         """Kill whatever is left and wait for the nursery to be gone. at_once: it is still importing and would not listen."""
@@ -279,7 +292,12 @@ def _nurse(sock: socket.socket) -> None:
                 birth = msgspec.msgpack.decode(data, type=Birth)
                 if birth.spec.restart and not _has_journal(birth.spec.name, journals, sock):
                     continue
-                children[_fork(birth, sock, me, journals)] = birth.spec.name
+                try:
+                    descriptors.expect(_WORKER, f"the process of {birth.spec.name}")
+                    children[_fork(birth, sock, me, journals)] = birth.spec.name
+                except (OSError, PlacementError) as error:
+                    why = error.strerror if isinstance(error, OSError) else str(error)
+                    _send(sock, msgspec.msgpack.encode(Death("", 1, f"no process for {birth.spec.name} can be made: {why}")))
                 _reap(children, sock, journals)
     finally:
         for pid in children:
@@ -294,4 +312,5 @@ def _nurse(sock: socket.socket) -> None:
 def main(descriptor: int) -> None:
     """The nursery's program, with its end of the socket pair."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    descriptors.raise_limit()
     _nurse(socket.socket(fileno=descriptor))

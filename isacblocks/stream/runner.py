@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 import threading
@@ -17,9 +16,11 @@ from typing import Any
 import msgspec
 import zmq
 
-from isacblocks.stream import checkpoint, codec, control
+from isacblocks.stream import checkpoint, codec, control, descriptors
 from isacblocks.stream.block import MAIN, Block
-from isacblocks.stream.errors import BlockError, PlacementError
+from isacblocks.stream.directory import SocketDirectory
+from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError
+from isacblocks.stream.heir import disown_in_children
 from isacblocks.stream.keeper import Keeper, Restart, cause_of
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.nursery import Nursery, Setup
@@ -27,7 +28,6 @@ from isacblocks.stream.worker import Worker
 
 PLACEMENTS = ("threads", "processes", "tcp")
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
-_STALE = "isacblocks-"
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -58,6 +58,18 @@ class Plan(msgspec.Struct, frozen=True):
     restart: Restart | None = None
 
 
+def _make_checkpoint_directory(path: Path) -> None:
+    """See that checkpoints can be written before anything runs. Raises CheckpointError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: no checkpoints can be written there: {error.strerror}; take another directory"
+        ) from error
+
+
 class Runner:
     """One run of a flowgraph, watched by a thread of its own."""
 
@@ -81,15 +93,22 @@ class Runner:
         self._orders: list[tuple[str, control.Order]] = []
         self._lock = threading.Lock()
         if plan.checkpoint is not None:
-            plan.checkpoint.mkdir(parents=True, exist_ok=True)
+            _make_checkpoint_directory(plan.checkpoint)
         self._resume = self._cut_to_resume()
-        self._directory = self._make_directory()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._control = self._context.socket(zmq.ROUTER)
-        self._control.linger = 0
-        self._control.router_handover = True  # a block's next process takes the place of the one that died
-        self._control_endpoint = self._endpoint("control")
-        self._control.bind(self._control_endpoint)
+        descriptors.expect(self._descriptors(), f"the flowgraph {plan.name}, in {plan.placement},")
+        self._directory = None if plan.placement == "threads" else SocketDirectory()
+        try:
+            self._control_endpoint = self._endpoint("control")
+            self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            self._control = self._context.socket(zmq.ROUTER)
+            self._control.linger = 0
+            self._control.router_handover = True  # a block's next process takes the place of the one that died
+            self._control.bind(self._control_endpoint)
+        except BaseException:
+            if self._directory is not None:
+                self._directory.remove()
+            raise
+        disown_in_children(self)
         self._thread = threading.Thread(target=self._watch, name="isacblocks runner", daemon=True)
 
     def _cut_to_resume(self) -> int | None:
@@ -98,24 +117,16 @@ class Runner:
         manifest = checkpoint.load_manifest(self.plan.checkpoint, self.plan.name, list(self.plan.blocks))
         return None if manifest is None else manifest.message
 
-    def _make_directory(self) -> str | None:
-        """A directory of mode 0700 for the sockets; those that a killed program left behind are removed."""
-        if self.plan.placement == "threads":
-            return None
-        base = Path(tempfile.gettempdir())
-        for old in base.glob(f"{_STALE}*-*"):
-            pid = old.name.split("-")[1]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-                shutil.rmtree(old, ignore_errors=True)
-        try:
-            return tempfile.mkdtemp(prefix=f"{_STALE}{os.getpid()}-")
-        except OSError as error:
-            raise PlacementError(f"no directory for the blocks' sockets under {base}: {error.strerror}") from error
+    def _descriptors(self) -> int:
+        """How many file descriptors this process will need."""
+        if self.plan.placement != "threads":
+            return descriptors.CONTEXT + 2 * len(self.plan.blocks)
+        return descriptors.CONTEXT + 2 * len(self.plan.blocks) + 2 * len(self.plan.edges)
 
     def _endpoint(self, what: str) -> str:
         if self._directory is None:
             return f"inproc://{id(self)}/{what}"
-        return f"ipc://{self._directory}/{what}"
+        return self._directory.endpoint(what)
 
     # From the caller's thread
 
@@ -124,9 +135,10 @@ class Runner:
         try:
             self._spawn()
         except BaseException:
-            self._over.set()
             self.phase = "failed"
+            self._halt()  # those that have been started
             self._clean()
+            self._over.set()
             raise
         for name, block in self.plan.blocks.items():
             block.remote = self._remote(name)
@@ -149,6 +161,14 @@ class Runner:
         """End now, in whatever state; returns within a second."""
         self._stop.set()
         self._over.wait(2 * _GRACE)
+
+    def disown(self) -> None:
+        """In a process that was forked from the user's program: the flowgraph goes on there, and for us it is over."""
+        self._stop, self._over, self._lock = threading.Event(), threading.Event(), threading.Lock()
+        self._threads = {}
+        self.error = PlacementError(f"{self.plan.name} runs in the process that this one was forked from, and goes on there")
+        self.phase = "failed"
+        self._over.set()
 
     @property
     def status(self) -> Status:
@@ -210,7 +230,9 @@ class Runner:
                 "blocks defined at a prompt cannot be made in another process; run with placement='threads'"
             )
         assert self._directory is not None
-        self._nursery = Nursery(Setup(classes, main, sys.path, self._directory, logging.getLogger().getEffectiveLevel()))
+        self._nursery = Nursery(
+            Setup(classes, main, sys.path, str(self._directory.path), logging.getLogger().getEffectiveLevel())
+        )
         for name, spec in specs.items():
             self._nursery.bear(spec, descriptions[name])
 
@@ -239,6 +261,8 @@ class Runner:
             self._relay()
             self._bury()
             self._bear_again()
+            if self.phase in ("starting", "restarting") and self._directory is not None:
+                self._directory.check()
             if not self._control.poll(20):
                 continue
             name, report = self._hear()
@@ -389,7 +413,7 @@ class Runner:
         if self._nursery is not None:
             self._nursery.end(at_once=not self._began)
         if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory.remove()
         self._control.close(0)
         if not any(thread.is_alive() for thread in self._threads.values()):
             self._context.term()

@@ -102,8 +102,13 @@ def _single_threaded() -> Iterator[None]:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes, gone when the block is left however it is left."""
     context = multiprocessing.get_context("spawn")  # nothing of this process' threads and locks
-    ears, lifeline = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _die_with, (ears,))
+    try:
+        ears, lifeline = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(workers, context, _die_with, (ears,))
+    except OSError as error:
+        raise EngineError(
+            f"no worker processes can be made: {error.strerror}; they need file descriptors (ulimit -n) and room in /dev/shm"
+        ) from error
     with _single_threaded():
         try:
             yield pool

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -11,7 +9,8 @@ import msgspec
 import zmq
 
 from isacblocks.stream import Status, codec
-from isacblocks.view.desk import DeskError
+from isacblocks.stream.directory import existing, in_use
+from isacblocks.view.desk import DIRECTORY, DeskError
 
 _PATIENCE = 2000  # ms
 
@@ -22,12 +21,7 @@ class AwayError(DeskError):
 
 def running_desks() -> list[str]:
     """The endpoints of all desks of this user on this machine whose programs are alive."""
-    found = []
-    for path in sorted(Path(tempfile.gettempdir()).glob("isacblocks-*-desk-*/desk")):
-        pid = path.parent.name.split("-")[1]
-        if pid.isdigit() and (Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()):
-            found.append(f"ipc://{path}")
-    return found
+    return [f"ipc://{path}/desk" for path in existing(DIRECTORY) if in_use(path) and (path / "desk").exists()]
 
 
 class DeskClient:

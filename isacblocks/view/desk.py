@@ -17,12 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -30,8 +26,10 @@ import msgspec
 import zmq
 
 from isacblocks.stream import Flowgraph, Port, Source, codec
+from isacblocks.stream.directory import SocketDirectory
 from isacblocks.view.tap import Tap, looks_on
 
+DIRECTORY = "desk"  # the kind of directory that desks are found by
 _LARGEST = 1 << 24  # bytes of a message
 _KINDS = (bool, int, float, str)  # of settings that may be set from outside
 
@@ -52,10 +50,10 @@ class Desk:
         self.actions: dict[str, Callable[..., Any]] = {"pause": self.pause, "resume": self.resume, "stop": flowgraph.stop}
         self.seen: dict[str, tuple[int, bytes]] = {}  # the newest of every tap and its number
         self._log = logging.getLogger("isacblocks.view.desk")
-        # The runner of a later run removes what a killed program leaves behind, by the number in the name
-        self.directory = Path(tempfile.mkdtemp(prefix=f"isacblocks-{os.getpid()}-desk-"))
-        self.endpoint = f"ipc://{self.directory}/desk"
-        self._taps = f"ipc://{self.directory}/taps"
+        self._place = SocketDirectory(DIRECTORY)
+        self.directory = self._place.path
+        self.endpoint = self._place.endpoint("desk")
+        self._taps = self._place.endpoint("taps")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="isacblocks desk", daemon=True)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -191,4 +189,4 @@ class Desk:
         for socket in (self._asked, self._shown):
             socket.close(0)
         self._context.term()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._place.remove()
