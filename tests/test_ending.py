@@ -268,7 +268,7 @@ def test_signals_end_everything_within_a_second(
     _, errors = process.communicate(timeout=10)
     assert time.monotonic() - began < 1.5  # the interpreter's own end included
     assert process.returncode == status
-    assert errors.strip() == word
+    assert errors.strip().splitlines()[-1] == word  # before it, on a busy machine: who did not answer in time
 
 
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 FAILED, USAGE, HUNG_UP, INTERRUPTED, TERMINATED = 1, 2, 129, 130, 143
 STATUSES = (
     "exit statuses: 0 done, 1 failed while running, 2 called wrongly, 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM"
@@ -55,12 +57,23 @@ def _ended_by_signals() -> Iterator[None]:
 def _flush() -> None:
     """Write out what was printed, while an error can still be told. Raises OSError naming it, BrokenPipeError."""
     try:
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
         _silence()
         raise OSError(error.errno, error.strerror, "the standard output") from error
+
+
+def _named(error: Exception) -> Exception:
+    """An error of writing that names no file may come from print(): see whether the standard output takes anything."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in _REFUSED:
+        try:
+            print(flush=True)
+        except OSError as again:
+            _silence()
+            return OSError(again.errno, again.strerror, "the standard output")
+    return error
 
 
 def _silence() -> None:
@@ -164,7 +177,7 @@ def execute(name: str, work: Callable[[], int | None]) -> int:
         print(f"{name}: error: not enough memory: {_line(error)}", file=sys.stderr)
         return FAILED
     except (UsageError, StreamError, OSError, RuntimeError, ValueError) as error:
-        print(f"{name}: error: {_line(error)}", file=sys.stderr)
+        print(f"{name}: error: {_line(_named(error))}", file=sys.stderr)
         if isinstance(error, BlockError) and logging.getLogger().isEnabledFor(logging.DEBUG):
             print(error.trace, file=sys.stderr)
         return USAGE if isinstance(error, UsageError | WiringError) else FAILED
