@@ -21,7 +21,6 @@ from conftest import ROOT
 from stream_blocks import Collect, Counter
 
 from isacblocks.stream import CheckpointError, Flowgraph, PlacementError
-from isacblocks.stream import directory as directories
 from isacblocks.stream.directory import SocketDirectory, in_use, sweep
 
 HEAD = """
@@ -140,8 +139,8 @@ def test_a_directory_swept_before_it_was_locked_is_made_again(own: Path, monkeyp
         if len(made) == 1 and not how & fcntl.LOCK_NB:
             os.rmdir(made[0])
 
-    monkeypatch.setattr(directories.tempfile, "mkdtemp", mkdtemp)
-    monkeypatch.setattr(directories.fcntl, "flock", flock)
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    monkeypatch.setattr(fcntl, "flock", flock)
     found = SocketDirectory()
     assert len(made) == 2
     assert str(found.path) == made[1]
