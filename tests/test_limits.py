@@ -407,7 +407,9 @@ def test_no_more_processes_is_one_line(own: Path, tmp_path: Path) -> None:
 def test_a_forked_child_leaves_the_flowgraph_of_its_parent_alone(own: Path, tmp_path: Path, placement: str) -> None:
     """It returns into run(), which ends there with an error; the parent's run does not notice. And it may have its own."""
     body = f"""
-    fg, children = flowgraph(), []
+    source, children = Counter(pause=0.001), []
+    source.batch = 16
+    fg = flowgraph(source, Scale(), Collect())
     def view(status):
         if status.phase == "running" and not children:
             children.append(os.fork())
