@@ -230,6 +230,16 @@ def _fork(birth: Birth, sock: socket.socket, parent: int, journals: dict[str, Fi
         os._exit(status)
 
 
+def _bear(birth: Birth, sock: socket.socket, me: int, children: dict[int, str], journals: dict[str, Files]) -> None:
+    """Make a worker, or tell why there can be none."""
+    try:
+        descriptors.expect(_WORKER, f"the process of {birth.spec.name}")
+        children[_fork(birth, sock, me, journals)] = birth.spec.name
+    except (OSError, PlacementError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        _send(sock, msgspec.msgpack.encode(Death("", 1, f"no process for {birth.spec.name} can be made: {why}")))
+
+
 def _reap(children: dict[int, str], sock: socket.socket, journals: dict[str, Files]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -292,12 +302,7 @@ def _nurse(sock: socket.socket) -> None:
                 birth = msgspec.msgpack.decode(data, type=Birth)
                 if birth.spec.restart and not _has_journal(birth.spec.name, journals, sock):
                     continue
-                try:
-                    descriptors.expect(_WORKER, f"the process of {birth.spec.name}")
-                    children[_fork(birth, sock, me, journals)] = birth.spec.name
-                except (OSError, PlacementError) as error:
-                    why = error.strerror if isinstance(error, OSError) else str(error)
-                    _send(sock, msgspec.msgpack.encode(Death("", 1, f"no process for {birth.spec.name} can be made: {why}")))
+                _bear(birth, sock, me, children, journals)
                 _reap(children, sock, journals)
     finally:
         for pid in children:
