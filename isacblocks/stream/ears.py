@@ -42,12 +42,16 @@ class Ears:
         self._ends.append(end)
         self._boxes += [(box, end.collect) for box in end.boxes()]
 
-    def hang_up_bell(self) -> None:
+    def hang_up_bell(self, bell: Bell) -> None:
         """All ends are there: sleep on a bell where none of them needs a socket."""
         if self._local and not self._remote:
-            self._bell = Bell()
+            self._bell = bell
             for end in self._local:
                 end.hear(self._bell)
+
+    def has_bell(self) -> bool:
+        """Whether all that comes, but orders, comes from this process."""
+        return self._bell is not None
 
     def take_down_bell(self) -> None:
         """Only orders are to be expected: hear them at once."""
@@ -83,15 +87,23 @@ class Ears:
 
     def receive(self, timeout: int) -> bool:
         """Sleep until something comes, at most `timeout` ms, and take it in; True where something was."""
+        if self.lie_down():
+            timeout = 0
+        heard = self._sleep(timeout)
+        self.get_up()
+        return self.collect() or heard or not timeout
+
+    def lie_down(self) -> bool:
+        """From now on ends in this process have to wake us; True where something has come meanwhile."""
         starved = any(end.starved() for end in self._ends)
         for end in self._local:
             end.sleep(True, starved)
-        if self.collect():
-            timeout = 0
-        heard = self._sleep(timeout)
+        return self.collect()
+
+    def get_up(self) -> None:
+        """We look by ourselves again."""
         for end in self._local:
-            end.sleep(False, starved)
-        return self.collect() or heard or not timeout
+            end.sleep(False)
 
     def _sleep(self, timeout: int) -> bool:
         if self._bell is None:

@@ -17,13 +17,14 @@ import zmq
 
 from isacblocks.stream import checkpoint, codec, control, descriptors
 from isacblocks.stream.block import MAIN, Block
+from isacblocks.stream.crew import Crew
 from isacblocks.stream.directory import SocketDirectory
 from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError
+from isacblocks.stream.hand import Hand
 from isacblocks.stream.heir import disown_in_children
 from isacblocks.stream.keeper import Keeper, Restart, cause_of
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.nursery import Nursery, Setup
-from isacblocks.stream.worker import Worker
 
 PLACEMENTS = ("threads", "processes", "tcp")
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
@@ -82,6 +83,7 @@ class Runner:
         self._finished: dict[str, bytes] = {}
         self._dead: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
+        self._hands: dict[str, Hand] = {}
         self._nursery: Nursery | None = None
         self._keeper: Keeper | None = None if plan.restart is None else Keeper(plan.restart)
         self._worker_specs: dict[str, control.WorkerSpec] = {}
@@ -213,9 +215,10 @@ class Runner:
     def _spawn(self) -> None:
         specs = self._worker_specs = self._specs()
         if self.plan.placement == "threads":
+            crew = Crew()
             for name, spec in specs.items():
-                worker = Worker(self.plan.blocks[name], spec, self._context)
-                self._threads[name] = threading.Thread(target=worker.run, name=f"isacblocks {name}", daemon=True)
+                hand = self._hands[name] = Hand(self.plan.blocks[name], spec, self._context, crew)
+                self._threads[name] = threading.Thread(target=hand.run, name=f"isacblocks {name}", daemon=True)
             for thread in self._threads.values():
                 thread.start()
             return
@@ -377,7 +380,7 @@ class Runner:
                 self._last_words()
         while self._control.poll(0):
             self._last_words()
-        left = [name for name, thread in self._threads.items() if thread.is_alive()]
+        left = [name for name, thread in self._threads.items() if thread.is_alive() and not self._hands[name].over]
         if left:
             self._log.warning(
                 "%s did not stop within %.1f s and was left behind in its thread; it ends when its present call returns",

@@ -11,6 +11,7 @@ import traceback
 import zmq
 
 from isacblocks.stream import codec, control
+from isacblocks.stream.bell import Bell
 from isacblocks.stream.block import Block
 from isacblocks.stream.ears import Ears
 from isacblocks.stream.inlet import Inlet
@@ -24,7 +25,7 @@ from isacblocks.stream.task import Task
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
 _SILENCE = 0.25  # seconds without a word, after which a worker among some that may be replaced asks its senders again
-_LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
+LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
 
 
 class Worker:
@@ -53,7 +54,7 @@ class Worker:
         self._task: Task | None = None  # once the ends of its links are there
         self._phase = "starting"
         self._began = time.perf_counter()
-        self._cpu_began = 0.0
+        self._cpu_began = self._cpu_spent = 0.0
         self._reported = 0.0
         self._finished = False
         self._heard = time.monotonic()
@@ -63,22 +64,30 @@ class Worker:
     def run(self) -> bool:
         """Work until told to stop or failed; True where the block came to its end."""
         try:
-            task = self._open()
-            busy = True
-            while True:
-                busy = self._round(task, busy)
-        except StopError:
-            self._stopped()
-            return self._finished
+            self._live(self._open())
         except Exception as error:
-            place = "in start()" if self._phase == "starting" or self._task is None else self._task.place()
-            self._phase = "failed"
-            cause = f"{type(error).__name__}: {error}"
-            self._orders.report(control.Failed(place, cause, traceback.format_exc()))
-            self._await_stop(place)
-            return False
+            self._conclude(error)
         finally:
             self._close()
+        return self._finished and self._phase != "failed"
+
+    def _live(self, task: Task) -> None:
+        """Round after round; ends by an exception."""
+        busy = True
+        while True:
+            busy = self._round(task, busy)
+
+    def _conclude(self, error: Exception) -> None:
+        """Told to stop, or something has failed."""
+        if isinstance(error, StopError):
+            self._stopped()
+            return
+        place = "in start()" if self._phase == "starting" or self._task is None else self._task.place()
+        self._phase = "failed"
+        cause = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+        self._orders.report(control.Failed(place, cause, trace))
+        self._await_stop(place)
 
     def _open(self) -> Task:
         for out in self.spec.outlets:
@@ -97,7 +106,7 @@ class Worker:
             inlet = Inlet(self.context, self._orders.endpoints[into.port], into.layout, into.edge, self.spec.epoch)
             self.inlets[into.port] = inlet
             self._ears.add(inlet)
-        self._ears.hang_up_bell()
+        self._ears.hang_up_bell(self._make_bell())
         task = self._task = Task(self.block, self.spec, self.inlets, self.outlets, self._saved)
         self.block.prepare()
         self.block.start()
@@ -109,6 +118,9 @@ class Worker:
         self.block.attend = self._attend
         self._began, self._cpu_began = time.perf_counter(), time.thread_time()
         return task
+
+    def _make_bell(self) -> Bell:
+        return Bell()
 
     def _go_on(self, task: Task) -> None:
         """From where an earlier process of this block was, or an earlier run, or from the beginning."""
@@ -227,7 +239,7 @@ class Worker:
         owing = [inlet for inlet in self.inlets.values() if inlet.owing]
         if owing:
             # The sender has credit left: more may come, and one acknowledgement do for all of it
-            if not task.ended and self._ears.receive(_LINGER):
+            if not task.ended and self._ears.receive(LINGER):
                 return
             for inlet in owing:
                 inlet.acknowledge(urgent=True)
