@@ -8,9 +8,9 @@ Every block brings its thread into the crew, so that there are as many threads a
 unless one block takes long, waiting for a radio say: then another thread takes its place after a moment, so that nothing
 that is ready waits for a block that waits.
 
-Two threads that run Python get into each other's way: each call of a kernel gives the interpreter's lock away, and getting it
-back means waking up. That costs some 200 us a message and block, more than a short turn takes. So only one thread at a time
-takes short turns; long ones, which are nearly all kernels, run beside it.
+Two threads that run Python get into each other's way: each call of a kernel gives the interpreter's lock away, and getting
+it back means waking up. That costs some 200 us a message and block, more than a short turn takes. So only one thread at a
+time takes short turns; long ones, which are nearly all kernels, run beside it, and so do those that mostly wait.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from isacblocks.stream.bell import Bell
 
 _PATIENCE = 0.01  # seconds that something ready waits for a place before another thread takes it on
 _LONGEST = 1.0  # seconds
-_SHORT = 5e-4  # seconds of processor time: a turn that takes less gains nothing from a thread beside another
+_LONG_TURN = 5e-4  # seconds of processor time: a turn that takes less gains nothing from a thread beside another
+_WAITING = 1e-3  # seconds without the processor: a turn that has more of them than of work needs no place
 _FOLLOW = 0.1  # how fast what a turn takes is followed
 
+_SHORT, _LONG, _WAITS = range(3)
 _IDLE, _READY, _RUNNING, _AGAIN, _OVER = range(5)
 
 
@@ -38,21 +40,26 @@ class Turn(Bell):
     To ring it is to say that there is something to do.
     """
 
-    __slots__ = ("_crew", "cost", "due", "run", "since", "state")
+    __slots__ = ("_crew", "cost", "due", "kind", "run", "since", "state", "wasted")
 
     def __init__(self, crew: Crew) -> None:
         super().__init__()
         self._crew = crew
         self.run: Callable[[], float | None] = lambda: None
         self.state = _OVER  # until it is served
-        self.cost = 0.0  # seconds of processor time that a turn takes
+        self.kind = _SHORT
+        self.cost = self.wasted = 0.0  # seconds of processor time that a turn takes, seconds that it waits
         self.due = 0.0  # while idle: when it is to run at the latest; time.monotonic()
         self.since = 0.0  # while ready: since when
 
-    @property
-    def short(self) -> bool:
-        """Whether its turns are short."""
-        return self.cost < _SHORT
+    def took(self, wall: float, work: float) -> None:
+        """A turn took so many seconds, and so many of processor time."""
+        self.cost += _FOLLOW * (work - self.cost)
+        self.wasted += _FOLLOW * (wall - work - self.wasted)
+        if self.wasted > _WAITING and self.wasted > self.cost:
+            self.kind = _WAITS
+        else:
+            self.kind = _LONG if self.cost > _LONG_TURN else _SHORT
 
     def ring(self) -> None:
         """There is something to do; many rings are as one."""
@@ -65,15 +72,16 @@ class Crew:
 
     def __init__(self, places: int | None = None) -> None:
         self.places = places or len(os.sched_getaffinity(0))
+        self._patience, self._longest = _PATIENCE, _LONGEST
         self._lock = threading.Lock()  # of all below and of the turns' states
         self._turns: list[Turn] = []
         self._ready: deque[Turn] = deque()
-        self._working = 0
-        self._short = 0  # threads at a short turn
+        self._at = [0, 0, 0]  # threads at turns of every kind
         self._due = 0.0  # no idle turn is due before
         # Who sleeps. Only the first one looks at the time; who went to sleep last is woken first.
         self._beds: list[threading.Lock] = []
         self._watcher: threading.Lock | None = None  # the first one's
+        self._watched_until = 0.0
 
     def serve(self, turn: Turn) -> None:
         """Bring a block, and this thread, in; return when the block has had its last turn."""
@@ -84,9 +92,10 @@ class Crew:
             self._turns.append(turn)
         self.call(turn)
         while (current := self._next(turn, bed)) is not None:
-            short, began = current.short, time.thread_time()
+            began, cpu, kind = time.monotonic(), time.thread_time(), current.kind
             wait = current.run()
-            self._back(current, wait, time.thread_time() - began, short)
+            current.took(time.monotonic() - began, time.thread_time() - cpu)
+            self._back(current, wait, kind)
 
     def call(self, turn: Turn) -> None:
         """A turn has something to do."""
@@ -116,6 +125,7 @@ class Crew:
                 if self._watcher is bed:
                     self._watcher = None
                 if mine.state == _OVER:
+                    self._pass_watch(None)
                     return None
                 now = time.monotonic()
                 if now >= self._due:
@@ -123,14 +133,8 @@ class Crew:
                 turn = self._choose(now)
                 if turn is not None:
                     return self._take(turn)
-                timeout = _PATIENCE if self._ready or self._working >= self.places else self._due - now
-                if self._watcher is None:
-                    self._watcher = bed
-                    self._beds.insert(0, bed)
-                else:
-                    self._beds.append(bed)
-                    timeout = -1
-            if not bed.acquire(timeout=min(timeout, _LONGEST)):
+                timeout = self._lie_down(bed, now)
+            if not bed.acquire(timeout=timeout):
                 with self._lock:
                     if bed in self._beds:
                         self._beds.remove(bed)
@@ -139,17 +143,30 @@ class Crew:
 
     # The lock is held in all that follows but _back
 
+    def _lie_down(self, bed: threading.Lock, now: float) -> float:
+        """Among those who sleep; for how long, -1 where another one looks at the time."""
+        until = min(self._due, now + (self._patience if self._ready or not self._place() else self._longest))
+        if self._watcher is not None and self._watched_until <= until:
+            self._beds.append(bed)
+            return -1
+        self._watcher, self._watched_until = bed, until
+        self._beds.insert(0, bed)
+        return max(until - now, 0.0)
+
+    def _place(self) -> bool:
+        """Whether one more may work."""
+        return self._at[_SHORT] + self._at[_LONG] < self.places
+
     def _choose(self, now: float) -> Turn | None:
         """The turn to take: the one that has been ready for the longest time of those that may be taken now."""
         if not self._ready:
             return None
-        if now - self._ready[0].since > _PATIENCE:
+        if now - self._ready[0].since > self._patience:
             return self._ready[0]
-        if self._working >= self.places:
-            return None
-        if not self._short:
-            return self._ready[0]
-        return next((turn for turn in self._ready if not turn.short), None)
+        for turn in self._ready:
+            if turn.kind == _WAITS or (self._place() and (turn.kind == _LONG or not self._at[_SHORT])):
+                return turn
+        return None
 
     def _helper(self) -> threading.Lock | None:
         """Who is to be woken for what is ready."""
@@ -160,18 +177,23 @@ class Crew:
     def _take(self, turn: Turn) -> Turn:
         self._ready.remove(turn)
         turn.state = _RUNNING
-        self._working += 1
-        self._short += turn.short
-        bed = self._helper()
-        if bed is None and self._watcher is None and self._beds:  # it was this thread: another one has to look at the time
-            bed = self._beds.pop(0)
-        if bed is not None:
-            bed.release()
+        self._at[turn.kind] += 1
+        self._pass_watch(self._helper())
         return turn
+
+    def _pass_watch(self, helper: threading.Lock | None) -> None:
+        """This thread does not look at the time any more: if nobody does, one of those who sleep has to.
+
+        helper: who is woken in any case, and sees to it.
+        """
+        if helper is None and self._watcher is None and self._beds:
+            helper = self._beds.pop(0)
+        if helper is not None:
+            helper.release()
 
     def _call_due(self, now: float) -> None:
         """Turns whose time has come are ready."""
-        self._due = now + _LONGEST
+        self._due = now + self._longest
         for turn in self._turns:
             if turn.state == _IDLE:
                 if turn.due <= now:
@@ -179,13 +201,11 @@ class Crew:
                 else:
                     self._due = min(self._due, turn.due)
 
-    def _back(self, turn: Turn, wait: float | None, took: float, short: bool) -> None:
-        """A turn has been taken. took: seconds of processor time; short: whether it was counted as short."""
+    def _back(self, turn: Turn, wait: float | None, kind: int) -> None:
+        """A turn has been taken, counted as one of this kind."""
         beds: list[threading.Lock] = []
         with self._lock:
-            self._working -= 1
-            self._short -= short
-            turn.cost += _FOLLOW * (took - turn.cost)
+            self._at[kind] -= 1
             if wait is None:
                 turn.state = _OVER
                 self._turns.remove(turn)
