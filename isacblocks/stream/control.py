@@ -63,7 +63,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 class BlockStatus(msgspec.Struct, frozen=True, tag=True):
     """How a block is getting on; totals since the start."""
 
-    phase: str = "starting"
+    phase: str = "starting"  # running, finished, stopped, failed; and what only the runner sees: restarting, silent, frozen
     process: int = 0  # its id
     items_in: int = 0
     items_out: int = 0

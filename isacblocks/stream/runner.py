@@ -25,6 +25,7 @@ from isacblocks.stream.heir import disown_in_children
 from isacblocks.stream.keeper import Keeper, Restart, cause_of
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.nursery import Nursery, Setup
+from isacblocks.stream.silence import Silence
 
 PLACEMENTS = ("threads", "processes", "tcp")
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
@@ -86,6 +87,7 @@ class Runner:
         self._hands: dict[str, Hand] = {}
         self._nursery: Nursery | None = None
         self._keeper: Keeper | None = None if plan.restart is None else Keeper(plan.restart)
+        self._silence = Silence()
         self._worker_specs: dict[str, control.WorkerSpec] = {}
         self._bound: dict[str, str] = {}  # endpoints of the output ports, by "block.port"
         self._began = self._ended = 0.0
@@ -265,6 +267,7 @@ class Runner:
             self._bear_again()
             if self.phase in ("starting", "restarting") and self._directory is not None:
                 self._directory.check()
+            self._listen()
             if not self._control.poll(20):
                 continue
             name, report = self._hear()
@@ -292,6 +295,7 @@ class Runner:
         identity, data = self._control.recv_multipart()
         name, report = identity.decode(), control.decode_report(data)
         if isinstance(report, control.BlockStatus):
+            self._silence.heard(name, report.process)
             self._status[name] = report if self._keeper is None else self._keeper.dated(name, report)
         elif isinstance(report, control.Ready) and self._keeper is not None:
             self._keeper.down.discard(name)
@@ -316,6 +320,12 @@ class Runner:
         for name in names:
             edges = [edge for edge in self.plan.edges if edge[2] == name]
             self._tell(name, control.Connect({into: self._bound[f"{s}.{o}"] for s, o, _, into, _ in edges}))
+
+    def _listen(self) -> None:
+        """Mark the blocks that have not reported for a while; with their next report they are as they say."""
+        phases = {name: status.phase for name, status in self._status.items()}
+        for name, phase in self._silence.look(phases).items():
+            self._status[name] = msgspec.structs.replace(self._status[name], phase=phase)
 
     # Blocks that died and are to go on
 

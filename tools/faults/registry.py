@@ -6,7 +6,12 @@ import importlib
 
 from faults.case import Case
 
-MODULES: tuple[str, ...] = ("decoders", "saves")  # of this package, each with CASES
+MODULES: tuple[str, ...] = (
+    "decoders",
+    "kills",
+    "pauses",
+    "saves",
+)  # of this package, each with CASES
 
 
 def cases() -> dict[str, Case]:
