@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "flowgraphs"))
-
-import online_calibration
 from faults.case import Outcome
-
 from isacblocks import OfdmRadar, Scene
 from isacblocks.cli.script import compile_kernels
 from isacblocks.stream import Flowgraph, Status, codec
@@ -23,9 +20,13 @@ BATCH = 16  # frames in a message: all messages alike
 
 def build(frames: int) -> Flowgraph:
     """The flowgraph of flowgraphs/online_calibration.py, seed 1."""
-    options = online_calibration.parse(["--no-view", "--frames", str(frames), "--batch", str(BATCH)])
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "flowgraphs"))
+    script = importlib.import_module("online_calibration")
+    sys.path.pop(0)
+    options = script.parse(["--no-view", "--frames", str(frames), "--batch", str(BATCH)])
     options.steps, options.memory = [], math.inf
-    return online_calibration.build(options, OfdmRadar(), Scene())[0]
+    fg: Flowgraph = script.build(options, OfdmRadar(), Scene())[0]
+    return fg
 
 
 def kept(fg: Flowgraph) -> dict[str, bytes]:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from faults.calibrations import Undisturbed, build, flows, wait_for
 from faults.case import Case, Outcome, percentile
-
 from isacblocks.stream import Flowgraph, Restart
 
 _FRAMES = 24_000  # in a run; there are as many runs as the kills need

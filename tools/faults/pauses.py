@@ -10,7 +10,6 @@ from pathlib import Path
 
 from faults.calibrations import BATCH, PATIENCE, Undisturbed, build, flows, wait_for
 from faults.case import Case, Outcome, percentile
-
 from isacblocks.stream import Flowgraph
 
 _FRAMES = 40_000
