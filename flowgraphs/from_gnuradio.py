@@ -1,0 +1,45 @@
+"""Calibrates while GNU Radio sends frames: kappa goes back as a stream, what is detected as messages.
+
+GNU Radio: frames --> ZMQ PUSH Sink    ZMQ PULL Source --> kappa    ZMQ PULL Message Source --> detections
+            AT-frames |                     ^ AT-kappa                    ^ AT-detections
+                      GnuRadioSource --> Framing --> AngleDelayMap --> MaprtDetector --> KappaCalibrator
+
+A frame is a vector of rows of subcarriers complex numbers: the antennas, the symbols, with --sectors one that begins with
+theta_min + j theta_max. GNU Radio's sockets wait for each other: all three must be there.
+"""
+
+import argparse
+import sys
+
+from isacblocks import OfdmRadar
+from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector
+from isacblocks.cli.script import compile_kernels, execute, positive
+from isacblocks.frontends import Framing, GnuRadioMessages, GnuRadioSink, GnuRadioSource
+from isacblocks.stream import Flowgraph
+
+
+def work(o: argparse.Namespace) -> None:
+    """Run until it is stopped, or no frame has come for a while."""
+    radar = OfdmRadar(o.antennas, o.subcarriers)
+    shape = (o.antennas + 1 + o.sectors, o.subcarriers)
+    frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, end_after=o.end_after)
+    image, detector, calibrator = AngleDelayMap(radar), MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar)
+    told = ("present", "probability", "theta", "range")
+
+    fg = Flowgraph("from_gnuradio")
+    fg.connect(frames, Framing(radar, sectors=o.sectors), image, detector, calibrator)
+    fg.feedback(calibrator.kappa, image.kappa, lag=2)
+    fg.connect(calibrator.kappa, GnuRadioSink(f"{o.at}-kappa", dtype="complex64"))
+    fg.connect(detector, GnuRadioMessages(f"{o.at}-detections", fields=told))
+    compile_kernels()
+    fg.run()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("from_gnuradio", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--at", default="ipc:///tmp/isacblocks", help="how the endpoints begin (default: %(default)s)")
+    parser.add_argument("--antennas", type=positive, default=64)
+    parser.add_argument("--subcarriers", type=positive, default=256)
+    parser.add_argument("--sectors", action="store_true", help="frames tell in which sector a target may be")
+    parser.add_argument("--end-after", type=float, metavar="S", help="end when nothing has come for S seconds")
+    sys.exit(execute("from_gnuradio", lambda: work(parser.parse_args())))

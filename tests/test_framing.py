@@ -1,0 +1,91 @@
+"""Frames that come finished from outside."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isacblocks import OfdmRadar, Scene
+from isacblocks.frontends import Framing
+from isacblocks.stream import jig
+
+RADAR = OfdmRadar(3, 5)
+
+
+def given(count: int = 9, rows: int = 5, **other: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    value = (rng.standard_normal((count, rows, 5)) + 1j * rng.standard_normal((count, rows, 5))).astype(np.complex64)
+    value[:, -1, 0] = -0.5 + 0.25j
+    fields = {
+        "value": value,
+        "gap": np.zeros(count, np.uint8),
+        "changed": np.zeros(count, np.uint8),
+        "seconds": np.zeros(count, np.int64),
+        "fraction": np.full(count, np.nan),
+    }
+    return {"samples": fields | other}
+
+
+def test_rows_are_antennas_symbols_and_sector() -> None:
+    inputs = given()
+    outputs, _ = jig.check(lambda: Framing(RADAR, sectors=True, noise_power=4.0), inputs)
+    frame, value = outputs["frame"], inputs["samples"]["value"]
+    np.testing.assert_array_equal(frame["y"], value[:, :3] / np.float32(2))
+    np.testing.assert_array_equal(frame["x"], value[:, 3])
+    np.testing.assert_array_equal((frame["theta_min"], frame["theta_max"]), np.tile([[-0.5], [0.25]], (1, 9)))
+    np.testing.assert_array_equal(frame["tau_max"], Scene().delay_window(RADAR)[1])
+    np.testing.assert_array_equal(frame["time"], np.arange(9) * RADAR.frame_duration)
+    assert frame["valid"].all()
+
+
+def test_symbols_and_sector_may_be_told_once() -> None:
+    x = np.exp(1j * np.arange(5))
+    outputs, _ = jig.check(lambda: Framing(RADAR, x, sector=(-0.1, 0.2)), given(rows=3))
+    np.testing.assert_array_equal(outputs["frame"]["x"], np.tile(x.astype(np.complex64), (9, 1)))
+    assert set(outputs["frame"]["theta_max"]) == {0.2}
+
+
+def test_what_cannot_be_used_is_marked_and_counted() -> None:
+    inputs = given()
+    fields = inputs["samples"]
+    fields["changed"][0] = 1
+    fields["value"][1, 3] = 0
+    fields["value"][2, 3, 2] = np.nan
+    fields["value"][3, 4, 0] = 0.3 + 0.1j
+    fields["value"][4, 4, 0] = np.nan
+    fields["value"][5, 4, 0] = 0.3 + 2j
+    outputs, invalid = jig.run(
+        Framing(RADAR, sectors=True), inputs, portion=4, look=lambda block: block.reading_values["invalid"]
+    )
+    np.testing.assert_array_equal(outputs["frame"]["valid"], [0] * 6 + [1] * 3)
+    assert invalid == 6
+    sectors = outputs["frame"]["theta_min"], outputs["frame"]["theta_max"]
+    assert np.isfinite(sectors).all()
+
+
+def test_time_is_the_front_end_s_where_it_is_told() -> None:
+    fraction = np.array([np.nan, np.nan, 0.5, 0.75, 0.0, 0.25, np.nan, np.nan, 0.0])
+    seconds = np.array([0, 0, 7, 7, 8, 8, 0, 0, 9])
+    outputs, _ = jig.check(lambda: Framing(RADAR, sectors=True), given(seconds=seconds, fraction=fraction))
+    each = RADAR.frame_duration
+    expected = [0, each, 2 * each, 2 * each + 0.25, 2 * each + 0.5, 2 * each + 0.75, 6 * each, 7 * each, 2 * each + 1.5]
+    np.testing.assert_allclose(outputs["frame"]["time"], expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"x": np.ones(4)}, "expected 5 finite symbols"),
+        ({"x": np.full(5, np.nan)}, "expected 5 finite symbols"),
+        ({"sector": (0.1, 0.1)}, "sector"),
+        ({"sector": (-2.0, 0.1)}, "sector"),
+        ({"noise_power": 0.0}, "noise_power"),
+        ({"noise_power": math.nan}, "noise_power"),
+    ],
+)
+def test_what_is_asked_for_wrongly(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Framing(RADAR, **options)
