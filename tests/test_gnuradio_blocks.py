@@ -553,3 +553,28 @@ def test_a_sink_without_its_field_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="say tags=True"):
         GnuRadioSink(endpoint, fields=("value",))
     assert issubclass(WiringError, ValueError)
+
+
+def test_a_flood_of_bad_messages_does_not_hold_the_flowgraph(context: zmq.Context[Any], endpoint: str) -> None:
+    """produce() comes back although there is always one more to skip."""
+    with Started(endpoint, pattern="pull", bind=True) as source:
+        over = threading.Event()
+
+        def flood() -> None:
+            socket = peer(context, "pull", endpoint, bind=False)
+            while not over.is_set():
+                if socket.poll(10, zmq.POLLOUT):
+                    socket.send(b"bad", zmq.NOBLOCK)
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            until = time.monotonic() + LONG
+            while source.block.bad.get("size", 0) < 1000:
+                assert time.monotonic() < until
+                items = source.block.produce(0, 10)
+                assert items is not None
+                assert len(items) == 0
+        finally:
+            over.set()
+            thread.join()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -142,7 +143,8 @@ class GnuRadioSource(Source):
         line, assembly = self._line, self._assembly
         assert line is not None
         wait = _WAIT
-        while assembly.ready() < count:
+        until = time.monotonic() + 2e-3 * _WAIT  # however many messages come that have no items
+        while assembly.ready() < count and time.monotonic() < until:
             self._ask(line, count * (self.group or 1))
             if not line.socket.poll(0 if assembly.ready() else wait):
                 break
