@@ -14,6 +14,7 @@ import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
+from isacblocks.stream.door import guarded, show_token
 from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import EdgeSpec, Words, gather, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
@@ -59,6 +60,8 @@ class Inlet:
         self._log = logging.getLogger("isacblocks.stream.link")
         self.socket = make_socket(context, zmq.DEALER)
         self.socket.routing_id = edge.token
+        if guarded(connect):
+            show_token(self.socket, edge)
         self.socket.reconnect_ivl = 10
         self.socket.reconnect_ivl_max = 200
         self.socket.connect(connect)

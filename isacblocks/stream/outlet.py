@@ -11,6 +11,7 @@ import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
+from isacblocks.stream.door import Door, Tokens, guarded
 from isacblocks.stream.errors import PlacementError, WireError
 from isacblocks.stream.link import EdgeCount, EdgeSpec, gather, has_arrived, make_socket, read_words
 from isacblocks.stream.memory import Pool, can_share
@@ -42,12 +43,15 @@ class Outlet:
         # Memory for the port's large fields, shared where their receivers are other processes on this machine
         self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
         self.socket = make_socket(context, zmq.ROUTER)
+        self._watch = None
+        if guarded(bind):
+            self._watch = Door.watch(self.socket, Tokens({edge.token: edge for edge in edges}), self.refusals)
         self.socket.router_mandatory = True
         self.socket.router_handover = True  # a receiver that comes back takes the place of its earlier self
         try:
             self.socket.bind(bind)
         except zmq.ZMQError as error:
-            self.socket.close(0)
+            self.close()
             raise PlacementError(
                 f"{edges[0].sender} cannot be bound to {bind}: {zmq.strerror(error.errno or 0)}; choose another port"
             ) from error
@@ -257,3 +261,5 @@ class Outlet:
         """Close the socket; unsent messages are gone."""
         self.socket.close(0)
         self.pool.close()
+        if self._watch is not None:
+            self._watch.end()

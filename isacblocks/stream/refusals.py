@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 
 
@@ -13,24 +14,27 @@ class Refusals:
         self.owner = owner
         self.counts: Counter[str] = Counter()
         self.bad = 0  # noted: messages that an honest peer would not have sent
+        self._lock = threading.Lock()  # the door has a thread of its own
         self._log = logging.getLogger("isacblocks.stream.link")
 
     def note(self, reason: str, text: object) -> None:
         """Count a message that was refused; the 1st, 2nd, 4th, 8th, ... of a reason is told."""
-        self.bad += 1
-        self.counts[reason] += 1
-        number = self.counts[reason]
+        with self._lock:
+            self.bad += 1
+            self.counts[reason] += 1
+            number = self.counts[reason]
         if number & (number - 1) == 0:
             self._log.warning("%s: skipped a bad message (%s, %d so far): %s", self.owner, reason, number, text)
 
     def count(self, reason: str) -> None:
         """Count a message that was not needed, which can happen among honest peers too."""
-        self.counts[reason] += 1
+        with self._lock:
+            self.counts[reason] += 1
 
 
 def total(refusals: list[Refusals]) -> dict[str, int]:
     """By reason, over several ports."""
     counts: Counter[str] = Counter()
     for one in refusals:
-        counts.update(one.counts)
+        counts.update(dict(one.counts))
     return dict(counts)
