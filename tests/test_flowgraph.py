@@ -195,7 +195,10 @@ def test_a_slow_receiver_behind_a_block_link_slows_the_source(placement: str) ->
     fg = Flowgraph("patient")
     fg.connect(source, slow, depth=2)
     fg.start(10_000, placement=placement)
-    fg.wait(0.6)
+    end = time.monotonic() + 30
+    while not any(edge.produced for edge in fg.status.edges) and time.monotonic() < end:
+        fg.wait(0.02)
+    fg.wait(0.3)
     produced = [e.produced for e in fg.status.edges]
     fg.stop()
     assert produced
