@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from isacblocks.frontends.fmcw import FmcwFile
     from isacblocks.frontends.framing import Framing
     from isacblocks.frontends.gnuradio import GnuRadioMessages, GnuRadioSink, GnuRadioSource
+    from isacblocks.frontends.sigmf_sink import SigmfSink
+    from isacblocks.frontends.sigmf_source import SigmfFrames, SigmfSource
 
 _HOMES = {
     "FmcwFile": "fmcw",
@@ -18,6 +20,9 @@ _HOMES = {
     "GnuRadioMessages": "gnuradio",
     "GnuRadioSink": "gnuradio",
     "GnuRadioSource": "gnuradio",
+    "SigmfFrames": "sigmf_source",
+    "SigmfSink": "sigmf_sink",
+    "SigmfSource": "sigmf_source",
 }
 
 __all__ = [
@@ -26,6 +31,9 @@ __all__ = [
     "GnuRadioMessages",
     "GnuRadioSink",
     "GnuRadioSource",
+    "SigmfFrames",
+    "SigmfSink",
+    "SigmfSource",
 ]
 
 
