@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 if (Path(__file__).resolve().parents[1] / "isacblocks").is_dir():  # run from a checkout, installed or not
@@ -36,11 +37,12 @@ from isacblocks.blocks import (
 from isacblocks.blocks.calibration_file import load_calibration, save_calibration
 from isacblocks.cli import options as shared
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
-from isacblocks.stream import Flowgraph
+from isacblocks.stream import Flowgraph, Port, Status
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.pictures import NoPlotsError, draw_calibration
 from isacblocks.study.report import calibration_report, in_words
+from isacblocks.view.live import LiveView
 from isacblocks.view.terminal import TerminalView
 
 NAME = "online_calibration"
@@ -59,6 +61,7 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     # Blocks
     source = OfdmSource(radar, seed=options.seed)
     source.batch = options.batch or 0
+    source.rate = options.rate or math.inf
     channel = ImpairedChannel(radar, scene, options.impairments, options.seed, options.drift, options.steps)
     assumed = channel.kappa if options.method == "known" else start
     image = AngleDelayMap(radar, kappa=assumed, refine=options.refine, scene=scene)
@@ -66,7 +69,7 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     told = scene if options.told else None
     detector = MaprtDetector(radar, told, p_fa=options.p_fa, refine=options.refine, noise=noise)
     judge = Evaluation(radar)
-    blocks: dict[str, object] = {"channel": channel, "judge": judge}
+    blocks: dict[str, object] = {"channel": channel, "judge": judge, "detector": detector}
 
     # Connections
     fg = Flowgraph(NAME)
@@ -77,6 +80,7 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
         fg.connect(channel.frame, compressor)
         compressed = compressor.compressed
     fg.connect(compressed, image.compressed)
+    blocks["compressed"] = compressed
     fg.connect(image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
     if options.method not in ("known", "none"):
@@ -105,6 +109,19 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     return fg, blocks
 
 
+def show(view: LiveView, blocks: dict[str, object]) -> None:
+    """What the live view shows of the flowgraph, and what may be done to it."""
+    channel, detector, calibrator = blocks["channel"], blocks["detector"], blocks.get("calibrator")
+    assert isinstance(channel, ImpairedChannel)
+    assert isinstance(detector, MaprtDetector)
+    kappa = calibrator.kappa if isinstance(calibrator, KappaCalibrator) else None
+    compressed = blocks["compressed"]
+    assert isinstance(compressed, Port)
+    view.watch(compressed, detector.detection, kappa, channel.truth)
+    view.control(channel)
+    print(f"live view: {view.url}", file=sys.stderr, flush=True)
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; --help says what each option does."""
     parser = argparse.ArgumentParser(NAME, description=__doc__.split("\n\n")[0], epilog=STATUSES)
@@ -129,13 +146,25 @@ def work(options: argparse.Namespace) -> int:
             writable(path)
         fg, blocks = build(options, radar, scene)
         metrics = shared.metrics_of(options, fg)
+        live = shared.view_of(options, fg, radar, scene)
     compile_kernels()
-    view = None if options.no_view else TerminalView(options.frames, "evaluation")
-    with metrics:
+    line = None if options.no_view else TerminalView(options.frames, "evaluation")
+    with ExitStack() as stack:
+        stack.enter_context(metrics)
+        if live is not None:
+            show(live, blocks)
+            stack.enter_context(live)
         status = fg.run(
-            options.frames, placement=options.placement, port=options.port, checkpoint=options.checkpoint, view=view
+            options.frames, placement=options.placement, port=options.port, checkpoint=options.checkpoint, view=line
         )
+        tell(options, status, blocks, radar, scene)
+        if live is not None:
+            shared.hold_of(options, live)
+    return 0
 
+
+def tell(options: argparse.Namespace, status: Status, blocks: dict[str, object], radar: OfdmRadar, scene: Scene) -> None:
+    """Report what came out, and leave what was asked for."""
     judge, channel, calibrator = blocks["judge"], blocks["channel"], blocks.get("calibrator")
     assert isinstance(judge, Evaluation)
     assert isinstance(channel, ImpairedChannel)
@@ -165,7 +194,6 @@ def work(options: argparse.Namespace) -> int:
                 print(f"picture: {options.plot}")
             except NoPlotsError as error:
                 print(error)
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from contextlib import AbstractContextManager, nullcontext
 
 from isacblocks.blocks.impaired_channel import PhaseStep
@@ -17,6 +18,8 @@ from isacblocks.stream import Flowgraph
 from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
 from isacblocks.view.access import parse_address, read_token
+from isacblocks.view.live import PORT as VIEW_PORT
+from isacblocks.view.live import LiveView, NoViewError
 from isacblocks.view.metrics import PORT as METRICS_PORT
 from isacblocks.view.metrics import MetricsServer
 
@@ -65,7 +68,20 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
         metavar="[HOST:]PORT",
         help=f"serve all counters for Prometheus over HTTP (default: 127.0.0.1:{METRICS_PORT}); elsewhere with a token only",
     )
-    group.add_argument("--token-file", metavar="FILE", help="the token that a request for metrics must bring, mode 600")
+    group.add_argument(
+        "--view",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help=f"serve a live view for browsers (default: 127.0.0.1:{VIEW_PORT}; port 0: a free one)",
+    )
+    group.add_argument(
+        "--hold", action="store_true", help="keep the live view up after the end, until Enter is pressed, on a terminal"
+    )
+    group.add_argument("--token-file", metavar="FILE", help="the token that views and metrics ask for, mode 600")
+    group.add_argument(
+        "--rate", type=float, metavar="N", help="at most so many frames per second (default: as fast as it goes)"
+    )
     group.add_argument("--no-view", action="store_true", help="no live line, and no picture unless --plot asks for it")
     group.add_argument("--record", metavar="FILE", help="record all frames (FILE is replaced)")
 
@@ -133,6 +149,8 @@ def scene_of(options: argparse.Namespace) -> Scene:
     scene.delay_window(OfdmRadar())
     if not math.isfinite(options.drift) or options.drift < 0:
         raise ValueError(f"--drift: expected at least 0 degrees, got {options.drift:g}")
+    if options.rate is not None and not options.rate >= 1e-3:
+        raise ValueError(f"--rate: expected at least 0.001 frames per second, got {options.rate:g}")
     if not 1 <= options.port <= 65535 and options.port != 0:
         raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
     return scene
@@ -145,6 +163,34 @@ def metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractCon
         return nullcontext()
     host, port = parse_address(options.metrics, METRICS_PORT)
     return MetricsServer(flowgraph, host, port, token)
+
+
+def view_of(options: argparse.Namespace, flowgraph: Flowgraph, radar: OfdmRadar, scene: Scene) -> LiveView | None:
+    """The live view that was asked for, not yet watching anything. Raises ValueError; without Bokeh says so, once."""
+    if options.view is None:
+        return None
+    token = None if options.token_file is None else read_token(options.token_file)
+    host, port = parse_address(options.view, VIEW_PORT)
+    try:
+        return LiveView(
+            flowgraph,
+            radar,
+            scene,
+            host=host,
+            port=port,
+            token=token,
+            calibration=options.calibration or f"{flowgraph.name}.calibration.json",
+            noise_known=options.told,
+        )
+    except NoViewError as error:
+        print(error, file=sys.stderr)
+        return None
+
+
+def hold_of(options: argparse.Namespace, view: LiveView) -> None:
+    """Keep the view up until Enter is pressed, where somebody can press it."""
+    if options.hold and sys.stdin.isatty():
+        input(f"the view stays at {view.url} until you press Enter ")
 
 
 def step_of(text: str) -> PhaseStep:

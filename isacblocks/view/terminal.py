@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from isacblocks.stream import Status
+from isacblocks.view.tap import looks_on
 
 _QUIET = 5.0  # seconds between lines where the output is not a terminal
 
@@ -71,7 +72,7 @@ class TerminalView:
             ("p_fa", "P_fa {:.4f}"),
         )
         parts += [text.format(readings[name]) for name, text in shown if math.isfinite(readings.get(name, math.nan))]
-        lost = sum(edge.lost for edge in status.edges)
+        lost = sum(edge.lost for edge in status.edges if not looks_on(edge.receiver))
         parts.append(f"lost {lost}")
         if self.total and status.phase == "running" and rate > 0:
             parts.append(f"{duration((self.total - done) / rate)} to go")

@@ -1,0 +1,194 @@
+"""The knobs of the live view: a widget for every setting and action of the flowgraph, in step with all other viewers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bokeh.models import Button, ColumnDataSource, InlineStyleSheet, Select, Slider, Spinner, Toggle
+
+from isacblocks.view.desk import DeskError
+from isacblocks.view.feed import Feed
+from isacblocks.view.plots.style import Style
+
+_MEMORIES = ("inf", "200", "500", "1000", "2000", "5000", "10000")
+_RATES = ("inf", "100", "250", "500", "1000", "2000", "5000")
+
+
+@dataclass
+class _Knob:
+    """A widget that shows a setting. say, hear: from the setting's value to the widget's and back."""
+
+    widget: Any
+    key: str  # "block.setting"
+    say: Callable[[float], Any]
+    hear: Callable[[Any], float]
+    shown: Any = None
+
+
+class Controls:
+    """The widgets, by name, in ``widgets``; ``told`` says what was done last."""
+
+    def __init__(self, feed: Feed, style: Style) -> None:
+        self.feed = feed
+        self.told = ""
+        sheet = f":host {{ color: {style.ink}; font-size: 13px; }}"
+        sheet += f" .bk-input {{ background: {style.paper}; color: {style.ink}; }}"
+        self._common: dict[str, Any] = {"stylesheets": [InlineStyleSheet(css=sheet)]}
+        self._knobs: list[_Knob] = []
+        self.widgets: list[Any] = []
+        self.keys = ColumnDataSource({"key": [], "number": []}, name="keys")
+        self.keys.on_change("data", self._pressed)
+        self.pause = self._toggle("pause", "Pause", self._pausing)
+        self._add_settings()
+        self._add_actions()
+
+    def _add_settings(self) -> None:
+        self._select("rate", "speed [frames/s]", _RATES)
+        self._slider("snr_db", "SNR [dB]", -5.0, 30.0, 0.5)
+        self._slider("drift", "drift [deg/sqrt(1000 frames)]", 0.0, 30.0, 0.5)
+        self._slider("p_fa", "P_fa, ten to the", -6.0, -0.5, 0.1, math.log10, lambda v: 10.0**v)
+        self._select("memory", "memory [frames]", _MEMORIES)
+
+    def _add_actions(self) -> None:
+        if "kick" in self.feed.actions:
+            last = self.feed.radar.antennas - 1
+            self.antenna = Spinner(
+                title="antenna", value=7, low=0, high=last, step=1, width=80, name="antenna", **self._common
+            )
+            self.degrees = Spinner(
+                title="by [deg]", value=90, low=-180, high=180, step=15, width=80, name="degrees", **self._common
+            )
+            self.widgets += [self.antenna, self.degrees]
+            self._button("kick", "Kick its phase", self._kick)
+            self._button("mute", "Mute it", lambda: self._mute(True))
+            self._button("unmute", "Unmute it", lambda: self._mute(False))
+        if "save" in self.feed.actions:
+            self._button("save", "Save calibration", self._save)
+        if "record" in self.feed.actions:
+            self.record = self._toggle("record", "Record detections", self._recording)
+
+    # Making them
+
+    def _toggle(self, name: str, label: str, changed: Callable[[bool], None]) -> Any:
+        made = Toggle(label=label, active=False, name=name, **self._common)
+        made.on_change("active", lambda _attr, _old, new: changed(new))
+        self.widgets.append(made)
+        return made
+
+    def _button(self, name: str, label: str, pressed: Callable[[], None]) -> None:
+        made = Button(label=label, name=name, **self._common)
+        made.on_click(lambda _event: pressed())
+        self.widgets.append(made)
+
+    def _slider(
+        self,
+        setting: str,
+        title: str,
+        low: float,
+        high: float,
+        step: float,
+        say: Callable[[float], float] = float,
+        hear: Callable[[float], float] = float,
+    ) -> None:
+        found = self.feed.find(setting)
+        if found is None:
+            return
+        start = min(max(say(found["value"]), low), high)
+        made = Slider(start=low, end=high, step=step, value=start, title=title, width=215, name=setting, **self._common)
+        self._follow(_Knob(made, f"{found['block']}.{setting}", say, hear, start), "value_throttled")
+
+    def _select(self, setting: str, title: str, choices: tuple[str, ...]) -> None:
+        found = self.feed.find(setting)
+        if found is None:
+            return
+        present = f"{found['value']:g}"
+        options = list(choices) if present in choices else [*choices, present]
+        made = Select(title=title, value=present, options=options, width=120, name=setting, **self._common)
+        self._follow(_Knob(made, f"{found['block']}.{setting}", lambda v: f"{v:g}", float, present), "value")
+
+    def _follow(self, knob: _Knob, attribute: str) -> None:
+        def changed(_attr: str, _old: Any, new: Any) -> None:
+            if new == knob.shown:
+                return
+            knob.shown = new
+            block, setting = knob.key.rsplit(".", 1)
+            value = knob.hear(new)
+            self._try(
+                f"{setting} = {value:g}", lambda: self.feed.request(ask="set", block=block, setting=setting, value=value)
+            )
+
+        knob.widget.on_change(attribute, changed)
+        self._knobs.append(knob)
+        self.widgets.append(knob.widget)
+
+    # What they do
+
+    def _try(self, said: str, work: Callable[[], Any]) -> Any:
+        try:
+            result = work()
+            self.told = said
+            return result
+        except DeskError as error:
+            self.told = f"{said}: {error}"
+            return None
+
+    def _do(self, said: str, action: str, **arguments: Any) -> Any:
+        return self._try(said, lambda: self.feed.request(ask="do", action=action, arguments=arguments)["result"])
+
+    def _pausing(self, active: bool) -> None:
+        if active != self.feed.paused:
+            self._do("paused" if active else "goes on", "pause" if active else "resume")
+            self.feed.paused = active
+
+    def _kick(self) -> None:
+        antenna, degrees = int(self.antenna.value), float(self.degrees.value)
+        self._do(f"antenna {antenna} kicked by {degrees:g} deg", "kick", antenna=antenna, degrees=degrees)
+
+    def _mute(self, silent: bool) -> None:
+        antenna = int(self.antenna.value)
+        self._do(f"antenna {antenna} {'muted' if silent else 'heard again'}", "mute", antenna=antenna, silent=silent)
+
+    def _save(self) -> None:
+        path = self._do("calibration not saved", "save")
+        if path is not None:
+            self.told = f"calibration saved: {path}"
+
+    def _recording(self, active: bool) -> None:
+        path = self._do("recording" if active else "recording ended", "record", active=active)
+        if path is not None:
+            self.told = f"{'recording to' if active else 'recorded:'} {path}"
+
+    def _pressed(self, _attr: str, _old: Any, new: dict[str, list[Any]]) -> None:
+        key = str(new["key"][0]) if new.get("key") else ""
+        if key == "space":
+            self.pause.active = not self.pause.active
+        elif key == "s" and "save" in self.feed.actions:
+            self._save()
+        elif key == "k" and "kick" in self.feed.actions:
+            self._kick()
+        elif key == "r" and "record" in self.feed.actions:
+            self.record.active = not self.record.active
+
+    def update(self) -> None:
+        """Take over what others have changed."""
+        if self.pause.active != self.feed.paused:
+            self.pause.active = self.feed.paused
+        self.pause.label = "Go on" if self.pause.active else "Pause"
+        for knob in self._knobs:
+            setting = self.feed.settings.get(knob.key)
+            if setting is None:
+                continue
+            value = knob.say(setting["value"])
+            if isinstance(knob.widget, Slider):
+                value = round(min(max(value, knob.widget.start), knob.widget.end), 9)
+                if abs(value - knob.shown) < 1e-9:
+                    continue
+            elif value == knob.shown:
+                continue
+            elif value not in knob.widget.options:
+                knob.widget.options = [*knob.widget.options, value]
+            knob.shown = value
+            knob.widget.value = value

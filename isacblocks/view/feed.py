@@ -1,0 +1,142 @@
+"""What a viewer knows: it asks the desk a few times a second and keeps what has to be kept over time.
+
+One feed serves all who look at the same flowgraph. It knows nothing of how things are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Any
+
+import msgspec
+
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream import Status, codec
+from isacblocks.view.client import AwayError, DeskClient, status_of
+from isacblocks.view.desk import DeskError
+
+_INTERVAL = 0.05  # seconds between two questions
+_RARELY = 20  # questions between two that ask for everything
+_KEPT = 600  # points of a curve
+_READINGS = ("loss_db", "slope_deg", "p_d", "p_fa", "snr_db", "used")
+
+
+class History:
+    """Points over time, at most `kept`: where there are more, every second one of the older half goes."""
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self.kept = kept
+        self.points: list[dict[str, float]] = []
+
+    def add(self, point: dict[str, float]) -> None:
+        """One more point, a number by name."""
+        self.points.append(point)
+        if len(self.points) > self.kept:
+            half = len(self.points) // 2
+            self.points = self.points[:half:2] + self.points[half:]
+
+    def columns(self, *names: str) -> dict[str, list[float]]:
+        """The points as columns; nan where a point has no such number."""
+        return {name: [point.get(name, math.nan) for point in self.points] for name in names}
+
+
+class Feed:
+    """Follows the desk at `endpoint` in a thread of its own. Its fields are replaced, never changed in place."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.client = DeskClient(endpoint)
+        self.name = ""
+        self.status = Status("connecting", 0.0, {})
+        self.paused = False
+        self.drawing: dict[str, Any] = {"blocks": {}, "edges": []}
+        self.settings: dict[str, dict[str, Any]] = {}  # by "block.setting"
+        self.actions: list[str] = []
+        self.facts: dict[str, Any] = {}
+        self.seen: dict[str, dict[str, Any]] = {}  # the newest items by kind
+        self.numbers: dict[str, int] = {}  # how often each of them has been replaced
+        self.history = History()
+        self.gone = False  # the flowgraph's program has ended
+        self._rates: list[tuple[float, int]] = []
+        self._orders = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="isacblocks feed", daemon=True)
+
+    @property
+    def radar(self) -> OfdmRadar:
+        """The radar that the flowgraph said it has."""
+        return msgspec.convert(self.facts["radar"], OfdmRadar)
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that it said it looks at."""
+        return msgspec.convert(self.facts["scene"], Scene)
+
+    def start(self) -> None:
+        """Ask for everything once, then follow. Raises DeskError where nobody answers."""
+        self.refresh()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(3.0)
+        self.client.close()
+
+    def request(self, **request: Any) -> dict[str, Any]:
+        """A question of one's own, from any thread. Raises DeskError."""
+        with self._orders:
+            return self.client.ask(**request)
+
+    def refresh(self) -> None:
+        """Ask for what changes rarely: settings, drawing, facts."""
+        answer = self.request(ask="status")
+        self.settings = {f"{one['block']}.{one['setting']}": one for one in answer["settings"]}
+        self.drawing = {"blocks": answer["blocks"], "edges": answer["edges"]}
+        self.actions, self.facts = answer["actions"], answer["facts"]
+        self._take(answer)
+
+    def find(self, setting: str) -> dict[str, Any] | None:
+        """The first setting of that name, of whatever block."""
+        return next((one for one in self.settings.values() if one["setting"] == setting), None)
+
+    def _follow(self) -> None:
+        count = 0
+        while not (self.gone or self._stop.wait(_INTERVAL)):
+            self._look_again(count % _RARELY == 0)
+            count += 1
+
+    def _look_again(self, everything: bool) -> None:
+        try:
+            if everything:
+                self.refresh()
+            self._look()
+        except AwayError:
+            self.gone = True
+        except DeskError:
+            pass  # it said no; that is nothing to stop for
+
+    def _look(self) -> None:
+        answer = self.request(ask="seen", after=self.numbers)
+        for kind, (number, data) in answer["seen"].items():
+            self.seen = {**self.seen, kind: codec.decode(data)}
+            self.numbers[kind] = number
+        self._take(answer)
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        self.name, self.paused = answer["name"], answer["paused"]
+        before, self.status = self.status, status_of(answer)
+        if self.status.seconds == before.seconds or self.status.phase not in ("running", "finished"):
+            return
+        point = {name: value for b in self.status.blocks.values() for name, value in b.readings.items() if name in _READINGS}
+        self.history.add({"seconds": self.status.seconds, "rate": self._rate(), **point})
+
+    def _rate(self) -> float:
+        """Items per second over the last second, at the block of which most have come in."""
+        items = max((block.items_in for block in self.status.blocks.values()), default=0)
+        now = time.monotonic()
+        self._rates = [(then, count) for then, count in self._rates if now - then < 1.0] + [(now, items)]
+        (then, count), (here, total) = self._rates[0], self._rates[-1]
+        return (total - count) / (here - then) if here > then else math.nan

@@ -1,0 +1,295 @@
+"""The live view in a real browser: it loads, moves, obeys, comes back, is shared, and asks nobody else for anything."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browser import Browser, needs_browser
+
+from isacblocks import OfdmRadar, Scene
+from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource
+from isacblocks.blocks.calibration_file import load_calibration
+from isacblocks.stream import Flowgraph
+from isacblocks.study.evaluation import Evaluation
+from isacblocks.view.access import AccessError
+from isacblocks.view.client import DeskClient
+from isacblocks.view.live import LiveView
+
+RADAR, SCENE = OfdmRadar(antennas=16, subcarriers=64), Scene()
+PICTURES = ("map_images", "plane", "error", "antennas", "plan", "rates", "wiring_blocks", "wiring_edges")
+
+
+class Shown(SimpleNamespace):
+    """A flowgraph that runs and is shown."""
+
+    fg: Flowgraph
+    view: LiveView
+    channel: ImpairedChannel
+    source: OfdmSource
+
+
+def flowgraph(tmp_path: Path, **options: object) -> Shown:
+    source, channel = OfdmSource(RADAR, seed=1), ImpairedChannel(RADAR, SCENE, seed=1)
+    image, detector = AngleDelayMap(RADAR, scene=SCENE), MaprtDetector(RADAR, noise="estimated")
+    calibrator, judge = KappaCalibrator(RADAR, window=SCENE), Evaluation(RADAR)
+    source.rate = 1000.0
+    fg = Flowgraph("shown")
+    fg.connect(source, channel)
+    fg.connect(channel.ports["compressed"], image.ports["compressed"])
+    fg.connect(image, detector, judge.ports["detection"])
+    fg.connect(channel.ports["truth"], judge.ports["truth"])
+    fg.connect(detector, calibrator, judge.ports["kappa"])
+    fg.feedback(calibrator.ports["kappa"], image.ports["kappa"], lag=2)
+    view = LiveView(fg, RADAR, SCENE, port=0, calibration=tmp_path / "saved.json", **options)  # type: ignore[arg-type]
+    view.watch(channel.ports["compressed"], detector.ports["detection"], calibrator.ports["kappa"], channel.ports["truth"])
+    view.control(channel)
+    return Shown(fg=fg, view=view, channel=channel, source=source, calibrator=calibrator, detector=detector)
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Iterator[Shown]:
+    found = flowgraph(tmp_path)
+    with found.view, found.fg:
+        found.fg.start()
+        yield found
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    made = Browser(tmp_path / "profile")
+    yield made
+    made.close()
+
+
+def value(shown: Shown, setting: str) -> object:
+    """What a setting is now, as the desk tells it."""
+    with DeskClient(shown.view.desk.endpoint, patience=20_000) as client:
+        return {s["setting"]: s["value"] for s in client.ask(ask="status")["settings"]}[setting]
+
+
+def open_page(browser: Browser, shown: Shown) -> None:
+    browser.driver.get(shown.view.url)
+    browser.until(lambda: browser.updates() > 2, "the first updates")
+
+
+@needs_browser
+def test_it_loads_without_an_error_moves_and_asks_nobody_else(shown: Shown, browser: Browser) -> None:
+    open_page(browser, shown)
+    for name in PICTURES:
+        browser.until(lambda name=name: all(len(c) for c in (browser.data(name) or {"": []}).values()), name)  # type: ignore[misc]
+    before = {name: browser.data(name) for name in ("plane", "error", "rates", "wiring_blocks")}
+    for name, columns in before.items():
+        browser.until(lambda name=name, columns=columns: browser.data(name) != columns, f"{name} to move")  # type: ignore[misc]
+    assert browser.data("map_images")["after"] == [100 * 100]
+    assert browser.errors() == []
+    hosts = {urlsplit(url).hostname for url in browser.requests() if not url.startswith(("data:", "blob:", "chrome"))}
+    assert hosts == {"127.0.0.1"}
+
+
+@needs_browser
+def test_what_it_shows_is_what_was_learned(shown: Shown, browser: Browser) -> None:
+    open_page(browser, shown)
+    browser.until(lambda: (browser.data("error") or {}).get("frames", [0])[-1:] > [3000], "3000 frames")
+    plane = browser.data("plane")
+    learned, true = (np.array(plane[x]) + 1j * np.array(plane[y]) for x, y in (("x", "y"), ("tx", "ty")))
+    truth = shown.channel.kappa
+    np.testing.assert_allclose(true, truth, atol=1e-5)
+    assert np.abs(learned - true).max() < 0.25
+    assert np.abs(learned - 1).max() > 0.5
+    assert {"good"} == set(browser.data("antennas")["health"])
+    plan = browser.data("plan")
+    assert all(SCENE.range_min - 1 < r < RADAR.range_of(RADAR.prefix_duration) + 1 for r in plan["range"])
+    np.testing.assert_allclose(np.hypot(plan["x"], plan["y"]), plan["range"], rtol=1e-6)
+
+
+@needs_browser
+def test_each_knob_acts(shown: Shown, browser: Browser) -> None:
+    open_page(browser, shown)
+    browser.set("snr_db", "value_throttled", 5)
+    browser.until(lambda: value(shown, "snr_db") == 5.0, "the SNR")
+    browser.set("drift", "value_throttled", 2.5)
+    browser.until(lambda: value(shown, "drift") == 2.5, "the drift")
+    browser.set("p_fa", "value_throttled", -3)
+    browser.until(lambda: value(shown, "p_fa") == pytest.approx(1e-3), "P_fa")
+    browser.set("memory", "value", "500")
+    browser.until(lambda: value(shown, "memory") == 500.0, "the memory")
+    browser.set("rate", "value", "2000")
+    browser.until(lambda: value(shown, "rate") == 2000.0, "the rate")
+    browser.set("antenna", "value", 4)
+    browser.press("kick")
+    browser.until(lambda: shown.channel.kicks and shown.channel.kicks[4] == 90.0, "the kick")
+    browser.press("mute")
+    browser.until(lambda: shown.channel.muted == [4], "the mute")
+    browser.press("unmute")
+    browser.until(lambda: shown.channel.muted == [], "the antenna to be heard again")
+    browser.press("save")
+    browser.until(shown.view.path.exists, "the calibration")
+    saved = load_calibration(shown.view.path, RADAR)
+    assert saved.frames > 0
+    assert saved.sigma_rad is not None
+    browser.press("pause")
+    browser.until(lambda: shown.view.desk.paused, "the pause")
+    browser.press("pause")
+    browser.until(lambda: not shown.view.desk.paused, "the stream to go on")
+    assert browser.errors() == []
+
+
+@needs_browser
+def test_keys_act_but_not_in_a_field(shown: Shown, browser: Browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(browser, shown)
+    body = browser.driver.find_element("tag name", "body")
+    body.send_keys(Keys.SPACE)
+    browser.until(lambda: shown.view.desk.paused, "the pause")
+    body.send_keys(Keys.SPACE)
+    browser.until(lambda: not shown.view.desk.paused, "the stream to go on")
+    body.send_keys("k")
+    browser.until(lambda: any(shown.channel.kicks), "the kick")
+    body.send_keys("s")
+    browser.until(shown.view.path.exists, "the calibration")
+    kicks = list(shown.channel.kicks)
+    field = browser.run(
+        """return Bokeh.index.find_one_by_id(Bokeh.documents[0].get_model_by_name("antenna").id)
+        .shadow_el.querySelector("input");"""
+    )
+    field.send_keys("k")
+    time.sleep(0.5)
+    assert shown.channel.kicks == kicks
+    body.send_keys("d")
+    browser.until(lambda: "theme=dark" in browser.driver.current_url, "the dark page")
+    browser.until(lambda: browser.updates() > 2, "the dark page's updates")
+    assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 28)"
+
+
+@needs_browser
+def test_zoom_survives_updates(shown: Shown, browser: Browser) -> None:
+    open_page(browser, shown)
+    ranges = """const figures = ["plane", "speed", "map_after"].map(n => Bokeh.documents[0].get_model_by_name(n));
+    return Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name)).map(
+        f => [f.name, f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end]);"""
+    zoom = """for (const f of Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name))) {
+        const view = Bokeh.index.find_one_by_id(f.id);
+        const [x0, x1, y0, y1] = [f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end];
+        const third = (a, b) => ({start: a + (b - a) / 3, end: b - (b - a) / 3});
+        const xrs = new Map([[f.x_range, third(x0, x1)]]), yrs = new Map([[f.y_range, third(y0, y1)]]);
+        view.update_range({xrs, yrs}, {panning: true, scrolling: true});
+    }"""
+    browser.run(zoom)
+    before, count = browser.run(ranges), browser.updates()
+    browser.until(lambda: browser.updates() > count + 20, "twenty updates")
+    assert browser.run(ranges) == before
+    assert len(before) == 3
+
+
+@needs_browser
+def test_two_viewers_see_the_same_and_follow_each_other(shown: Shown, browser: Browser, tmp_path: Path) -> None:
+    other = Browser(tmp_path / "other")
+    try:
+        open_page(browser, shown)
+        open_page(other, shown)
+        browser.set("p_fa", "value_throttled", -4)
+        other.until(
+            lambda: other.run("return Bokeh.documents[0].get_model_by_name('p_fa').value") == pytest.approx(-4), "the other"
+        )
+        browser.press("pause")
+        other.until(lambda: other.run("return Bokeh.documents[0].get_model_by_name('pause').active"), "the other's pause")
+        for one in (browser, other):
+            count = one.updates()
+            one.until(lambda one=one, count=count: one.updates() > count + 5, "updates")  # type: ignore[misc]
+    finally:
+        other.close()
+
+
+@needs_browser
+def test_it_comes_back_when_the_server_has_died(shown: Shown, browser: Browser) -> None:
+    open_page(browser, shown)
+    first = shown.view.server_pid
+    assert first is not None
+    browser.run("window.before = true")
+    os.kill(first, signal.SIGKILL)
+    browser.until(lambda: shown.view.server_pid not in (None, first), "another server")
+    browser.until(
+        lambda: not browser.run("return window.before === true") and browser.updates() > 3, "the page to come back"
+    )
+    assert shown.fg.status.phase == "running"
+    items = shown.fg.status.blocks["kappa_calibrator"].items_in
+    browser.until(lambda: shown.fg.status.blocks["kappa_calibrator"].items_in > items, "the stream to go on")
+
+
+@needs_browser
+def test_a_browser_that_stalls_is_sent_no_more_and_costs_the_stream_nothing(shown: Shown, browser: Browser) -> None:
+    open_page(browser, shown)
+    browser.driver.set_script_timeout(60)
+    frames = shown.fg.status.blocks["kappa_calibrator"].items_in
+    browser.run("const end = Date.now() + 6000; while (Date.now() < end) { /* the page does nothing else */ }")
+    assert shown.fg.status.blocks["kappa_calibrator"].items_in > frames + 2000
+    sent = browser.data("clock")["number"][0]
+    drawn = browser.updates()
+    assert sent <= drawn + 4  # not the seventy of six seconds
+
+
+def get(port: int, path: str, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read().decode(errors="replace")
+    connection.close()
+    return answer.status, body
+
+
+def test_with_a_token_nobody_sees_anything_without_it(tmp_path: Path) -> None:
+    token = "correct-horse-battery-staple"
+    shown = flowgraph(tmp_path, token=token)
+    with shown.view, shown.fg:
+        shown.fg.start()
+        port = shown.view.port
+        assert shown.view.url.endswith(f"/?token={token}")
+        status, body = get(port, f"/?token={token}")
+        assert (status, "kappa" in body) == (200, True)
+        assert get(port, "/", Authorization=f"Bearer {token}")[0] == 200
+        assert get(port, "/", Cookie=f"isacblocks-token={token}")[0] == 200
+        for path, headers in (("/", {}), ("/?token=wrong", {}), ("/", {"Cookie": "isacblocks-token=wrong"})):
+            status, body = get(port, path, **headers)
+            assert (status, "kappa" in body) == (302, False)
+        assert get(port, "/denied")[0] == 403
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": f"http://127.0.0.1:{port}"}
+        assert get(port, "/ws", **upgrade)[0] in (302, 403)
+
+
+def test_other_sites_may_not_talk_to_it(tmp_path: Path) -> None:
+    shown = flowgraph(tmp_path)
+    with shown.view, shown.fg:
+        shown.fg.start()
+        assert get(shown.view.port, "/")[0] == 200
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": "http://evil.example"}
+        assert get(shown.view.port, "/ws", **upgrade)[0] == 403
+
+
+def test_addresses_that_may_not_or_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(AccessError, match="needs a token"):
+        flowgraph(tmp_path, host="0.0.0.0")
+    shown = flowgraph(tmp_path)
+    with shown.view, pytest.raises(AccessError, match="choose another port"):
+        LiveView(Flowgraph("other"), RADAR, SCENE, port=shown.view.port)
+
+
+def test_the_server_goes_with_its_program(tmp_path: Path) -> None:
+    shown = flowgraph(tmp_path)
+    with shown.view:
+        pid = shown.view.server_pid
+        assert get(shown.view.port, "/")[0] == 200
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
