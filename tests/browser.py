@@ -49,12 +49,13 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def data(self, name: str) -> Any:
-        """The columns of the data source of that name, or None while there is none. Arrays become lists."""
+        """The columns of the data source of that name, or None while there is none; of an array in a column its length."""
         return self.run(
             """const model = window.Bokeh && Bokeh.documents[0] && Bokeh.documents[0].get_model_by_name(arguments[0]);
             if (!model) return null;
             const data = model.data instanceof Map ? Object.fromEntries(model.data) : model.data;
-            return Object.fromEntries(Object.entries(data).map(([k, v]) => [k, Array.from(v, x => x && x.length ? x.length : x)]));
+            const plain = x => x !== null && typeof x === "object" ? x.length : x;
+            return Object.fromEntries(Object.entries(data).map(([k, v]) => [k, Array.from(v, plain)]));
             """,
             name,
         )

@@ -25,7 +25,16 @@ from isacblocks.view.client import DeskClient
 from isacblocks.view.live import LiveView
 
 RADAR, SCENE = OfdmRadar(antennas=16, subcarriers=64), Scene()
-PICTURES = ("map_images", "plane", "error", "antennas", "plan", "rates", "wiring_blocks", "wiring_edges")
+PICTURES = (
+    "map_images",
+    "plane_data",
+    "error_data",
+    "antennas_data",
+    "plan_data",
+    "rates_data",
+    "wiring_blocks",
+    "wiring_edges",
+)
 
 
 class Shown(SimpleNamespace):
@@ -86,7 +95,7 @@ def test_it_loads_without_an_error_moves_and_asks_nobody_else(shown: Shown, brow
     open_page(browser, shown)
     for name in PICTURES:
         browser.until(lambda name=name: all(len(c) for c in (browser.data(name) or {"": []}).values()), name)  # type: ignore[misc]
-    before = {name: browser.data(name) for name in ("plane", "error", "rates", "wiring_blocks")}
+    before = {name: browser.data(name) for name in ("plane_data", "error_data", "rates_data", "wiring_blocks")}
     for name, columns in before.items():
         browser.until(lambda name=name, columns=columns: browser.data(name) != columns, f"{name} to move")  # type: ignore[misc]
     assert browser.data("map_images")["after"] == [100 * 100]
@@ -98,15 +107,15 @@ def test_it_loads_without_an_error_moves_and_asks_nobody_else(shown: Shown, brow
 @needs_browser
 def test_what_it_shows_is_what_was_learned(shown: Shown, browser: Browser) -> None:
     open_page(browser, shown)
-    browser.until(lambda: (browser.data("error") or {}).get("frames", [0])[-1:] > [3000], "3000 frames")
-    plane = browser.data("plane")
+    browser.until(lambda: (browser.data("error_data") or {}).get("frames", [0])[-1:] > [3000], "3000 frames")
+    plane = browser.data("plane_data")
     learned, true = (np.array(plane[x]) + 1j * np.array(plane[y]) for x, y in (("x", "y"), ("tx", "ty")))
     truth = shown.channel.kappa
     np.testing.assert_allclose(true, truth, atol=1e-5)
     assert np.abs(learned - true).max() < 0.25
     assert np.abs(learned - 1).max() > 0.5
-    assert {"good"} == set(browser.data("antennas")["health"])
-    plan = browser.data("plan")
+    assert {"good"} == set(browser.data("antennas_data")["health"])
+    plan = browser.data("plan_data")
     assert all(SCENE.range_min - 1 < r < RADAR.range_of(RADAR.prefix_duration) + 1 for r in plan["range"])
     np.testing.assert_allclose(np.hypot(plan["x"], plan["y"]), plan["range"], rtol=1e-6)
 
@@ -174,8 +183,7 @@ def test_keys_act_but_not_in_a_field(shown: Shown, browser: Browser) -> None:
 @needs_browser
 def test_zoom_survives_updates(shown: Shown, browser: Browser) -> None:
     open_page(browser, shown)
-    ranges = """const figures = ["plane", "speed", "map_after"].map(n => Bokeh.documents[0].get_model_by_name(n));
-    return Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name)).map(
+    ranges = """return Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name)).map(
         f => [f.name, f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end]);"""
     zoom = """for (const f of Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name))) {
         const view = Bokeh.index.find_one_by_id(f.id);

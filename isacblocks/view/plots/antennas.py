@@ -21,7 +21,7 @@ class Antennas:
 
     def __init__(self, feed: Feed, style: Style) -> None:
         count = feed.radar.antennas
-        self.source = ColumnDataSource({name: [] for name in _EMPTY}, name="antennas")
+        self.source = ColumnDataSource({name: [] for name in _EMPTY}, name="antennas_data")
         across = Range1d(-1, count)
         common = {"x_range": across, "hover": [("antenna", "@antenna"), ("health", "@health")]}
         phase = style.figure(

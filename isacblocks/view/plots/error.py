@@ -19,7 +19,7 @@ class Error:
     """One figure, both axes logarithmic."""
 
     def __init__(self, feed: Feed, style: Style) -> None:
-        self.source = ColumnDataSource({"frames": [], "loss": [], "expected": [], "bound": []}, name="error")
+        self.source = ColumnDataSource({"frames": [], "loss": [], "expected": [], "bound": []}, name="error_data")
         made = style.figure(
             "loss of array gain",
             "frames used",

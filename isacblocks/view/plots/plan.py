@@ -20,7 +20,7 @@ class Plan:
 
     def __init__(self, feed: Feed, style: Style) -> None:
         far = 0.5 * SPEED_OF_LIGHT * feed.scene.delay_window(feed.radar)[1]
-        self.source = ColumnDataSource({"x": [], "y": [], "age": [], "range": [], "angle": []}, name="plan")
+        self.source = ColumnDataSource({"x": [], "y": [], "age": [], "range": [], "angle": []}, name="plan_data")
         self.sector = ColumnDataSource({"x": [], "y": []}, name="plan_sector")
         wide = 1.05 * far
         made = style.figure(

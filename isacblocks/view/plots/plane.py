@@ -41,7 +41,7 @@ class Plane:
 
     def __init__(self, feed: Feed, style: Style) -> None:
         self.source = ColumnDataSource(
-            {"x": [], "y": [], "w": [], "h": [], "turn": [], "tx": [], "ty": [], "antenna": []}, name="plane"
+            {"x": [], "y": [], "w": [], "h": [], "turn": [], "tx": [], "ty": [], "antenna": []}, name="plane_data"
         )
         made = style.figure(
             "kappa, with ellipses of 2 sigma",

@@ -15,7 +15,7 @@ class Rates:
     """Two figures over the same time: probabilities, frames per second."""
 
     def __init__(self, feed: Feed, style: Style) -> None:
-        self.source = ColumnDataSource({"seconds": [], "p_d": [], "p_fa": [], "rate": []}, name="rates")
+        self.source = ColumnDataSource({"seconds": [], "p_d": [], "p_fa": [], "rate": []}, name="rates_data")
         detection = style.figure(
             "P_d and P_fa since the start",
             "time [s]",
