@@ -184,6 +184,8 @@ class LiveView:
                 )
                 return
             self._log.warning("the live view's server ended with status %d; starting another one", server.returncode)
+            if server.stdin is not None:
+                server.stdin.close()
             self._server = self._start_server()
 
     @property

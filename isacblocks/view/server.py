@@ -7,6 +7,7 @@ it. The listening socket is inherited, so that the address stays while a server 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -81,6 +82,7 @@ def serve(told: dict[str, Any]) -> None:
     from isacblocks.view.feed import Feed
     from isacblocks.view.page import Page
 
+    logging.getLogger("bokeh").setLevel(logging.ERROR)  # browsers come and go; that is nothing to be told
     np.seterr(all="ignore")  # what a curve cannot show it does not show
     for kernels in ("peak search", "detection", "evaluation"):
         load(kernels)
