@@ -22,7 +22,7 @@ _FLAGS = (
     "disable-background-networking",
     "disable-component-update",
     "disable-sync",
-    "window-size=1500,1400",
+    "window-size=700,600",
 )
 _PATIENCE = 90.0  # seconds: against hanging only
 
@@ -71,7 +71,7 @@ class Browser:
             return view.shadow_el.querySelector("button");""",
             name,
         )
-        found.click()
+        self.run("arguments[0].click()", found)  # wherever on the page it is
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Wait until `holds()` is true and return it."""

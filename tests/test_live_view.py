@@ -269,17 +269,29 @@ def test_with_a_token_nobody_sees_anything_without_it(tmp_path: Path) -> None:
         shown.fg.start()
         port = shown.view.port
         assert shown.view.url.endswith(f"/?token={token}")
-        status, body = get(port, f"/?token={token}")
-        assert (status, "<main>" in body) == (200, True)
-        assert get(port, "/", Authorization=f"Bearer {token}")[0] == 200
-        assert get(port, "/", Cookie=f"isacblocks-token={token}")[0] == 200
-        for path, headers in (("/", {}), ("/?token=wrong", {}), ("/", {"Cookie": "isacblocks-token=wrong"})):
+        assert get(port, f"/?token={token}&theme=dark")[0] == 302  # to the address without it, with a cookie
+        for brought in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"isacblocks-token-{port}={token}"}):
+            status, body = get(port, "/", **brought)
+            assert (status, "<main>" in body) == (200, True)
+        for path, headers in (("/", {}), ("/?token=wrong", {}), ("/", {"Cookie": f"isacblocks-token-{port}=wrong"})):
             status, body = get(port, path, **headers)
-            assert (status, "<main>" in body) == (302, False)
-        assert get(port, "/denied")[0] == 403
+            assert (status, "<main>" in body) == (403, False)
+        assert get(port, "/static/js/bokeh.min.js")[0] == 403
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
         upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": f"http://127.0.0.1:{port}"}
-        assert get(port, "/ws", **upgrade)[0] in (302, 403)
+        assert get(port, "/ws", **upgrade)[0] == 403
+
+
+@needs_browser
+def test_the_address_with_the_token_opens_the_view_and_does_not_stay_in_the_browser(
+    tmp_path: Path, browser: Browser
+) -> None:
+    shown = flowgraph(tmp_path, token="correct-horse-battery-staple")
+    with shown.view, shown.fg:
+        shown.fg.start()
+        open_page(browser, shown)
+        assert "token" not in browser.driver.current_url
+        assert browser.errors() == []
 
 
 def test_other_sites_may_not_talk_to_it(tmp_path: Path) -> None:

@@ -12,48 +12,48 @@ import os
 import socket
 import threading
 from typing import Any
+from urllib.parse import urlencode
 
 from isacblocks.view.access import admits
 
-_COOKIE = "isacblocks-token"
 _FORGET = 5000  # ms after which the page of a browser that went away is dropped
 
 
-def _provider(token: str | None) -> Any:
-    """Who brings the token, in the address, the header or a cookie, may see everything; others nothing. None: anybody."""
-    from bokeh.server.auth_provider import AuthProvider, NullAuth
+def _guarded(token: str | None, applications: dict[str, Any], **options: Any) -> Any:
+    """Bokeh's server, for those who bring the token: in the header, in a cookie, or once in the address. None: for anybody.
+
+    Nothing of Bokeh's is asked before that, and the address that is left in the browser has no token.
+    """
+    from bokeh.server.auth_provider import NullAuth
+    from bokeh.server.tornado import BokehTornado
     from tornado.web import RequestHandler
 
-    if token is None:
-        return NullAuth()
-
     class Denied(RequestHandler):  # type: ignore[misc]
-        def get(self) -> None:
+        def prepare(self) -> None:
             self.set_status(403)
             self.finish("This view needs its token: open the address that was printed, which ends in ?token=...")
 
-    def user(handler: Any) -> str | None:
-        asked = handler.get_query_argument("token", None)
-        if admits(token, handler.request.headers.get("Authorization"), asked):
-            if asked is not None and not handler.request.headers.get("Upgrade"):
-                handler.set_cookie(_COOKIE, token, httponly=True, samesite="Strict")
-            return "viewer"
-        return "viewer" if admits(token, None, handler.get_cookie(_COOKIE, "")) else None
+    class Welcome(RequestHandler):  # type: ignore[misc]
+        def get(self) -> None:
+            self.set_cookie(_cookie(self.request), str(token), httponly=True, samesite="Strict")
+            rest = {name: values for name, values in self.request.query_arguments.items() if name != "token"}
+            self.redirect(self.request.path + ("?" + urlencode(rest, doseq=True) if rest else ""))
 
-    class Token(AuthProvider):  # type: ignore[misc]
-        @property
-        def get_user(self) -> Any:
-            return user
+    class Guarded(BokehTornado):  # type: ignore[misc]
+        def find_handler(self, request: Any, **kwargs: Any) -> Any:
+            kept = request.cookies.get(_cookie(request))
+            if admits(token, request.headers.get("Authorization"), None if kept is None else kept.value):
+                return super().find_handler(request, **kwargs)
+            brought = request.query_arguments.get("token", [b""])[-1].decode(errors="replace")
+            welcome = request.method == "GET" and admits(token, None, brought)
+            return self.get_handler_delegate(request, Welcome if welcome else Denied)
 
-        @property
-        def login_url(self) -> str:
-            return "/denied"
+    return Guarded(applications, auth_provider=NullAuth(), **options)
 
-        @property
-        def login_handler(self) -> Any:
-            return Denied
 
-    return Token()
+def _cookie(request: Any) -> str:
+    """The name of the cookie: browsers tell hosts apart, not ports."""
+    return f"isacblocks-token-{request.host.rpartition(':')[2]}"
 
 
 def _end_with_the_starter(loop: Any) -> None:
@@ -74,7 +74,6 @@ def serve(told: dict[str, Any]) -> None:
     from bokeh.application.handlers.function import FunctionHandler
     from bokeh.document import Document
     from bokeh.server.server import BaseServer
-    from bokeh.server.tornado import BokehTornado
     from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
 
@@ -95,10 +94,10 @@ def serve(told: dict[str, Any]) -> None:
         Page(document, feed, dark=theme == b"dark")
 
     loop = IOLoop.current()
-    application = BokehTornado(
+    application = _guarded(
+        told["token"],
         {"/": Application(FunctionHandler(open_page))},
         extra_websocket_origins=told["origins"],
-        auth_provider=_provider(told["token"]),
         unused_session_lifetime_milliseconds=_FORGET,
         check_unused_sessions_milliseconds=_FORGET,
         use_index=False,
