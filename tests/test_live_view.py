@@ -283,9 +283,7 @@ def test_with_a_token_nobody_sees_anything_without_it(tmp_path: Path) -> None:
 
 
 @needs_browser
-def test_the_address_with_the_token_opens_the_view_and_does_not_stay_in_the_browser(
-    tmp_path: Path, browser: Browser
-) -> None:
+def test_the_address_with_the_token_opens_the_view_and_does_not_stay(tmp_path: Path, browser: Browser) -> None:
     shown = flowgraph(tmp_path, token="correct-horse-battery-staple")
     with shown.view, shown.fg:
         shown.fg.start()
