@@ -66,12 +66,11 @@ class Browser:
 
     def press(self, name: str) -> None:
         """A click on the button of that name."""
-        found = self.run(
+        self.run(
             """const view = Bokeh.index.find_one_by_id(Bokeh.documents[0].get_model_by_name(arguments[0]).id);
-            return view.shadow_el.querySelector("button");""",
+            view.shadow_el.querySelector("button").click();""",
             name,
         )
-        self.run("arguments[0].click()", found)  # wherever on the page it is
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Wait until `holds()` is true and return it."""
