@@ -28,7 +28,7 @@ def call(*command: Any, where: Path | None = None, **environment: str) -> subpro
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=900,
         cwd=where or ROOT,
         env={**os.environ, **environment},
     )
