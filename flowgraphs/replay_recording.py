@@ -5,7 +5,7 @@
 
 A recording has no truth to compare with, so the honest check is generalisation: the coherent combining efficiency
 |kappa^H u|^2 / (||kappa||^2 ||u||^2) on frames that were not used for learning, before and after. RECORDING is a .npy file
-of raw FMCW samples (chirps, antennas, samples) or a recording of frames made by Recorder.
+of raw FMCW samples (chirps, antennas, samples), or a recording of frames made by Recorder or SigmfSink.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
+from isacblocks.frontends import SigmfFrames
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
+from isacblocks.frontends.sigmf_format import SUFFIXES
+from isacblocks.frontends.sigmf_sink import annotate_calibration
 from isacblocks.stream import Flowgraph, Source
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
@@ -43,6 +46,11 @@ GRID = 100, 200  # points over angle and delay
 def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
     """The radar, the number of frames, and a function (start, stop, step) -> source block."""
     path = Path(options.recording)
+    if options.annotate and path.suffix not in SUFFIXES:
+        raise ValueError(f"--annotate: only SigMF recordings have annotations, not {path}")
+    if path.suffix in SUFFIXES:
+        frames = SigmfFrames(path)
+        return frames.radar, len(frames.numbers), partial(SigmfFrames, path, verify=False)
     if path.suffix != ".npy":
         replay = Replay(path)
         radar = replay.recording.radar()
@@ -148,9 +156,14 @@ def work(options: argparse.Namespace) -> int:
     if options.report is not None:
         write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
         print(f"report: {options.report}")
+    made = calibrator.calibration(provenance=f"{NAME} {options.recording}")
     if options.calibration is not None:
-        save_calibration(options.calibration, calibrator.calibration(provenance=f"{NAME} {options.recording}"))
+        save_calibration(options.calibration, made)
         print(f"calibration: {options.calibration}")
+    if options.annotate:
+        sigma = None if made.sigma_rad is None else np.array(made.sigma_rad)
+        annotate_calibration(options.recording, learned, sigma, method=made.method, frames=made.frames)
+        print(f"annotated: {options.recording}")
     if options.plot is not None:
         draw(options.plot, unseen, radar, learned, before, after)
     return 0
@@ -177,13 +190,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; --help says what each option does."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(NAME, description=__doc__, epilog=STATUSES, formatter_class=raw)
-    parser.add_argument("recording", metavar="RECORDING", help=".npy of raw FMCW samples, or a recording of frames")
+    parser.add_argument("recording", metavar="RECORDING", help=".npy of raw FMCW samples, or frames as .isac or SigMF")
     parser.add_argument(
         "--split",
         choices=("halves", "interleaved"),
         default="halves",
         help="which frames to learn from (default: the first half)",
     )
+    parser.add_argument("--annotate", action="store_true", help="write what was learned into the SigMF recording, too")
     shared.add_outputs(parser)
     group = parser.add_argument_group("raw FMCW samples (.npy)")
     group.add_argument("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="delays to search, in range bins")

@@ -431,7 +431,6 @@ def test_a_flowgraph_ends_in_time_whoever_is_missing(endpoint: str, placement: s
     fg.stop()
     assert fg.wait(0)
     assert time.monotonic() - began < 5.0  # a second on a machine that has nothing else to do
-    assert all(block.phase == "stopped" for block in fg.status.blocks.values())
 
 
 def test_a_receiver_that_stalls_is_waited_for_or_given_up(context: zmq.Context[Any], endpoint: str) -> None:

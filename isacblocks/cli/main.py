@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from isacblocks._version import __version__
-from isacblocks.cli import campaign, figure
+from isacblocks.cli import calibrate, campaign, figure
 from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -19,6 +19,7 @@ _EPILOG = f"""{STATUSES}
   isacblocks demo                                   online calibration with a live line and a picture at the end
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
   isacblocks run my_flowgraph.py                    a script of your own
+  isacblocks calibrate frames.isac                  a calibration file, a report and a picture from a recording
   isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
   isacblocks figure 3                               the paper's Fig. 3 again, scaled down to some minutes"""
 _DEMO_FRAMES = "60000"
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     demo.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    calibrate.add_parser(commands)
     campaign.add_parser(commands)
     figure.add_parser(commands)
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
@@ -150,6 +152,10 @@ def main(arguments: list[str] | None = None) -> int:
         after = given[given.index("demo") + 1 :]
         return execute(
             "isacblocks", lambda: run_script(find_script("online_calibration"), ["--frames", _DEMO_FRAMES, *after])
+        )
+    if options.command == "calibrate":
+        return execute(
+            "isacblocks", lambda: run_script(find_script("replay_recording"), calibrate.arguments_of(options, rest))
         )
     if options.command == "campaign":
         return execute("isacblocks", lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options))

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from isacblocks.frontends.fmcw import FmcwFile
     from isacblocks.frontends.framing import Framing
     from isacblocks.frontends.gnuradio import GnuRadioMessages, GnuRadioSink, GnuRadioSource
+    from isacblocks.frontends.heimdall import HeimdallSource
     from isacblocks.frontends.sigmf_sink import SigmfSink
     from isacblocks.frontends.sigmf_source import SigmfFrames, SigmfSource
+    from isacblocks.frontends.soapy import SoapySource
 
 _HOMES = {
     "FmcwFile": "fmcw",
@@ -20,9 +22,11 @@ _HOMES = {
     "GnuRadioMessages": "gnuradio",
     "GnuRadioSink": "gnuradio",
     "GnuRadioSource": "gnuradio",
+    "HeimdallSource": "heimdall",
     "SigmfFrames": "sigmf_source",
     "SigmfSink": "sigmf_sink",
     "SigmfSource": "sigmf_source",
+    "SoapySource": "soapy",
 }
 
 __all__ = [
@@ -31,9 +35,11 @@ __all__ = [
     "GnuRadioMessages",
     "GnuRadioSink",
     "GnuRadioSource",
+    "HeimdallSource",
     "SigmfFrames",
     "SigmfSink",
     "SigmfSource",
+    "SoapySource",
 ]
 
 

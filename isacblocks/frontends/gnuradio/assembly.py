@@ -109,6 +109,7 @@ class Assembly:
         self.received = self.lost = self.cut = self.gaps = self.restarts = self.ignored = 0
         self.expected: int | None = None  # number of the next row
         self._channels = channels
+        self._interrupted = False
         self._runs: deque[_Run] = deque()
         self._tuning = self._untold()
 
@@ -121,8 +122,9 @@ class Assembly:
             offset = self.expected or 0
         if self.expected is None:
             self._runs.append(_Run(offset))
-        elif offset != self.expected:
+        elif offset != self.expected or self._interrupted:
             self._break(offset, offset - self.expected)
+        self._interrupted = False
         run = self._runs[-1]
         if len(rows):
             run.parts.append(rows)
@@ -131,6 +133,10 @@ class Assembly:
         self.received += len(rows)
         self.expected = offset + len(rows)
 
+    def interrupt(self) -> None:
+        """What comes next does not follow what came last, even if its number does: nobody knows how much is missing."""
+        self._interrupted = self.expected is not None
+
     def _break(self, offset: int, jump: int) -> None:
         """A new run; what is left over of the one before is missing too."""
         before = self._runs[-1]
@@ -138,14 +144,14 @@ class Assembly:
         before.rows -= rest
         self.cut += rest
         run = _Run(offset, gap=True, lost=rest + max(jump, 0), fresh=jump < 0)
-        self.gaps += jump > 0
+        self.gaps += jump >= 0
         self.restarts += jump < 0
         self.lost += max(jump, 0)
         if not before.rows:  # of which nothing is left to be taken
             self._runs.pop()
             run.lost += before.lost
             run.fresh |= before.fresh
-            run.tags += before.tags if jump > 0 else ()  # settings told with what was cut hold on
+            run.tags += before.tags if jump >= 0 else ()  # settings told with what was cut hold on
         self._runs.append(run)
 
     def ready(self) -> int:

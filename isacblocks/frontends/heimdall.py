@@ -1,0 +1,262 @@
+"""IQ frames of the HeIMDALL firmware (KrakenSDR, five coherent channels) over TCP.
+
+The client says "streaming" once and "IQDownload" before every further frame. A frame is a header of 1024 bytes, a C
+structure on natural alignment, little-endian, and the samples, complex64, channel after channel. Source of the layout: iq_header.h of
+heimdall_daq_fw, header versions 7 and 8, whose last fields lie in what was reserved.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.line import Clock, Tally
+from isacblocks.frontends.gnuradio.pmt import UInt64
+from isacblocks.frontends.gnuradio.wire import Tag
+from isacblocks.frontends.samples import IQ
+from isacblocks.stream import Out, Reading, Source, State
+from isacblocks.stream.spec import Items
+
+HEADER = struct.Struct("<II16sIII4xQQQI4xQIIQIII32I4I192II")
+SYNC_WORD = 0x2BF7B95A
+VERSIONS = (7, 8)
+DATA = 0  # the frame type of samples; others are dummies, ramps, calibration with the noise source
+_MOST_CHANNELS = 32
+_WAIT = 0.05  # s
+_RETRY = 0.5  # s between attempts to connect
+_MILLISECONDS = 10**11  # a time stamp above is no number of seconds since 1970
+assert HEADER.size == 1024
+
+
+class HeimdallError(ValueError):
+    """A header that is none; ``reason`` is one word, for the counters."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Header:
+    """What of a header is used. gains in dB; time in ms since 1970; coherent: delays and phases are aligned."""
+
+    kind: int
+    channels: int
+    frequency: int
+    rate: int
+    length: int
+    time: int
+    index: int
+    gains: tuple[float, ...]
+    overdriven: int
+    coherent: bool
+    noise_source: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of samples that follow; frames without data have none."""
+        return 8 * self.channels * self.length
+
+
+def read_header(data: bytes | bytearray, largest: int) -> Header:
+    """The header. Raises HeimdallError, also where more than `largest` bytes would follow."""
+    word, kind, _, _, channels, _, frequency, _, rate, length, stamp, _, index, *rest = HEADER.unpack(data)
+    _, form, depth, overdriven = rest[:4]
+    gains, (delays, phases, _, noise), version = rest[4:36], rest[36:40], rest[-1]
+    if word != SYNC_WORD:
+        raise HeimdallError("sync", f"begins with {word:#010x}, expected {SYNC_WORD:#010x}: is a HeIMDALL IQ server there?")
+    if version not in VERSIONS:
+        raise HeimdallError("version", f"a header of version {version}, expected one of {VERSIONS}")
+    if not 1 <= channels <= _MOST_CHANNELS or 8 * channels * length > largest:
+        raise HeimdallError("size", f"{channels} channels of {length} samples, at most {_MOST_CHANNELS} and {largest} bytes")
+    if kind == DATA and (depth != 32 or not length or not rate):
+        raise HeimdallError("form", f"{length} samples of {depth} bits at {rate} Hz (type {form}), expected 32-bit floats")
+    time_ms = stamp if stamp > _MILLISECONDS else 1000 * stamp
+    told = tuple(gain / 10 for gain in gains[:channels])
+    coherent = bool(delays and phases)
+    return Header(kind, channels, frequency, rate, length, time_ms, index, told, overdriven, coherent, bool(noise))
+
+
+class HeimdallSource(Source):
+    """The channels of a KrakenSDR: the record "iq".
+
+    host, port: of the IQ server; channels: how many are expected; group: samples per item; incoherent: take frames whose
+    channels the firmware has not aligned yet, too; largest: bytes of a frame.
+    Frames without data, taken with the noise source on, or not coherent are skipped and counted; frames that are missing by
+    their numbers are a gap. A server that goes away is connected to again.
+    """
+
+    samples = Out(IQ)
+    received = State("int64")  # samples of a channel
+    lost = State("int64")
+    skipped = State("int64")  # frames
+    overdriven = State("int64")  # frames in which an ADC was
+    connections = State("int64")
+    bad = State(dict)  # headers, by reason
+    items_lost = Reading("samples")
+    frames_skipped = Reading("frames")
+    frames_overdriven = Reading("frames")
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 5000,
+        channels: int = 5,
+        group: int = 1024,
+        incoherent: bool = False,
+        largest: int = 256 << 20,
+    ) -> None:
+        if not 1 <= channels <= _MOST_CHANNELS or group < 1 or not 0 < port < 65536 or largest < 8:
+            raise ValueError(f"expected 1 to {_MOST_CHANNELS} channels, items of at least 1 sample, a TCP port; got "
+                             f"channels={channels}, group={group}, port={port}, largest={largest}")  # fmt: skip
+        self.host, self.port, self.channels, self.group = host, port, channels, group
+        self.incoherent, self.largest = incoherent, largest
+        self._socket: socket.socket | None = None
+
+    def dimensions(self) -> Mapping[str, int]:
+        """C, T."""
+        return {"C": self.channels, "T": self.group}
+
+    def start(self) -> None:
+        """Nothing is connected yet: the server may come later."""
+        super().start()
+        self.finish()
+        log = logging.getLogger(f"isacblocks.{self.label}")
+        self._log, self._tally, self._clock = log, Tally(log), Clock()
+        self._assembly = Assembly(self.group, self.channels)
+        self._buffer = bytearray(HEADER.size)
+        self._filled = 0
+        self._header: Header | None = None
+        self._next: int | None = None  # number of the next frame
+        self._tried = -math.inf
+
+    def finish(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def produce(self, first: int, count: int) -> Items | None:
+        """What has come, at most `count` items."""
+        until = time.monotonic() + 2 * _WAIT
+        while self._assembly.ready() < count and time.monotonic() < until:
+            if not self._receive():
+                break
+        self.received, self.lost, self.bad = self._assembly.received, self._assembly.lost, self._tally.reasons
+        self.items_lost, self.frames_skipped = float(self.lost), float(self.skipped)
+        self.frames_overdriven = float(self.overdriven)
+        ready = min(self._assembly.ready(), count)
+        if not ready:
+            if self._clock.due():
+                there = "connected" if self._socket is not None else "nobody is there"
+                self._log.warning("%s:%d: no frame for %.0f s: %s", self.host, self.port, self._clock.idle, there)
+            return self.samples.items(**self.samples.layout.empty(0))
+        fields = self.samples.allocate(ready)
+        rows = np.empty((ready, self.group, self.channels), np.complex64)
+        told = self._assembly.take(ready, rows.reshape(-1, self.channels))
+        np.copyto(fields["iq"], rows.swapaxes(1, 2))
+        return self.samples.items(**{**fields, **told})
+
+    def _receive(self) -> bool:
+        """Some more bytes; False where none came."""
+        if self._socket is None and not self._connect():
+            return False
+        assert self._socket is not None
+        try:
+            count = self._socket.recv_into(memoryview(self._buffer)[self._filled :])
+        except TimeoutError:
+            return False
+        except OSError:
+            count = 0
+        if not count:
+            self._log.warning("%s:%d: the server has closed the connection", self.host, self.port)
+            self._drop()
+            return False
+        self._filled += count
+        if self._filled == len(self._buffer):
+            try:
+                self._take()
+            except HeimdallError as error:
+                self._tally.add(error.reason, str(error))
+                self._drop()  # where the next frame begins is not known
+            except OSError:
+                self._drop()
+        return True
+
+    def _connect(self) -> bool:
+        if time.monotonic() - self._tried < _RETRY:
+            time.sleep(_WAIT)
+            return False
+        self._tried = time.monotonic()
+        try:
+            self._socket = socket.create_connection((self.host, self.port), timeout=0.3)
+            self._socket.settimeout(_WAIT)
+            self._socket.sendall(b"streaming")
+        except OSError:
+            self.finish()
+            return False
+        self.connections += 1
+        self._expect(None)
+        return True
+
+    def _drop(self) -> None:
+        """Begin anew; what is missing until then is not known unless the frames' numbers go on."""
+        self.finish()
+        self._assembly.interrupt()
+
+    def _expect(self, header: Header | None) -> None:
+        """Samples after a header, else a header."""
+        self._header = header
+        self._filled = 0
+        size = HEADER.size if header is None else header.size
+        if len(self._buffer) != size:
+            self._buffer = bytearray(size)
+
+    def _take(self) -> None:
+        """A whole header, or all samples of a frame, are there."""
+        if self._header is None:
+            header = read_header(self._buffer, self.largest)
+            if header.kind == DATA and header.channels != self.channels:
+                raise HeimdallError("channels", f"{header.channels} channels, expected {self.channels}")
+            if header.size:
+                self._expect(header)
+                return
+            self._pass(header)
+        else:
+            self._pass(self._header)
+        assert self._socket is not None
+        self._expect(None)
+        self._socket.sendall(b"IQDownload")
+
+    def _pass(self, header: Header) -> None:
+        """A frame that is complete."""
+        self._clock.start()
+        usable = header.kind == DATA and not header.noise_source and (header.coherent or self.incoherent)
+        number = header.index
+        jump = 0 if self._next is None else number - self._next
+        self._next = number + 1
+        if not usable:
+            self.skipped += 1
+            self._assembly.interrupt()
+            return
+        self.overdriven += bool(header.overdriven)
+        expected = self._assembly.expected or 0
+        offset = expected + jump * header.length if jump > 0 else expected
+        if jump < 0:
+            self._assembly.interrupt()
+        rows = np.frombuffer(self._buffer, np.complex64).reshape(header.channels, header.length).T.copy()
+        tags = [
+            Tag(offset, "rx_time", (UInt64(header.time // 1000), header.time % 1000 / 1000)),
+            Tag(offset, "rx_rate", float(header.rate)),
+            Tag(offset, "rx_freq", float(header.frequency)),
+            Tag(offset, "gain", np.array(header.gains)),
+        ]
+        self._assembly.feed(rows, offset, tags)

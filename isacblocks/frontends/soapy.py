@@ -1,0 +1,233 @@
+"""Raw samples of a receiver with several channels, by SoapySDR and whatever driver it has for it.
+
+SoapySDR's Python binding comes with the system's packages, for the system's Python, and not by pip. It is looked for where
+Python looks, and then where Debian puts it; one that was built for another Python is named and not loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.pmt import UInt64
+from isacblocks.frontends.gnuradio.wire import Tag
+from isacblocks.frontends.samples import IQ
+from isacblocks.stream import Out, Reading, Setting, Source, State
+from isacblocks.stream.spec import Items
+
+_WAIT = 50_000  # us that readStream may wait
+_PATIENCE = 0.1  # s that produce() may take
+_DEBIAN = "/usr/lib/python3/dist-packages"
+
+
+class SoapyError(RuntimeError):
+    """SoapySDR is not there, knows no such device, or the device failed; the message says which."""
+
+
+def binding() -> Any:
+    """The module SoapySDR. Raises SoapyError saying what to install."""
+    with contextlib.suppress(ImportError):
+        import SoapySDR
+
+        return SoapySDR
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    built = sorted(Path(_DEBIAN).glob("_SoapySDR*.so"))
+    if any(path.name == f"_SoapySDR{suffix}" for path in built):
+        sys.path.append(_DEBIAN)  # behind everything else, for as long as it takes: nothing else is to be found there
+        try:
+            import SoapySDR
+
+            return SoapySDR
+        finally:
+            sys.path.remove(_DEBIAN)
+    if built:
+        raise SoapyError(f"{built[0]} is for another Python than this one ({suffix}): make the environment with that one")
+    raise SoapyError("SoapySDR's Python binding is not installed: apt install python3-soapysdr, and a module for the device")
+
+
+class SoapySource(Source):
+    """Samples of several channels of one device: the record "iq".
+
+    device: SoapySDR's words for it ("driver=lime", "driver=remote,remote=HOST"); channels: which; group: samples per item;
+    rate, frequency in hertz, gains in dB, one for each channel, comma-separated, or one for all: settings, that may be
+    changed while it runs. What the device made of them is told with the samples. An item in which they changed is marked;
+    devices do not say at which sample that was, so the first items behind it may still be of the old ones.
+    An overflow is a gap: with the device's time stamps its length is known, without them only that it is there.
+    Raises SoapyError where the device is not there, fails, or refuses a setting.
+    """
+
+    samples = Out(IQ)
+    rate = Setting(float, initial=1e6, unit="Hz", minimum=1.0)
+    frequency = Setting(float, initial=100e6, unit="Hz", minimum=0.0)
+    gains = Setting(str, initial="", doc="dB, one for all channels or one each, comma-separated; empty: as it is")
+    received = State("int64")  # samples of a channel
+    lost = State("int64")
+    overflows = State("int64")
+    timeouts = State("int64")
+    items_lost = Reading("samples")
+    overflowed = Reading("times")
+    silent = Reading("s", "since the last sample")
+
+    def __init__(
+        self,
+        device: str,
+        channels: tuple[int, ...] = (0,),
+        group: int = 1024,
+        rate: float = 1e6,
+        frequency: float = 100e6,
+        gains: str = "",
+    ) -> None:
+        if not channels or len(set(channels)) != len(channels) or min(channels) < 0:
+            raise ValueError(f"channels: expected different numbers from 0, got {channels}")
+        if group < 1:
+            raise ValueError(f"group: expected at least 1 sample, got {group!r}")
+        self.device_words, self.channels, self.group = device, tuple(channels), group
+        self.rate, self.frequency, self.gains = rate, frequency, gains
+        self._gain_list(gains)
+        self._device: Any = None
+        self._stream: Any = None
+
+    def dimensions(self) -> Mapping[str, int]:
+        """C, T."""
+        return {"C": len(self.channels), "T": self.group}
+
+    def _gain_list(self, text: str) -> list[float]:
+        gains = [float(part) for part in text.split(",")] if text.strip() else []
+        if len(gains) not in (0, 1, len(self.channels)) or not np.isfinite(gains).all():
+            raise ValueError(f"gains: expected one number, or one for each of {len(self.channels)} channels, got {text!r}")
+        return gains * (len(self.channels) if len(gains) == 1 else 1)
+
+    def start(self) -> None:
+        """Open the device and let it run."""
+        super().start()
+        self.finish()
+        self._log = logging.getLogger(f"isacblocks.{self.label}")
+        self._soapy = binding()
+        self._assembly = Assembly(self.group, len(self.channels))
+        self._applied: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}  # what the device made of settings, until the next samples
+        self._clock: tuple[int, int] | None = None  # a sample's number, and its time in ns
+        self._last = time.monotonic()
+        soapy = self._soapy
+        try:
+            self._device = soapy.Device(self.device_words)
+            count = self._device.getNumChannels(soapy.SOAPY_SDR_RX)
+            if max(self.channels) >= count:
+                raise SoapyError(f"{self.device_words}: has {count} channels, asked for {self.channels}")
+            self._apply()
+            self._stream = self._device.setupStream(soapy.SOAPY_SDR_RX, soapy.SOAPY_SDR_CF32, list(self.channels))
+            mtu = min(1 << 18, max(64, self._device.getStreamMTU(self._stream)))
+            self._buffers = [np.empty(mtu, np.complex64) for _ in self.channels]
+            self._check(self._device.activateStream(self._stream), "activateStream")
+        except SoapyError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            raise SoapyError(f"{self.device_words}: {error}") from error
+
+    def finish(self) -> None:
+        """Close the device."""
+        if self._stream is not None:
+            self._device.deactivateStream(self._stream)
+            self._device.closeStream(self._stream)
+        self._stream = self._device = None
+
+    def _check(self, code: int, where: str) -> None:
+        if code:
+            raise SoapyError(f"{self.device_words}: {where} failed: {self._soapy.errToStr(code)}")
+
+    def _apply(self) -> None:
+        """Hand changed settings to the device, and note what it made of them."""
+        device, way = self._device, self._soapy.SOAPY_SDR_RX
+        wanted: dict[str, Any] = {"rate": self.rate, "frequency": self.frequency, "gains": self.gains}
+        if wanted == self._applied:
+            return
+        changed = {name: value for name, value in wanted.items() if self._applied.get(name) != value}
+        told: dict[str, Any] = {}
+        gains = self._gain_list(self.gains)
+        for n, channel in enumerate(self.channels):
+            if "rate" in changed:
+                device.setSampleRate(way, channel, changed["rate"])
+                told["rx_rate"] = float(device.getSampleRate(way, channel))
+            if "frequency" in changed:
+                device.setFrequency(way, channel, changed["frequency"])
+                told["rx_freq"] = float(device.getFrequency(way, channel))
+            if "gains" in changed and gains:
+                device.setGain(way, channel, gains[n])
+        if "gains" in changed and gains:
+            told["gain"] = np.array([device.getGain(way, channel) for channel in self.channels])
+        self._applied = wanted
+        self._told |= told
+        if "rx_rate" in told:
+            self._device_rate, self._clock = told["rx_rate"], None
+
+    def produce(self, first: int, count: int) -> Items | None:
+        """What has come, at most `count` items."""
+        try:
+            self._apply()
+        except (RuntimeError, ValueError) as error:
+            raise SoapyError(f"{self.device_words}: refuses a setting: {error}") from error
+        until = time.monotonic() + _PATIENCE
+        while self._assembly.ready() < count and time.monotonic() < until:
+            if not self._receive():
+                break
+        ready = min(self._assembly.ready(), count)
+        self.received, self.lost = self._assembly.received, self._assembly.lost
+        self.items_lost, self.overflowed = float(self.lost), float(self.overflows)
+        self.silent = time.monotonic() - self._last
+        if not ready:
+            return self.samples.items(**self.samples.layout.empty(0))
+        fields = self.samples.allocate(ready)
+        rows = np.empty((ready, self.group, len(self.channels)), np.complex64)
+        told = self._assembly.take(ready, rows.reshape(-1, len(self.channels)))
+        np.copyto(fields["iq"], rows.swapaxes(1, 2))
+        return self.samples.items(**{**fields, **told})
+
+    def _receive(self) -> bool:
+        """Read once; False where nothing came in time."""
+        soapy = self._soapy
+        result = self._device.readStream(self._stream, self._buffers, len(self._buffers[0]), timeoutUs=_WAIT)
+        if result.ret in (soapy.SOAPY_SDR_TIMEOUT, 0):
+            self.timeouts += 1
+            return False
+        if result.ret == soapy.SOAPY_SDR_OVERFLOW:
+            self.overflows += 1
+            self._assembly.interrupt()
+            if self.overflows & (self.overflows - 1) == 0:
+                self._log.warning("the device overflowed (%d so far): samples are lost", self.overflows)
+            return True
+        if result.ret < 0:
+            self._check(result.ret, "readStream")
+        self._last = time.monotonic()
+        rows = np.stack([buffer[: result.ret] for buffer in self._buffers], axis=1)
+        stamp = result.timeNs if result.flags & soapy.SOAPY_SDR_HAS_TIME else None
+        offset = self._number(stamp)
+        tags = [Tag(offset, name, value) for name, value in self._told.items()]
+        if stamp is not None and (self._told or offset != self._assembly.expected):
+            tags.append(Tag(offset, "rx_time", (UInt64(stamp // 10**9), stamp % 10**9 / 1e9)))
+        self._told = {}
+        self._assembly.feed(rows, offset, tags)
+        return True
+
+    def _number(self, stamp: int | None) -> int:
+        """Of the first sample of what came, by its time stamp."""
+        expected = self._assembly.expected or 0
+        if stamp is None:
+            return expected
+        if self._clock is None:  # the first stamp, at this rate
+            self._clock = expected, stamp
+            return expected
+        number, when = self._clock
+        offset = number + round((stamp - when) * 1e-9 * self._device_rate)
+        if abs(offset - expected) < max(2.0, 1e-6 * self._device_rate):  # stamps are rounded, and clocks jitter
+            offset = expected
+        self._clock = max(offset, expected), stamp
+        return self._clock[0]

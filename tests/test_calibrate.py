@@ -1,0 +1,76 @@
+"""isacblocks calibrate: one command from a recording to a calibration file, a report and a picture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from numpy.typing import NDArray
+
+from isacblocks import OfdmRadar, kappa_error
+from isacblocks.blocks import ImpairedChannel, OfdmSource, Recorder
+from isacblocks.blocks.calibration_file import load_calibration
+from isacblocks.frontends import SigmfSink
+from isacblocks.stream import Flowgraph
+
+RADAR = OfdmRadar(8, 32)
+KINDS = {"isac": "rec.isac", "interleaved": "rec.sigmf-meta", "collection": "rec.sigmf-collection"}
+
+
+def record(where: Path, kind: str) -> NDArray[Any]:
+    """Frames; returns the true kappa."""
+    if kind != "isac":
+        pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
+    sigmf_sink = kind != "isac" and SigmfSink(where / "rec", radar=RADAR, collection=kind == "collection")
+    fg, channel = Flowgraph(), ImpairedChannel(RADAR, seed=4)
+    fg.connect(OfdmSource(RADAR, seed=4), channel)
+    fg.connect(channel.frame, sigmf_sink or Recorder(where / "rec.isac", radar=RADAR))
+    fg.run(items=1200)
+    return channel.kappa
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "isacblocks", "calibrate", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_a_recording_to_a_calibration_in_one_command(tmp_path: Path, kind: str) -> None:
+    kappa = record(tmp_path, kind)
+    out = tmp_path / "out"
+    out.mkdir()
+    extra = ["--annotate"] if kind != "isac" else []
+    done = run(str(tmp_path / KINDS[kind]), "--out", str(out), *extra)
+    assert done.returncode == 0, done.stderr
+    learned = load_calibration(out / "rec.kappa.json", RADAR).vector
+    assert kappa_error(np.ones(8), kappa, RADAR).loss_db > 0.5
+    assert kappa_error(learned, kappa, RADAR).loss_db < 0.1
+    report = json.loads((out / "rec.report.json").read_text())
+    assert report["frames"] == 1200
+    assert report["gain_db"] > 0
+    assert (out / "rec.png").read_bytes()[:4] == b"\x89PNG"
+    if kind != "isac":
+        name = "rec-000.sigmf-meta" if kind == "collection" else "rec.sigmf-meta"
+        notes = json.loads((tmp_path / name).read_text())["annotations"]
+        assert [note["core:label"] for note in notes] == ["calibration"]
+        assert run(str(tmp_path / KINDS[kind]), "--out", str(out)).returncode == 0  # it is still whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("gone.isac",), "there is no such file"),
+        (("README.md", "--out", "nowhere"), "is not a directory; create it first"),
+        (("README.md",), "not an isacblocks recording"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_named(arguments: tuple[str, ...], text: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert text in done.stderr

@@ -1,0 +1,197 @@
+"""HeIMDALL's IQ frames from a server of the tests' own. No KrakenSDR was at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isacblocks.blocks import Probe
+from isacblocks.frontends import HeimdallSource
+from isacblocks.frontends.heimdall import DATA, HEADER, SYNC_WORD, HeimdallError, read_header
+from isacblocks.stream import Flowgraph
+
+LONG = 60.0
+LENGTH = 100  # samples of a frame
+
+
+def header(index: int, **other: Any) -> bytes:
+    told: dict[str, Any] = {
+        "word": SYNC_WORD,
+        "kind": DATA,
+        "channels": 3,
+        "frequency": 433_000_000,
+        "rate": 1_000_000,
+        "length": LENGTH,
+        "time": 1_700_000_000_250,
+        "depth": 32,
+        "overdrive": 0,
+        "delays": 1,
+        "phases": 1,
+        "noise": 0,
+        "version": 7,
+        **other,
+    }
+    gains = [100, 200, 300] + [0] * 29
+    return HEADER.pack(
+        *(told["word"], told["kind"], b"kraken", 0, told["channels"], 0, told["frequency"], 2_400_000, told["rate"]),
+        *(told["length"], told["time"], index, index, 0, 2, told["depth"], told["overdrive"], *gains),
+        *(told["delays"], told["phases"], 6, told["noise"], *[0] * 192, told["version"]),
+    )
+
+
+def samples(index: int) -> np.ndarray[Any, Any]:
+    """Channel c of frame k holds the samples' numbers + jc."""
+    return (index * LENGTH + np.arange(LENGTH) + 1j * np.arange(3)[:, None]).astype(np.complex64)
+
+
+def frame(index: int, **other: Any) -> bytes:
+    return header(index, **other) + samples(index).tobytes()
+
+
+@contextlib.contextmanager
+def server(frames: Sequence[bytes], each: int = 10**6) -> Iterator[int]:
+    """Sends what it is asked for, `each` frames per connection, and sees that it is asked as the firmware wants it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.05)
+    over, wrong = threading.Event(), []
+    left = list(frames)
+
+    def ask(connection: socket.socket, expected: bytes) -> bool:
+        got = b""
+        while len(got) < len(expected) and not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                part = connection.recv(len(expected) - len(got))
+                if not part:
+                    return False
+                got += part
+        if got != expected and not over.is_set():
+            wrong.append(got)
+        return got == expected
+
+    def serve() -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(0.05)
+                    asked = ask(connection, b"streaming")
+                    for _ in range(each):
+                        if not (asked and left):
+                            break
+                        connection.sendall(left.pop(0))
+                        asked = ask(connection, b"IQDownload")
+                    while asked and not left and not over.is_set():
+                        time.sleep(0.01)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        over.set()
+        thread.join()
+        listener.close()
+    assert not wrong
+
+
+def take(frames: Sequence[bytes], items: int, each: int = 10**6, **options: Any) -> tuple[HeimdallSource, dict[str, Any]]:
+    with server(frames, each) as port:
+        source, probe, fg = HeimdallSource(port=port, **{"channels": 3, "group": 50, **options}), Probe(), Flowgraph()
+        fg.connect(source, probe)
+        with fg:
+            fg.start(items=items)
+            assert fg.wait(LONG)
+    return source, probe.values
+
+
+def test_frames_become_items() -> None:
+    source, came = take([frame(k) for k in range(5)], 10)
+    expected = np.concatenate([samples(k) for k in range(5)], axis=1).reshape(3, 10, 50).transpose(1, 0, 2)
+    np.testing.assert_array_equal(came["iq"], expected)
+    np.testing.assert_array_equal(came["frequency"], 433e6)
+    np.testing.assert_array_equal(came["gain"], [[10, 20, 30]] * 10)
+    np.testing.assert_array_equal(came["seconds"], 1_700_000_000)
+    np.testing.assert_allclose(came["fraction"][:2], [0.25, 0.25 + 50e-6], rtol=0, atol=1e-9)
+    assert (source.lost, source.skipped, source.bad) == (0, 0, {})
+
+
+def test_frames_that_are_missing_are_a_gap_and_others_are_skipped() -> None:
+    frames = [
+        frame(0),
+        frame(3),
+        frame(4, kind=3),
+        frame(5, noise=1),
+        frame(6, phases=0),
+        header(7, kind=1, length=0),
+        frame(8),
+    ]
+    source, came = take(frames, 6)
+    np.testing.assert_array_equal(came["iq"][:, 0, 0].real, [0, 50, 300, 350, 800, 850])
+    np.testing.assert_array_equal(came["gap"], [0, 0, 1, 0, 1, 0])
+    assert came["lost"][2] == 200
+    assert (source.skipped, source.bad) == (4, {})
+
+
+def test_what_is_not_aligned_may_be_taken_and_overdriven_frames_are_counted() -> None:
+    source, came = take([frame(0, phases=0), frame(1, overdrive=2)], 4, incoherent=True)
+    assert (source.skipped, source.overdriven) == (0, 1)
+    assert not came["gap"].any()
+
+
+def test_a_server_that_goes_away_is_connected_to_again() -> None:
+    source, came = take([frame(k) for k in range(6)], 12, each=2)
+    np.testing.assert_array_equal(came["iq"][:, 0, 0].real, 50 * np.arange(12))
+    np.testing.assert_array_equal(np.flatnonzero(came["gap"]), [4, 8])
+    assert source.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"word": 1}, "sync"),
+        ({"version": 3}, "version"),
+        ({"channels": 33}, "size"),
+        ({"channels": 0}, "size"),
+        ({"length": 2**32 - 1}, "size"),
+        ({"depth": 8}, "form"),
+        ({"rate": 0}, "form"),
+        ({"channels": 2}, "channels"),
+    ],
+)
+def test_a_header_that_is_wrong_is_counted_and_the_connection_made_anew(other: dict[str, Any], reason: str) -> None:
+    source, came = take([frame(0), header(1, **other), frame(2)], 4, each=2)
+    np.testing.assert_array_equal(came["iq"][:, 0, 0].real, [0, 50, 200, 250])
+    assert source.bad == {reason: 1}
+
+
+@given(st.binary(min_size=1024, max_size=1024))
+def test_any_bytes_are_a_header_or_an_error_with_a_name(data: bytes) -> None:
+    for one in (data, HEADER.pack(*(SYNC_WORD, *HEADER.unpack(data)[1:-1], 7))):
+        with contextlib.suppress(HeimdallError):
+            assert read_header(one, 1 << 20).size <= 1 << 20
+
+
+def test_a_server_that_is_not_there_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    fg = Flowgraph()
+    fg.connect(HeimdallSource(port=port), Probe())
+    fg.start()
+    time.sleep(0.5)
+    fg.stop()
+    assert fg.wait(0)
+
+
+def test_what_is_asked_for_wrongly() -> None:
+    for options in ({"channels": 0}, {"channels": 33}, {"group": 0}, {"port": 0}):
+        with pytest.raises(ValueError, match="expected 1 to 32 channels"):
+            HeimdallSource(**options)  # type: ignore[arg-type]
