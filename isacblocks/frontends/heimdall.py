@@ -1,8 +1,8 @@
 """IQ frames of the HeIMDALL firmware (KrakenSDR, five coherent channels) over TCP.
 
 The client says "streaming" once and "IQDownload" before every further frame. A frame is a header of 1024 bytes, a C
-structure on natural alignment, little-endian, and the samples, complex64, channel after channel. Source of the layout: iq_header.h of
-heimdall_daq_fw, header versions 7 and 8, whose last fields lie in what was reserved.
+structure on natural alignment, little-endian, and the samples, complex64, channel after channel. Source of the layout:
+iq_header.h of heimdall_daq_fw, header versions 7 and 8, whose last fields lie in what was reserved.
 """
 
 from __future__ import annotations
