@@ -46,6 +46,26 @@ class Counter(Source):
         return self.number.items(value=np.arange(first, first + count)[:, None] * np.ones(self.size))
 
 
+class Live(Source):
+    """Random whole numbers that nobody can make a second time, and their sum."""
+
+    replayable = False
+    number = Out(NUMBER)
+    total = State("float64")
+
+    def __init__(self, size: int = 3, pause: float = 0.0) -> None:
+        self.size, self.pause = size, pause
+
+    def dimensions(self) -> Mapping[str, int]:
+        return {"N": self.size}
+
+    def produce(self, first: int, count: int) -> Items:
+        time.sleep(self.pause)
+        value = np.frombuffer(os.urandom(count), np.uint8)[:, None] * np.ones(self.size)
+        self.total += float(value[:, 0].sum())
+        return self.number.items(value=value)
+
+
 class Scale(Sized):
     """value times factor."""
 

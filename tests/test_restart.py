@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Mixer, Scale, Trouble
+from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Live, Mixer, Scale, Trouble
 
 from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart
 from isacblocks.stream.journal import Journal, open_files, progress_of
@@ -30,7 +30,9 @@ def pid_of(fg: Flowgraph, block: str) -> int:
 def wait_for(fg: Flowgraph, what: str, condition: object) -> None:
     end = time.monotonic() + PATIENCE
     while not condition():  # type: ignore[operator]
-        assert not fg.wait(0.002), f"{what}: the flowgraph ended first: {fg.status.phase}"
+        if fg.wait(0.002):
+            fg._raise()
+            raise AssertionError(f"{what}: the flowgraph ended first: {fg.status.phase}")
         assert time.monotonic() < end, f"{what}: not within {PATIENCE} s; {fg.status}"
 
 
@@ -140,6 +142,24 @@ def kill_if_there(fg: Flowgraph, block: str) -> None:
     end = time.monotonic() + PATIENCE
     while not (fg.wait(0.002) or back(fg, block, before)):
         assert time.monotonic() < end, fg.status
+
+
+def test_a_source_that_cannot_be_asked_again_sends_nothing_that_its_successor_does_not_know() -> None:
+    source, sink = Live(pause=0.002), Collect()
+    source.batch = 4
+    fg = Flowgraph("live")
+    fg.connect(source, Scale(), sink)
+    fg.start(4000, placement="processes", restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["collect"].items_in > 100)
+    for _ in range(8):
+        if not fg.wait(0.02):
+            kill_if_there(fg, "live")
+    assert fg.wait(PATIENCE)
+    assert fg.status.phase == "finished"
+    assert fg.status.blocks["live"].restarts > 2
+    assert sink.numbers == list(range(4000))
+    assert sum(sink.values) == 2 * source.total
+    assert all(edge.balanced and edge.lost == edge.in_flight == 0 for edge in fg.status.edges)
 
 
 @pytest.mark.parametrize("policy", ["drop-oldest", "latest"])

@@ -154,6 +154,7 @@ class Block:
 class Source(Block):
     """A block without inputs: produce() is called for the next items until it returns None or the limit is reached."""
 
+    replayable = True  # the same items again for the same numbers; False: a live front end, nothing can be asked for twice
     batch = Setting(int, initial=0, unit="items", minimum=0, doc="items per message; 0: as suits the records and the place")
     paused = Setting(bool, initial=False, doc="make nothing until it is False again")
     rate = Setting(float, initial=math.inf, unit="items/s", minimum=1e-3, doc="at most so many; inf: as fast as it goes")

@@ -117,9 +117,6 @@ class Ears:
     def _poll(self, timeout: int) -> bool:
         """One message of every socket where some have come within `timeout` ms."""
         ready = self._poller.poll(timeout)
-        try:
-            for socket, _ in ready:
-                self._receivers[id(socket)]()
-        except zmq.Again:  # an order has moved an inlet to another sender, and what had come from the old one is gone
-            pass
+        for socket, _ in ready:
+            self._receivers[id(socket)]()
         return bool(ready)

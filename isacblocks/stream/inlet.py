@@ -23,6 +23,8 @@ from isacblocks.stream.reader import Reader
 from isacblocks.stream.refusals import Refusals
 from isacblocks.stream.spec import Items, Layout, mismatch, read_descriptor
 
+SILENCE = 0.25  # seconds without a message, after which an end that doubts its connection asks
+_LONGEST_SILENCE = 4.0
 HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
 TRIES = 3  # how often a message that cannot be read is asked for before its items are counted as lost
 
@@ -47,6 +49,7 @@ class Inlet:
         self.ended = False
         self.open = False
         self.keep: Callable[[], None] | None = None  # takes a snapshot; called before anything is acknowledged
+        self._seen, self._asked, self._patience = -1, 0.0, SILENCE
         self._told: tuple[int, int, dict[str, int]] | None = None  # with snapshots: what the last one holds
         self._said_hello = -1e9
         self.owing = 0  # messages that were processed and not acknowledged
@@ -290,16 +293,21 @@ class Inlet:
         self._reader.forget()
         self.hello()
 
-    def ask_again(self) -> None:
-        """Nothing has come for a while: say HELLO, and where the last one was not answered, connect anew.
+    def doubt(self) -> None:
+        """Where nothing has come for long: say HELLO, and where the last one was not answered, connect anew.
 
         A ROUTER whose peer comes back twice at almost the same time may keep the older connection and leave the newer one
-        open, with nobody behind it.
+        open, with nobody behind it. The sender may as well be slow: the questions become rare.
         """
-        if self.open:
-            self.hello()
-        else:
-            self.move(self._connected)
+        now = time.monotonic()
+        if self.queue or self.ended or self.expected != self._seen:
+            self._seen, self._asked, self._patience = self.expected, now, SILENCE
+        elif now - self._asked > self._patience:
+            self._asked, self._patience = now, min(2 * self._patience, _LONGEST_SILENCE)
+            if self.open:
+                self.hello()
+            else:
+                self.move(self._connected)
 
     def save(self) -> dict[str, Any]:
         """What a checkpoint or a snapshot keeps."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from isacblocks.stream import codec
+from isacblocks.stream.ahead import AheadOutlet
 from isacblocks.stream.errors import CheckpointError
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.journal import Journal
@@ -30,6 +31,8 @@ class Snapshots:
         self._outlets = outlets
         self._mark: tuple[Any, ...] | None = None  # where the task was at the last one
         self._messages = 0
+        self._ahead = [outlet for outlet in outlets.values() if isinstance(outlet, AheadOutlet)]
+        self._every = 1 if self._ahead else _EVERY
 
     def begin(self) -> None:
         """From now on nothing is acknowledged that no snapshot holds."""
@@ -56,7 +59,7 @@ class Snapshots:
 
     def due(self) -> bool:
         """Whether a source has gone far enough for the next one."""
-        return not self._inlets and self._task.messages - self._messages >= _EVERY
+        return not self._inlets and self._task.messages - self._messages >= self._every
 
     def take(self) -> None:
         """Take one, unless nothing has happened since the last; from now on the senders may be told of all that it holds."""
@@ -67,6 +70,8 @@ class Snapshots:
             self._mark, self._messages = mark, task.messages
         for inlet in self._inlets.values():
             inlet.settle()
+        for outlet in self._ahead:
+            outlet.release()
 
     def _write(self) -> None:
         shelf, wanted, outlets = self._journal.shelf, set[Any](), {}

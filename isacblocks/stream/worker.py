@@ -11,8 +11,9 @@ import traceback
 import zmq
 
 from isacblocks.stream import codec, control
+from isacblocks.stream.ahead import AheadOutlet
 from isacblocks.stream.bell import Bell
-from isacblocks.stream.block import Block
+from isacblocks.stream.block import Block, Source
 from isacblocks.stream.ears import Ears
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.journal import Journal
@@ -24,7 +25,6 @@ from isacblocks.stream.task import Task
 
 STATUS_INTERVAL = 0.1  # seconds between reports
 _POLL = 50  # ms: how long an idle worker sleeps at most
-_SILENCE = 0.25  # seconds without a word, after which a worker among some that may be replaced asks its senders again
 LINGER = 5  # ms: how long an acknowledgement that the sender does not wait for may wait for the next one
 
 
@@ -57,7 +57,7 @@ class Worker:
         self._cpu_began = self._cpu_spent = 0.0
         self._reported = 0.0
         self._finished = False
-        self._heard = time.monotonic()
+        self._moves: dict[str, str] = {}  # senders that have a new process, by input port
 
     # Life
 
@@ -90,8 +90,9 @@ class Worker:
         self._await_stop(place)
 
     def _open(self) -> Task:
+        once = isinstance(self.block, Source) and not self.block.replayable and self._journal is not None
         for out in self.spec.outlets:
-            outlet = Outlet(self.context, out.bind, out.layout, out.edges, self.spec.epoch)
+            outlet = (AheadOutlet if once else Outlet)(self.context, out.bind, out.layout, out.edges, self.spec.epoch)
             self.outlets[out.port] = outlet
             self.block.ports[out.port].connected = True
             self.block.ports[out.port].pool = outlet.pool
@@ -169,11 +170,10 @@ class Worker:
         self._orders.report(control.Saved(message))
 
     def _move(self, order: control.Move) -> None:
-        for port, endpoint in order.endpoints.items():
-            if port in self.inlets:
-                self.inlets[port].move(endpoint)
-            elif self._orders.endpoints is not None:  # else Connect has yet to come, and knows
-                self._orders.endpoints[port] = endpoint
+        if self.inlets:
+            self._moves |= order.endpoints  # after the message that is being processed
+        elif self._orders.endpoints is not None:  # else Connect has yet to come, and knows
+            self._orders.endpoints |= order.endpoints
 
     def _change(self, change: control.Change) -> None:
         setting = self.block.settings()[change.setting]
@@ -227,8 +227,8 @@ class Worker:
         for inlet in inlets:
             if inlet.owing:
                 inlet.acknowledge(urgent=False)
-        if self._snapshots is not None and self._snapshots.due():
-            self._snapshots.take()
+        if self._snapshots is not None:
+            self._keep_up(self._snapshots)
         if now - self._reported > STATUS_INTERVAL:
             self._reported = now
             self._orders.report(self._status(task))
@@ -246,13 +246,17 @@ class Worker:
         if self._snapshots is not None and not self.inlets:
             self._snapshots.take()
         self._finish(task)
-        if self._ears.receive(_POLL) or self._snapshots is None:
-            self._heard = time.monotonic()
-        elif time.monotonic() - self._heard > _SILENCE:
-            self._heard = time.monotonic()
-            for inlet in self.inlets.values():
-                if not (inlet.queue or inlet.ended):
-                    inlet.ask_again()
+        self._ears.receive(_POLL)
+
+    def _keep_up(self, snapshots: Snapshots) -> None:
+        """Where blocks may be replaced: snapshots of a source, new connections, and questions after silence."""
+        if snapshots.due():
+            snapshots.take()
+        while self._moves:
+            port, endpoint = self._moves.popitem()
+            self.inlets[port].move(endpoint)
+        for inlet in self.inlets.values():
+            inlet.doubt()
 
     def _finish(self, task: Task) -> None:
         """Tell the runner when everything has come to its end."""

@@ -48,6 +48,7 @@ class GnuRadioSource(Source):
     Channels x samples as the blocks for raw samples take them ("iq"): shape=(C,), group=T, axis=1, field="iq".
     """
 
+    replayable = False
     samples = Out(ANY)
     received = State("int64")  # GNU Radio items
     lost = State("int64")  # of them, missing by their numbers
