@@ -147,6 +147,7 @@ def work(options: argparse.Namespace) -> int:
         fg, blocks = build(options, radar, scene)
         metrics = shared.metrics_of(options, fg)
         live = shared.view_of(options, fg, radar, scene)
+        policy = shared.restart_of(options)
     compile_kernels()
     line = None if options.no_view else TerminalView(options.frames, "evaluation")
     with ExitStack() as stack:
@@ -154,9 +155,8 @@ def work(options: argparse.Namespace) -> int:
         if live is not None:
             show(live, blocks)
             stack.enter_context(live)
-        status = fg.run(
-            options.frames, placement=options.placement, port=options.port, checkpoint=options.checkpoint, view=line
-        )
+        where = {"placement": options.placement, "port": options.port, "checkpoint": options.checkpoint}
+        status = fg.run(options.frames, **where, restart=policy, view=line)
         tell(options, status, blocks, radar, scene)
         if live is not None:
             shared.hold_of(options, live)

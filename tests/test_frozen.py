@@ -30,6 +30,7 @@ def running(items: int | None, restart: Restart | None = None) -> tuple[Flowgrap
     fg.connect(source, Scale(), sink, depth=8)
     fg.start(items, placement="processes", restart=restart)
     wait_until(lambda: fg.status.blocks["collect"].items_in > 100)
+    wait_until(lambda: all(block.process for block in fg.status.blocks.values()))
     return fg, sink
 
 

@@ -9,11 +9,15 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Live, Mixer, Scale, Trouble
 
+from isacblocks.blocks import Recorder
+from isacblocks.blocks.recording import Recording
 from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart
 from isacblocks.stream.journal import Journal, open_files, progress_of
 from isacblocks.stream.keeper import Keeper
@@ -24,7 +28,12 @@ PATIENCE = 60  # seconds until a test gives up
 
 
 def pid_of(fg: Flowgraph, block: str) -> int:
-    return fg.status.blocks[block].process
+    """The process of a block, once it has said which; 0 would mean this one and all its relatives."""
+    end = time.monotonic() + PATIENCE
+    while not (process := fg.status.blocks[block].process):
+        assert time.monotonic() < end, fg.status
+        time.sleep(0.002)
+    return process
 
 
 def wait_for(fg: Flowgraph, what: str, condition: object) -> None:
@@ -263,6 +272,62 @@ def test_a_setting_that_was_changed_stays_changed() -> None:
     assert fg.wait(PATIENCE)
     assert sink.numbers == list(range(1000))
     assert sink.values[-1] == -3.0 * 999
+
+
+# Sinks that write files
+
+
+@pytest.mark.parametrize("name", ["new.isac", "old.isac", "new.npz"])
+def test_a_recording_has_every_item_once(name: str, tmp_path: Path) -> None:
+    """Killed at any moment: what was written behind the last snapshot is cut off and comes again."""
+    path = tmp_path / name
+    if name == "old.isac":
+        first = Flowgraph("before")
+        first.connect(Counter(), Recorder(path))
+        first.run(50)
+    source, sink = Counter(pause=0.001), Recorder(path, "append" if name == "old.isac" else "create")
+    source.batch = 4
+    fg = Flowgraph("recorded")
+    fg.connect(source, Scale(), sink)
+    fg.start(3000, placement="processes", restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running")
+    for pause in (0.0, 0.05, 0.2, 0.1, 0.0):
+        if not fg.wait(pause):
+            kill_if_there(fg, "recorder")
+    assert fg.wait(PATIENCE)
+    fg._raise()
+    assert fg.status.blocks["recorder"].restarts >= 2
+    assert sink.count == 3000
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            numbers, values = file["sequence"], file["value"]
+        assert not list(tmp_path.glob("*.part*"))
+    else:
+        recording = Recording(path)
+        numbers, values = recording.items["sequence"], recording.items["value"]
+    old = 50 if name == "old.isac" else 0
+    assert numbers.tolist() == [*range(old), *range(3000)]
+    assert values[old:, 0].tolist() == [2.0 * k for k in range(3000)]
+
+
+def test_an_npz_that_was_finished_before_the_kill_is_left_as_it_is(tmp_path: Path) -> None:
+    """Between the end of finish() and the last snapshot."""
+    sink = Recorder(tmp_path / "done.npz")
+    items = Counter().produce(0, 5)
+    assert items is not None
+    sink.ports["items"].adopt(items.layout)
+    sink.start()
+    sink.process(items)
+    snapshot = sink.save()
+    sink.finish()
+    again = Recorder(tmp_path / "done.npz")
+    again.ports["items"].adopt(items.layout)
+    again.start()
+    again.restore(snapshot)
+    again.finish()
+    with np.load(tmp_path / "done.npz", allow_pickle=False) as file:
+        assert file["sequence"].tolist() == list(range(5))
+    assert [p.name for p in tmp_path.iterdir()] == ["done.npz"]
 
 
 # Journals

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from isacblocks.blocks.recording import RecordingError, Writer, export_npz
+from isacblocks.blocks.recording import Recording, RecordingError, Writer, export_npz
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream import Block, In, Reading, State
 from isacblocks.stream.spec import ANY, Items
@@ -19,11 +19,13 @@ class Recorder(Block):
 
     path: of the file; a name that ends in .npz becomes a compressed .npz when the stream ends; mode: "create" (refuses a
     file that exists), "append" or "replace"; radar, metadata: kept in the header, metadata as a dictionary of JSON values.
-    A run that is resumed from a checkpoint continues the file at the item where the checkpoint was made.
+    A run that is resumed from a checkpoint, or a block whose process was killed and replaced, continues the file at the item
+    where the checkpoint or snapshot was made: what had been written since is cut off and comes again.
     """
 
     items = In(ANY)
-    count = State("int64")
+    count = State("int64")  # items written by this run
+    before = State("int64")  # items that the file had when the run began; -1: there was none
     recorded = Reading("items")
 
     def __init__(
@@ -43,11 +45,16 @@ class Recorder(Block):
         self._npz = self.path.suffix == ".npz"
         self._raw = self.path.with_name(self.path.name + ".part.isac") if self._npz else self.path
         self._writer: Writer | None = None
+        self._done = False
 
     def start(self) -> None:
         """See whether the file can be written at all, before anything runs."""
         super().start()
         self._close()
+        self._done = False
+        self.before = -1
+        if self._raw.exists():
+            self.before = len(Recording(self._raw)) if self.mode == "append" else 0
         parent = self.path.parent
         try:
             tempfile.TemporaryFile(dir=parent).close()
@@ -55,10 +62,13 @@ class Recorder(Block):
             raise RecordingError(f"{self.path}: nothing can be written to {parent}: {error.strerror}") from error
 
     def restore(self, saved: Any) -> None:
-        """Continue the file behind the items that it had at the checkpoint."""
+        """Continue the file behind the items that it had at the checkpoint or snapshot."""
         super().restore(saved)
-        if self.count:
-            self._writer = Writer(self._raw, self.ports["items"].layout, "append", keep=self.count)
+        if self._npz and self.count and not self._raw.exists() and self.path.exists():
+            self._done = True  # killed at the very end, when the .npz was there already
+        elif self.count or (self.mode == "append" and self.before >= 0):
+            keep = self.count + (max(self.before, 0) if self.mode == "append" else 0)
+            self._writer = Writer(self._raw, self.ports["items"].layout, "append", keep=keep)
 
     def process(self, items: Items) -> None:
         """Append the items."""
@@ -74,7 +84,8 @@ class Recorder(Block):
             raise RecordingError(
                 f"{self.path}: exists, and an .npz cannot be continued; choose another name or mode 'replace'"
             )
-        mode = "replace" if self._npz else self.mode
+        ours = self.before < 0 and self._raw.exists()  # made by an earlier process of this block, before its first item
+        mode = "replace" if self._npz or ours else self.mode
         return Writer(self._raw, self.ports["items"].layout, mode, self.radar, self.metadata)
 
     def _close(self) -> None:
@@ -84,6 +95,8 @@ class Recorder(Block):
 
     def finish(self) -> None:
         """Close the file; a stream without a single item leaves a recording of none."""
+        if self._done:
+            return
         if self._writer is None:
             self._writer = self._open()
         self._close()

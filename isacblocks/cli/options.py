@@ -14,7 +14,7 @@ from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Flowgraph
+from isacblocks.stream import Flowgraph, Restart
 from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
 from isacblocks.view.access import parse_address, read_token
@@ -60,6 +60,15 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     group.add_argument("--batch", type=positive, help="frames per message (default: as suits the size of what is sent)")
     group.add_argument(
         "--checkpoint", metavar="DIR", help="save checkpoints there, and go on from the last one if there is one"
+    )
+    group.add_argument(
+        "--restart",
+        nargs="?",
+        type=positive,
+        const=5,
+        metavar="N",
+        help="replace the processes of blocks that die and lose nothing; give up when one dies more than N times in a row "
+        "without getting on (default: 5); not with --placement threads",
     )
     group.add_argument(
         "--metrics",
@@ -154,6 +163,15 @@ def scene_of(options: argparse.Namespace) -> Scene:
     if not 1 <= options.port <= 65535 and options.port != 0:
         raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
     return scene
+
+
+def restart_of(options: argparse.Namespace) -> Restart | None:
+    """The policy that was asked for. Raises ValueError where blocks cannot be replaced."""
+    if options.restart is None:
+        return None
+    if options.placement == "threads":
+        raise ValueError("--restart: blocks in threads die with the program; add --placement processes or tcp")
+    return Restart(limit=options.restart)
 
 
 def metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractContextManager[object]:

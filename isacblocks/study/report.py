@@ -42,6 +42,7 @@ def block_report(status: Status) -> dict[str, Any]:
             "work_seconds": block.work_seconds,
             "work_cpu_seconds": block.work_cpu_seconds,
             "cpu_seconds": block.cpu_seconds,
+            "restarts": block.restarts,
         }
         for name, block in status.blocks.items()
     }
@@ -117,4 +118,7 @@ def in_words(report: dict[str, Any]) -> str:
     lost = sum(edge["dropped"] for edge in edges)
     balanced = all(e["produced"] == e["committed"] + e["in_flight"] + e["dropped"] for e in report["edges"])
     lines.append(f"streams: {len(edges)} edges, {'balanced' if balanced else 'NOT BALANCED'}, {lost} items dropped")
+    restarts = {name: block["restarts"] for name, block in report.get("blocks", {}).items() if block["restarts"]}
+    if restarts:
+        lines.append("replaced processes: " + ", ".join(f"{name} {count}" for name, count in restarts.items()))
     return "\n".join(lines)

@@ -54,6 +54,7 @@ class FlowgraphCollector:
             "work_seconds": "wall time inside process()",
             "work_cpu_seconds": "processor time inside process()",
             "cpu_seconds": "processor time of the block's thread",
+            "restarts": "processes that died and were replaced",
             "bad_messages": "messages that came to input ports and could not be taken",
             "strangers": "requests to output ports that could not be taken",
         }

@@ -73,4 +73,5 @@ def wait_for(fg: Flowgraph, condition: Callable[[], bool]) -> bool:
 def flows(fg: Flowgraph) -> bool:
     """Whether frames come out at the far end."""
     status = fg.status
-    return status.phase == "running" and status.blocks["evaluation"].items_in > 10 * BATCH
+    known = all(block.process for block in status.blocks.values())
+    return status.phase == "running" and known and status.blocks["evaluation"].items_in > 10 * BATCH
