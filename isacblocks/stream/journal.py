@@ -125,8 +125,7 @@ class Journal:
         """Put a snapshot in the place of the last but one. Raises OSError where there is no memory for it."""
         number = self._last + 1
         slot = self._slots[number % 2]
-        os.pwrite(slot, bytes(_HEAD.size), 0)  # half a body must not be found under the old head
-        _write(slot, [body], _BODY)
+        _write(slot, [body], _BODY)  # under an old head, which is not the last one
         head = _HEAD.pack(_MAGIC, number, progress, len(body), 0)[:-4]
         os.pwrite(slot, head + zlib.crc32(head).to_bytes(4, "little"), 0)
         self._last = number
