@@ -286,7 +286,8 @@ class Inlet:
 
     def move(self, connect: str) -> None:
         """The sender has a new process."""
-        self.socket.disconnect(self._connected)
+        with contextlib.suppress(zmq.ZMQError):  # a connection that failed in its handshake is not there any more
+            self.socket.disconnect(self._connected)
         self.socket.connect(connect)
         self._connected = connect
         self._inline = False
