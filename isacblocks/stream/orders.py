@@ -28,6 +28,7 @@ class Orders:
         self.endpoints: dict[str, str] | None = None  # of the senders, once they are known
         self.go = False
         self._change = change
+        self._local = endpoint.startswith("inproc:")
         self._move = move
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 200
@@ -35,8 +36,11 @@ class Orders:
         self.socket.connect(endpoint)
 
     def report(self, report: control.Report) -> None:
-        """Tell the runner."""
-        self.socket.send(control.encode(report))
+        """Tell the runner. Raises StopError where it is in this process and gone: nobody would ever take the report."""
+        try:
+            self.socket.send(control.encode(report), zmq.NOBLOCK if self._local else 0)
+        except zmq.Again:
+            raise StopError from None
 
     def wait(self) -> None:
         """Wait for an order and take it. Raises StopError."""

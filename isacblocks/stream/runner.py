@@ -71,6 +71,13 @@ def _make_checkpoint_directory(path: Path) -> None:
         ) from error
 
 
+def _end_after(threads: list[threading.Thread], context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    """Threads that hang in a call end when it returns; the context with the last of them."""
+    for thread in threads:
+        thread.join()
+    context.destroy(0)
+
+
 class Runner:
     """One run of a flowgraph, watched by a thread of its own."""
 
@@ -427,8 +434,11 @@ class Runner:
         if self._directory is not None:
             self._directory.remove()
         self._control.close(0)
-        if not any(thread.is_alive() for thread in self._threads.values()):
-            self._context.term()
+        left = [thread for thread in self._threads.values() if thread.is_alive()]
+        if left:  # they have sockets of the context
+            threading.Thread(target=_end_after, args=(left, self._context), name="isacblocks end", daemon=True).start()
+        else:
+            self._context.destroy(0)  # with the sockets of workers whose threads could not be started
         if self._nursery is not None:
             for name, state in self._finished.items():  # the caller's blocks end up as those in the processes did
                 self.plan.blocks[name].state_values = codec.decode(state)

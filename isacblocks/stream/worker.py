@@ -86,8 +86,9 @@ class Worker:
         self._phase = "failed"
         cause = f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
-        self._orders.report(control.Failed(place, cause, trace))
-        self._await_stop(place)
+        with contextlib.suppress(StopError):
+            self._orders.report(control.Failed(place, cause, trace))
+            self._await_stop(place)
 
     def _open(self) -> Task:
         once = isinstance(self.block, Source) and not self.block.replayable and self._journal is not None
@@ -144,6 +145,8 @@ class Worker:
                 self.block.finish()
             self._phase = "stopped"
             self._orders.report(control.Finished(codec.encode(self.block.save()), self._status(self._task)))
+        except StopError:  # nobody is left to be told
+            return
         except Exception:
             self._log.exception("finish() failed while the flowgraph was being stopped")
 

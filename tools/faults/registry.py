@@ -11,6 +11,7 @@ MODULES: tuple[str, ...] = (
     "kills",
     "pauses",
     "saves",
+    "stops",
 )  # of this package, each with CASES
 
 
