@@ -76,7 +76,7 @@ class Compile(Pass):
         """Numba's compiler, for some seconds in one piece."""
         import numba
 
-        lines = "\n".join(f"    x = x * {k}.5 + np.sin(x) * np.cos({k} * x)" for k in range(150))
+        lines = "\n".join(f"    x = x * {k}.5 + np.sin(x) * np.cos({k} * x)" for k in range(60))
         space: dict[str, Any] = {"np": np}
         exec(f"def kernel(x):\n{lines}\n    return x", space)
         numba.njit(space["kernel"])(1.0)
