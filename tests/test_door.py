@@ -99,7 +99,7 @@ def test_one_handler_serves_every_socket_of_a_process_and_ends_with_the_last() -
 
 
 def test_tokens_are_of_the_edge_that_they_are_of() -> None:
-    edges = {bytes([k]) * 16: EdgeSpec("a.out", f"b{k}.in", bytes([k]) * 16) for k in (1, 2)}
+    edges = [EdgeSpec("a.out", f"b{k}.in", bytes([k]) * 16) for k in (1, 2)]
     guard = Tokens(edges)
     assert guard.admits(b"PLAIN", [b"b1.in", (b"\1" * 16).hex().encode()]) == "b1.in"
     for credentials in ([b"b1.in", (b"\2" * 16).hex().encode()], [b"b3.in", b""], [b"b1.in"], []):

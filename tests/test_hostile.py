@@ -221,6 +221,20 @@ def test_a_sender_cannot_say_what_cannot_be(link: Any, parts: list[bytes], reaso
     assert link.law().lost == 0
 
 
+def test_what_is_of_another_stream_takes_no_place(tmp_path: Path) -> None:
+    """Nor do its claims of items get into the books: a lossy link asks for nothing again."""
+    link = Link(f"ipc://{tmp_path}/link", policy="drop-oldest")
+    try:
+        link.settle(lambda: link.inlet.open)
+        link.outlet.socket.send_multipart([link.edge.token, edge_header(wire.DATA, 0, stream=5, count=1000)])
+        link.settle(lambda: link.inlet.refusals.counts["stream"] == 1)
+        link.outlet.send(numbers(0))
+        link.settle(lambda: link.inlet.head() is not None)
+        assert [(message.serial, len(message), message.spoiled) for message in link.inlet.queue] == [(0, 3, 0)]
+    finally:
+        link.close()
+
+
 def test_refusals_are_told_once_in_a_while_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:
     refusals = Refusals("a.out")
     for _ in range(1000):

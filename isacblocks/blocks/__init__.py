@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from isacblocks.blocks.probe import Log, Probe
     from isacblocks.blocks.recorder import Recorder
     from isacblocks.blocks.replay import Replay
+    from isacblocks.blocks.tcp_receiver import TcpReceiver
+    from isacblocks.blocks.tcp_sender import TcpSender
 
 _HOMES = {
     "AngleDelayMap": "angle_delay_map",
@@ -28,6 +30,8 @@ _HOMES = {
     "Probe": "probe",
     "Recorder": "recorder",
     "Replay": "replay",
+    "TcpReceiver": "tcp_receiver",
+    "TcpSender": "tcp_sender",
 }
 
 __all__ = [
@@ -42,6 +46,8 @@ __all__ = [
     "Probe",
     "Recorder",
     "Replay",
+    "TcpReceiver",
+    "TcpSender",
 ]
 
 

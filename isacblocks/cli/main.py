@@ -1,4 +1,4 @@
-"""isacblocks run | demo | campaign | figure | info | warmup."""
+"""isacblocks run | demo | campaign | figure | keys | info | warmup."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _EPILOG = f"""{STATUSES}
   isacblocks run my_flowgraph.py                    a script of your own
   isacblocks calibrate frames.isac                  a calibration file, a report and a picture from a recording
   isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
+  isacblocks keys host.key                          keys for links to other hosts
   isacblocks figure 3                               the paper's Fig. 3 again, scaled down to some minutes"""
 _DEMO_FRAMES = "60000"
 
@@ -110,6 +111,20 @@ def warmup() -> int:
     return 0
 
 
+def make_keys(path: str) -> int:
+    """A pair of keys for links between hosts."""
+    from isacblocks.stream import keys
+    from isacblocks.stream.address import AccessError
+
+    try:
+        own, public = keys.make_keys(path)
+    except AccessError as error:
+        raise UsageError(str(error)) from error
+    print(f"{own}: both keys; it stays on this host, and nobody else may read it")
+    print(f"{public}: {keys.load_public(public).hex()}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "isacblocks", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -134,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_parser(commands)
     campaign.add_parser(commands)
     figure.add_parser(commands)
+    keys = commands.add_parser(
+        "keys",
+        help="make the keys of a host for links to others",
+        description="Make a pair of keys: FILE, of mode 0600, for this host, and FILE.pub, for the others. A sender has a "
+        "list of the public keys that it lets in (one a line, what follows is a remark), a receiver the sender's FILE.pub.",
+    )
+    keys.add_argument("file", metavar="FILE", help="where the keys are to be")
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
     commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
     return parser
@@ -143,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("campaign", "figure", "info", "warmup"):
+    if rest and options.command in ("campaign", "figure", "keys", "info", "warmup"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "run":
         after = given[given.index("run") + 2 :]
@@ -161,4 +183,6 @@ def main(arguments: list[str] | None = None) -> int:
         return execute("isacblocks", lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options))
     if options.command == "figure":
         return execute("isacblocks", lambda: figure.work(options))
+    if options.command == "keys":
+        return execute("isacblocks", lambda: make_keys(options.file))
     return execute("isacblocks", info if options.command == "info" else warmup)

@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 import zmq
@@ -34,12 +34,15 @@ class Guard(Protocol):
     def admits(self, mechanism: bytes, credentials: list[bytes]) -> str | None:
         """The name of who is let in, None for others."""
 
+    def still_admits(self, name: str) -> bool:
+        """Whether whoever was let in under a name would be let in now."""
+
 
 class Tokens:
     """Of the edges of an output port, whose receivers show the token that only they have."""
 
-    def __init__(self, edges: Mapping[bytes, EdgeSpec]) -> None:
-        self._edges = {edge.receiver.encode(): edge.token.hex().encode() for edge in edges.values()}
+    def __init__(self, edges: Iterable[EdgeSpec]) -> None:
+        self._edges = {edge.receiver.encode(): edge.token.hex().encode() for edge in edges}
 
     def arm(self, socket: zmq.Socket[bytes]) -> None:
         """See :class:`Guard`."""
@@ -52,6 +55,10 @@ class Tokens:
         token = self._edges.get(credentials[0], b"")
         known = hmac.compare_digest(token, credentials[1]) and bool(token)
         return credentials[0].decode() if known else None
+
+    def still_admits(self, name: str) -> bool:
+        """See :class:`Guard`. A token holds as long as its flowgraph runs."""
+        return True
 
 
 def show_token(socket: zmq.Socket[bytes], edge: EdgeSpec) -> None:

@@ -30,10 +30,22 @@ TRIES = 3  # how often a message that cannot be read is asked for before its ite
 
 
 class Inlet:
-    """The receiving end of an input port."""
+    """The receiving end of an input port.
+
+    show: what is shown to a guard other than the edge's token; joining: the sender has runs of its own, and we begin where
+    it is, with each of them (docs/wire.md).
+    """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], connect: str, layout: Layout, edge: EdgeSpec, epoch: int
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        connect: str,
+        layout: Layout,
+        edge: EdgeSpec,
+        epoch: int,
+        *,
+        show: Callable[[zmq.Socket[bytes]], None] | None = None,
+        joining: bool = False,
     ) -> None:
         self.layout = layout
         self.edge = edge
@@ -47,6 +59,7 @@ class Inlet:
         self._parts = len(layout.fields) + 1  # of a message, at most
         self._unread = (-1, 0)  # serial of the last message that could not be read, and how often it came
         self.ended = False
+        self.joined = 0  # how many senders, one after the other, we have begun to listen to
         self.open = False
         self.keep: Callable[[], None] | None = None  # takes a snapshot; called before anything is acknowledged
         self._seen, self._asked, self._patience = -1, 0.0, SILENCE
@@ -63,7 +76,10 @@ class Inlet:
         self._log = logging.getLogger("isacblocks.stream.link")
         self.socket = make_socket(context, zmq.DEALER)
         self.socket.routing_id = edge.token
-        if guarded(connect):
+        self._joining = joining
+        if show is not None:
+            show(self.socket)
+        elif guarded(connect):
             show_token(self.socket, edge)
         self.socket.reconnect_ivl = 10
         self.socket.reconnect_ivl_max = 200
@@ -179,7 +195,7 @@ class Inlet:
     def _take(self, parts: list[Any]) -> None:
         header = wire.unpack(parts[0])
         if header.kind == wire.OPEN:
-            self._be_opened(parts)
+            self._be_opened(header, parts)
             return
         if header.kind != wire.DATA:
             raise WireError("kind", f"a sender does not send messages of kind {header.kind}")
@@ -238,13 +254,19 @@ class Inlet:
         items.serial = serial
         self.queue.append(items)
 
-    def _be_opened(self, parts: list[Any]) -> None:
+    def _be_opened(self, header: wire.Header, parts: list[Any]) -> None:
         if len(parts) != 1:
             raise WireError("parts", f"an answer has 1 part, got {len(parts)}")
         sent = read_descriptor(memoryview(parts[0])[wire.HEADER_BYTES :])
         reason = mismatch(sent, self.layout)
         if reason:
             raise WireError("stream", f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
+        if self._joining and header.epoch != self.epoch:  # another sender than the one we knew, if any
+            self.epoch = header.epoch
+            self.next = self.expected = header.serial
+            self.committed = header.first
+            self.dropped = Counter({"bad": header.message} if header.message else {})
+            self.joined += 1
         self.open = True
 
     def head(self) -> Items | None:

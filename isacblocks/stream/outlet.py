@@ -11,7 +11,7 @@ import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
-from isacblocks.stream.door import Door, Tokens, guarded
+from isacblocks.stream.door import Door, Guard, Tokens, guarded, name_of
 from isacblocks.stream.errors import PlacementError, WireError
 from isacblocks.stream.link import EdgeCount, EdgeSpec, gather, has_arrived, make_socket, read_words
 from isacblocks.stream.memory import Pool, can_share
@@ -26,10 +26,22 @@ def _text(value: bytes | int) -> str:
 
 
 class Outlet:
-    """The sending end of an output port: one socket, any number of edges."""
+    """The sending end of an output port: one socket, any number of edges.
+
+    guard: who is let in over TCP, where it is not the edges' tokens that decide; joining: receivers have runs of their own,
+    and begin where the sender is.
+    """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], bind: str, layout: Layout, edges: list[EdgeSpec], epoch: int
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        bind: str,
+        layout: Layout,
+        edges: list[EdgeSpec],
+        epoch: int,
+        *,
+        guard: Guard | None = None,
+        joining: bool = False,
     ) -> None:
         self.layout = layout
         self.epoch = epoch
@@ -43,9 +55,12 @@ class Outlet:
         # Memory for the port's large fields, shared where their receivers are other processes on this machine
         self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
         self.socket = make_socket(context, zmq.ROUTER)
+        self._joining = joining
+        self._guard: Guard | None = None  # where what it said can change
         self._watch = None
         if guarded(bind):
-            self._watch = Door.watch(self.socket, Tokens({edge.token: edge for edge in edges}), self.refusals)
+            self._guard = guard
+            self._watch = Door.watch(self.socket, guard or Tokens(edges), self.refusals)
         self.socket.router_mandatory = True
         self.socket.router_handover = True  # a receiver that comes back takes the place of its earlier self
         try:
@@ -131,14 +146,25 @@ class Outlet:
     def receive(self) -> None:
         """Take in one acknowledgement or request. Raises zmq.Again where none has arrived."""
         try:
-            token, *parts = (part.bytes for part in gather(self.socket, 2))
+            frames = gather(self.socket, 2)
+            token, *parts = (frame.bytes for frame in frames)
             peer = self._peers.get(token)
             if peer is None:
                 raise WireError("stranger", "a request of a peer that is not on the list")
+            if self._guard is not None:
+                self._see_again(peer, name_of(frames[-1]))
             if parts != [box.WAKE] or peer.box is None:
                 self._take(peer, parts)
         except WireError as error:
             self.refusals.note(error.reason, error)
+
+    def _see_again(self, peer: Peer, name: str) -> None:
+        """Raises WireError where a peer that was let in would not be any more; nothing is sent to it either."""
+        assert self._guard is not None
+        if not self._guard.still_admits(name):
+            peer.open = False
+            raise WireError("revoked", f"the key {name} is not on the list any more")
+        peer.name = name
 
     def _take(self, peer: Peer, parts: list[bytes]) -> None:
         if len(parts) != 1:
@@ -149,6 +175,11 @@ class Outlet:
         if header.kind not in (wire.HELLO, wire.ACK):
             raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
         words = read_words(memoryview(parts[0])[wire.HEADER_BYTES :])
+        if self._joining and header.epoch != self.epoch:  # it knows nothing yet, or an earlier sender than this one
+            if header.kind == wire.HELLO:
+                self._answer(peer, peer.acknowledged, peer.committed, peer.dropped_there())
+                self._flush(peer)
+            return
         peer.check(header.serial, header.first, words.dropped, self.serial)
         for number in words.kept:
             self.pool.keep(number)
@@ -163,7 +194,9 @@ class Outlet:
         """A receiver has said HELLO."""
         peer.greet(serial, committed, dropped)
         body, stream = self.layout.descriptor, self.layout.stream_id
-        header = wire.Header(wire.OPEN, 0, stream, self.epoch, 0, 0, 0, 0, 0, time.time(), len(body))
+        oldest = next((parcel.serial for parcel in peer.held()), self.serial)
+        there = sum(peer.dropped_there().values())
+        header = wire.Header(wire.OPEN, 0, stream, self.epoch, oldest, there, peer.committed, 0, 0, time.time(), len(body))
         answer = [wire.pack(header) + body]
         if peer.box is None:
             self._deliver(peer, answer)
@@ -195,6 +228,8 @@ class Outlet:
         return True
 
     def _flush(self, peer: Peer) -> None:
+        if self._guard is not None and peer.open and not self._guard.still_admits(peer.name):
+            peer.open = False
         while (parcel := peer.due()) is not None:
             if peer.box is not None:
                 self._put(peer, peer.box, parcel)

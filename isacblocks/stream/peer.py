@@ -28,6 +28,7 @@ class Peer:
         self.messages = 0
         self.dropped: Counter[str] = Counter()
         self.open = False
+        self.name = ""  # under which a guard let it in
         self.inline = False  # it cannot map shared segments
         self._lossless = edge.policy == "block"
         self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
@@ -146,6 +147,10 @@ class Peer:
         gone = book.produced - book.committed - book.in_flight - book.lost
         if gone:
             self.dropped["restart"] += gone
+
+    def dropped_there(self) -> dict[str, int]:
+        """Items that the receiver has dropped, by reason."""
+        return {reason: count for reason, count in self.dropped.items() if reason in RECEIVERS_REASONS}
 
     def held(self) -> Iterator[Parcel]:
         """What has not been acknowledged, in the order of the stream."""

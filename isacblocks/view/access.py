@@ -7,39 +7,17 @@ bring, as `Authorization: Bearer TOKEN` or as `?token=TOKEN`.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import re
 import stat
 from pathlib import Path
 
+from isacblocks.stream.address import AccessError, is_loopback, parse_address
+
+__all__ = ["AccessError", "admits", "is_loopback", "parse_address", "read_token", "require_token"]
+
 _LONGEST = 4096  # bytes of a token's file
 _SHORTEST = 16  # characters of a token
-
-
-class AccessError(ValueError):
-    """An address that may not be bound, or a token that cannot be used."""
-
-
-def parse_address(text: str, default_port: int) -> tuple[str, int]:
-    """HOST:PORT, PORT or HOST to (host, port); an empty text is loopback at the default port. Raises AccessError."""
-    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d+))?|([^\[\]:]*):(\d+)|(\d+)|([^\[\]:]*)", text)
-    if match is None:
-        raise AccessError(f"{text!r}: expected HOST:PORT, PORT or HOST, say 127.0.0.1:{default_port}")
-    host, port = match[1] or match[3] or match[6], match[2] or match[4] or match[5] or default_port
-    if int(port) > 65535:
-        raise AccessError(f"{text!r}: expected a port up to 65535, got {port}")
-    return host or "127.0.0.1", int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nothing but this machine can reach a server bound there. Names other than localhost are not looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_token(path: str | Path) -> str:

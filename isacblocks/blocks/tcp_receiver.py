@@ -1,0 +1,131 @@
+"""Receives a stream from another flowgraph, on this host or another one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from isacblocks.blocks.tcp_sender import PORT, edge_of
+from isacblocks.stream import Out, Reading, Record, Source
+from isacblocks.stream.address import AccessError, is_loopback, parse_address
+from isacblocks.stream.inlet import Inlet
+from isacblocks.stream.keys import load_keys, load_public, show_keys
+from isacblocks.stream.spec import ANY, Items, Layout, read_descriptor, resolve
+
+_PATIENCE = 0.02  # seconds that produce() waits for a message
+_SILENCE = 1.0  # seconds without a message, after which the sender is asked whether it is still there
+
+
+class TcpReceiver(Source):
+    """What a :class:`TcpSender` of another flowgraph is given, as a source.
+
+    address: HOST:PORT of the sender; record, sizes: what it sends, as its port declares it, say FRAME, {"N": 64, "S": 256};
+    stream: the name that both ends say; keys: the file of this host's keys; sender: the file of the sender's public key: to
+    another one nothing is said. Messages are handed on as they come, and acknowledged when the next one is asked for. When
+    the sender begins anew, its numbers do too; here they go on. Raises AccessError for another host without keys.
+    """
+
+    out = Out(ANY)
+    committed = Reading("items")
+    refused = Reading("messages")
+    senders = Reading("1", "runs of the sender that were listened to, one after the other")
+
+    def __init__(
+        self,
+        address: str,
+        record: Record | bytes,
+        sizes: Mapping[str, int] | None = None,
+        stream: str = "isacblocks",
+        keys: str | Path | None = None,
+        sender: str | Path | None = None,
+    ) -> None:
+        self.host, self.port = parse_address(address, PORT)
+        if (keys is None) != (sender is None) or (keys is None and not is_loopback(self.host)):
+            raise AccessError(
+                f"{self.host}: a sender on another host is known by its public key and knows us by ours; give the files of "
+                "our keys and of its public key, made by isacblocks keys"
+            )
+        self.layout: Layout = (
+            read_descriptor(record) if isinstance(record, bytes) else resolve(record, sizes or {}, "TcpReceiver")
+        )
+        files = [None if path is None else str(Path(path).absolute()) for path in (keys, sender)]
+        self.arguments = ((address, self.layout.descriptor, None, stream, *files), {})
+        self.edge = edge_of(stream, "block", 16)
+        self.pair = None if keys is None else load_keys(keys)
+        self.sender = None if sender is None else load_public(sender)
+        self.ports["out"].adopt(self.layout)
+        self._context: Any = None
+        self._inlet: Inlet | None = None
+        self._heard = 0.0
+
+    def _show(self, socket: zmq.Socket[bytes]) -> None:
+        assert self.pair is not None
+        assert self.sender is not None
+        show_keys(socket, self.pair, self.sender)
+
+    def start(self) -> None:
+        """Connect; the sender need not be there yet."""
+        super().start()
+        self._close()
+        self._context = zmq.Context()
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        show = None if self.pair is None else self._show
+        self._inlet = Inlet(self._context, f"tcp://{host}:{self.port}", self.layout, self.edge, 0, show=show, joining=True)
+        self._rest: Items | None = None  # of a message that was larger than asked for
+        self._heard = time.monotonic()
+
+    def produce(self, first: int, count: int) -> Items | None:
+        """The next message, or what is left of it; no items where none has come, None behind the last one."""
+        assert self._inlet is not None
+        items = self._rest
+        if items is None:
+            items = self._next(self._inlet)
+        if items is None:
+            return None if self._inlet.ended else self.out.items(**self.layout.nothing)
+        self._rest = items.slice(count, len(items)) if len(items) > count else None
+        return self.out.items(**items.slice(0, count).fields)
+
+    def _next(self, inlet: Inlet) -> Items | None:
+        """The next message with items, taken and acknowledged with the one after it."""
+        while True:
+            inlet.acknowledge(urgent=inlet.head() is None)
+            inlet.pump()
+            if inlet.head() is None and inlet.socket.poll(round(1000 * _PATIENCE)):
+                inlet.pump()
+            items = inlet.head()
+            self._keep_asking(inlet, items is not None)
+            if items is None:
+                return None
+            inlet.commit()
+            self.committed, self.refused = float(inlet.committed), float(inlet.refusals.bad)
+            self.senders = float(inlet.joined)
+            if inlet.ended:
+                inlet.acknowledge(urgent=True)
+                return None
+            if len(items):
+                return items
+
+    def _keep_asking(self, inlet: Inlet, came: bool) -> None:
+        """A connection that is only half there is noticed by asking; what is asked for twice comes once."""
+        now = time.monotonic()
+        if came:
+            self._heard = now
+        elif now - self._heard > _SILENCE:
+            self._heard = now
+            inlet.ask_again()
+
+    def finish(self) -> None:
+        """Say how far we are, and go."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._inlet is None:
+            return
+        self._inlet.acknowledge(urgent=True)
+        self._inlet.socket.close(500)  # the last word has a moment to get out
+        self._inlet = None
+        self._context.term()
