@@ -128,14 +128,13 @@ class TcpSender(Block):
             time.sleep(_ROUND / 5)
 
     def finish(self) -> None:
-        """Send the end, and wait until the receiver has all; where the flowgraph is being stopped, do not wait."""
+        """Send the end, and wait until the receiver has all. What is stopped has not ended: more may come after it."""
         outlet = self._outlet
         if outlet is None:
             return
         try:
-            if not outlet.ended:
-                self._send(outlet, Items(outlet.layout, outlet.layout.nothing, 0, sent=time.time(), final=True))
             if self.attend is not None:
+                self._send(outlet, Items(outlet.layout, outlet.layout.nothing, 0, sent=time.time(), final=True))
                 self._wait(outlet.drained)
                 self.committed, self.in_flight = float(outlet.counts()[0].committed), 0.0
         finally:
