@@ -7,6 +7,7 @@ import platform
 import runpy
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 from isacblocks._version import __version__
@@ -179,10 +180,11 @@ def main(arguments: list[str] | None = None) -> int:
         return execute(
             "isacblocks", lambda: run_script(find_script("replay_recording"), calibrate.arguments_of(options, rest))
         )
-    if options.command == "campaign":
-        return execute("isacblocks", lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options))
-    if options.command == "figure":
-        return execute("isacblocks", lambda: figure.work(options))
-    if options.command == "keys":
-        return execute("isacblocks", lambda: make_keys(options.file))
-    return execute("isacblocks", info if options.command == "info" else warmup)
+    commands: dict[str, Callable[[], int]] = {
+        "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options),
+        "figure": lambda: figure.work(options),
+        "keys": lambda: make_keys(options.file),
+        "info": info,
+        "warmup": warmup,
+    }
+    return execute("isacblocks", commands[options.command])
