@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from isacblocks.stream.keys import load_keys, load_public, show_keys
 from isacblocks.stream.spec import ANY, Items, Layout, read_descriptor, resolve
 
 _PATIENCE = 0.02  # seconds that produce() waits for a message
-_SILENCE = 1.0  # seconds without a message, after which the sender is asked whether it is still there
 
 
 class TcpReceiver(Source):
@@ -60,7 +58,6 @@ class TcpReceiver(Source):
         self.ports["out"].adopt(self.layout)
         self._context: Any = None
         self._inlet: Inlet | None = None
-        self._heard = 0.0
 
     def _show(self, socket: zmq.Socket[bytes]) -> None:
         assert self.pair is not None
@@ -76,7 +73,6 @@ class TcpReceiver(Source):
         show = None if self.pair is None else self._show
         self._inlet = Inlet(self._context, f"tcp://{host}:{self.port}", self.layout, self.edge, 0, show=show, joining=True)
         self._rest: Items | None = None  # of a message that was larger than asked for
-        self._heard = time.monotonic()
 
     def produce(self, first: int, count: int) -> Items | None:
         """The next message, or what is left of it; no items where none has come, None behind the last one."""
@@ -97,7 +93,7 @@ class TcpReceiver(Source):
             if inlet.head() is None and inlet.socket.poll(round(1000 * _PATIENCE)):
                 inlet.pump()
             items = inlet.head()
-            self._keep_asking(inlet, items is not None)
+            inlet.doubt()  # a connection that is only half there is noticed by asking
             if items is None:
                 return None
             inlet.commit()
@@ -108,15 +104,6 @@ class TcpReceiver(Source):
                 return None
             if len(items):
                 return items
-
-    def _keep_asking(self, inlet: Inlet, came: bool) -> None:
-        """A connection that is only half there is noticed by asking; what is asked for twice comes once."""
-        now = time.monotonic()
-        if came:
-            self._heard = now
-        elif now - self._heard > _SILENCE:
-            self._heard = now
-            inlet.ask_again()
 
     def finish(self) -> None:
         """Say how far we are, and go."""
