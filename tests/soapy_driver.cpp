@@ -84,7 +84,7 @@ public:
 
 static SoapySDR::KwargsList find(const SoapySDR::Kwargs &args) {
     if (args.count("driver") && args.at("driver") != "counting") return {};
-    SoapySDR::Kwargs found;
+    SoapySDR::Kwargs found = args;  // other words, another device: else SoapySDR hands out one that is open already
     found["driver"] = "counting";
     return {found};
 }
