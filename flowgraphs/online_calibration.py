@@ -154,7 +154,7 @@ def work(options: argparse.Namespace) -> int:
         stack.enter_context(metrics)
         if live is not None:
             show(live, blocks)
-            stack.enter_context(live)
+        stack.enter_context(shared.desk_of(options, fg, live))
         where = {"placement": options.placement, "port": options.port, "checkpoint": options.checkpoint}
         status = fg.run(options.frames, **where, restart=policy, view=line)
         tell(options, status, blocks, radar, scene)

@@ -32,11 +32,12 @@ _UNIT = 2e-5  # how far a symbol's |x|^2 may be from one: single precision's rou
 
 @dataclass(frozen=True)
 class PhaseStep:
-    """At frame `frame` the phase of the named antennas jumps by `degrees`, and stays there."""
+    """At frame `frame` the phase of the named antennas jumps by `degrees`, and stays there; gain: of their echoes then."""
 
     frame: int
     antennas: tuple[int, ...]
     degrees: float
+    gain: float = 1.0
 
 
 class ImpairedChannel(Block):
@@ -144,6 +145,9 @@ class ImpairedChannel(Block):
         if self.kicks:
             phases += np.radians(self.kicks)
         kappa = self.kappa * np.exp(1j * phases)
+        for step in self.steps:
+            if step.gain != 1.0:
+                kappa[np.ix_(frames >= step.frame, np.array(step.antennas, int))] *= step.gain
         kappa[:, self.muted] = 0.0
         return np.asarray(kappa)
 

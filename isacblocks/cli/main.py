@@ -1,4 +1,4 @@
-"""isacblocks run | demo | campaign | figure | keys | info | warmup."""
+"""isacblocks run | demo | top | set | do | campaign | figure | keys | info | warmup."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isacblocks._version import __version__
-from isacblocks.cli import calibrate, campaign, figure
+from isacblocks.cli import calibrate, campaign, demo, desk, figure
 from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
 _EPILOG = f"""{STATUSES}
 
-  isacblocks demo                                   online calibration with a live line and a picture at the end
+  isacblocks demo                                   online calibration with a live view, a live line and a picture
+  isacblocks demo --scenario step                   the same, with antennas that jump
+  isacblocks top                                    every counter of the flowgraph that runs with --view or --desk
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
   isacblocks run my_flowgraph.py                    a script of your own
   isacblocks calibrate frames.isac                  a calibration file, a report and a picture from a recording
   isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
   isacblocks keys host.key                          keys for links to other hosts
   isacblocks figure 3                               the paper's Fig. 3 again, scaled down to some minutes"""
-_DEMO_FRAMES = "60000"
 
 
 def flowgraph_directories() -> list[Path]:
@@ -140,13 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("script", metavar="SCRIPT", help=f"a path, or {', '.join(available()) or 'a name'}")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own options")
-    demo = commands.add_parser(
-        "demo",
-        help="calibrate a simulated array online, with a live line and a picture at the end",
-        description=f"Run online_calibration with {_DEMO_FRAMES} frames; its other options may follow.",
-        add_help=False,
-    )
-    demo.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    demo.add_parser(commands)
+    desk.add_parsers(commands)
     calibrate.add_parser(commands)
     campaign.add_parser(commands)
     figure.add_parser(commands)
@@ -166,25 +162,20 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("campaign", "figure", "keys", "info", "warmup"):
+    if rest and options.command in ("campaign", "figure", "keys", "info", "warmup", *desk.COMMANDS):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
-    if options.command == "run":
-        after = given[given.index("run") + 2 :]
-        return execute("isacblocks", lambda: run_script(find_script(options.script), after))
-    if options.command == "demo":
-        after = given[given.index("demo") + 1 :]
-        return execute(
-            "isacblocks", lambda: run_script(find_script("online_calibration"), ["--frames", _DEMO_FRAMES, *after])
-        )
-    if options.command == "calibrate":
-        return execute(
-            "isacblocks", lambda: run_script(find_script("replay_recording"), calibrate.arguments_of(options, rest))
-        )
+
+    def script(name: str, after: list[str]) -> int:
+        return run_script(find_script(name), after)
+
     commands: dict[str, Callable[[], int]] = {
+        "run": lambda: script(options.script, given[given.index("run") + 2 :]),
+        "demo": lambda: demo.work(options.scenario, rest, lambda after: script("online_calibration", after)),
+        "calibrate": lambda: script("replay_recording", calibrate.arguments_of(options, rest)),
         "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options),
         "figure": lambda: figure.work(options),
         "keys": lambda: make_keys(options.file),
         "info": info,
         "warmup": warmup,
-    }
+    } | dict.fromkeys(desk.COMMANDS, lambda: desk.work(options))
     return execute("isacblocks", commands[options.command])

@@ -18,6 +18,7 @@ from isacblocks.stream import Flowgraph, Restart
 from isacblocks.stream.runner import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
 from isacblocks.view.access import parse_address, read_token
+from isacblocks.view.desk import Desk
 from isacblocks.view.live import PORT as VIEW_PORT
 from isacblocks.view.live import LiveView, NoViewError
 from isacblocks.view.metrics import PORT as METRICS_PORT
@@ -87,6 +88,7 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     group.add_argument(
         "--hold", action="store_true", help="keep the live view up after the end, until Enter is pressed, on a terminal"
     )
+    group.add_argument("--desk", action="store_true", help="let isacblocks top, set and do come to it; --view does that too")
     group.add_argument("--token-file", metavar="FILE", help="the token that views and metrics ask for, mode 600")
     group.add_argument(
         "--rate", type=float, metavar="N", help="at most so many frames per second (default: as fast as it goes)"
@@ -120,8 +122,8 @@ def add_scene(parser: argparse.ArgumentParser) -> None:
         "--step",
         action="append",
         default=[],
-        metavar="FRAME:ANTENNAS:DEG",
-        help="phase jump of antennas, say 2000:3,17,40:90; may be given several times",
+        metavar="FRAME:ANTENNAS:DEG[:GAIN]",
+        help="phase jump of antennas, say 2000:3,17,40:90, and a gain from then on, 0: dead; may be given several times",
     )
 
 
@@ -205,6 +207,11 @@ def view_of(options: argparse.Namespace, flowgraph: Flowgraph, radar: OfdmRadar,
         return None
 
 
+def desk_of(options: argparse.Namespace, flowgraph: Flowgraph, live: LiveView | None) -> AbstractContextManager[object]:
+    """What is entered while the flowgraph runs: the view with its desk, a desk alone, or nothing."""
+    return live if live is not None else Desk(flowgraph) if options.desk else nullcontext()
+
+
 def hold_of(options: argparse.Namespace, view: LiveView) -> None:
     """Keep the view up until Enter is pressed, where somebody can press it."""
     if options.hold and sys.stdin.isatty():
@@ -213,11 +220,11 @@ def hold_of(options: argparse.Namespace, view: LiveView) -> None:
 
 def step_of(text: str) -> PhaseStep:
     """FRAME:ANTENNAS:DEG. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+):(\d+(?:,\d+)*):([-+]?\d+(?:\.\d*)?)", text)
+    match = re.fullmatch(r"(\d+):(\d+(?:,\d+)*):([-+]?\d+(?:\.\d*)?)(?::(\d+(?:\.\d*)?))?", text)
     if match is None:
         raise ValueError(f"--step: expected FRAME:ANTENNAS:DEG, say 2000:3,17,40:90, got {text!r}")
     antennas = tuple(int(n) for n in match[2].split(","))
-    return PhaseStep(int(match[1]), antennas, float(match[3]))
+    return PhaseStep(int(match[1]), antennas, float(match[3]), 1.0 if match[4] is None else float(match[4]))
 
 
 def memory_of(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> float:

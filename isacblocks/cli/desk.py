@@ -1,0 +1,117 @@
+"""isacblocks top | set | do: look at a running flowgraph, turn its settings, have something done."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from isacblocks.cli.script import UsageError
+
+if TYPE_CHECKING:
+    from isacblocks.view.client import DeskClient
+
+COMMANDS = ("top", "set", "do")
+_AT = "endpoint of its desk, ipc://... (default: the one that is running)"
+
+
+def add_parsers(commands: Any) -> None:
+    """The commands and their options."""
+    top = commands.add_parser("top", help="every block's and edge's counters of a running flowgraph, renewed")
+    top.add_argument("at", nargs="?", metavar="ENDPOINT", help=_AT)
+    top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
+    top.add_argument("--once", action="store_true", help="look once")
+    top.add_argument("--json", action="store_true", help="a line of JSON per look")
+    turn = commands.add_parser("set", help="change settings of a running flowgraph, or list them")
+    turn.add_argument("change", nargs="*", metavar="BLOCK.SETTING=VALUE", help="without any, all settings are listed")
+    turn.add_argument("--at", metavar="ENDPOINT", help=_AT)
+    act = commands.add_parser("do", help="have a running flowgraph do something: pause, resume, stop, kick, mute, save")
+    act.add_argument("action", help="its name")
+    act.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="say antenna=7 degrees=90")
+    act.add_argument("--at", metavar="ENDPOINT", help=_AT)
+
+
+def _client(at: str | None) -> DeskClient:
+    from isacblocks.view.client import DeskClient, running_desks
+
+    if at is None:
+        found = running_desks()
+        if len(found) != 1:
+            what = "no flowgraph of yours with a desk (--desk, --view) is running" if not found else "several are running"
+            raise UsageError(f"{what}{': ' if found else ''}{', '.join(found)}; name the endpoint")
+        at = found[0]
+    return DeskClient(at)
+
+
+def _value(text: str) -> Any:
+    """A word as the number, truth or text that it is."""
+    if text in ("true", "false"):
+        return text == "true"
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        return float(text)
+    return text
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"{text!r}: expected NAME=VALUE")
+    return name, _value(value)
+
+
+def work(options: argparse.Namespace) -> int:
+    """The command; returns the exit status."""
+    with _client(options.at) as client:
+        if options.command == "top":
+            return _top(client, options)
+        if options.command == "set":
+            return _set(client, options.change)
+        result = client.do(options.action, **dict(_pair(text) for text in options.arguments))
+        if result is not None:
+            print(result)
+        return 0
+
+
+def _set(client: DeskClient, changes: list[str]) -> int:
+    known = {f"{one['block']}.{one['setting']}": one for one in client.ask(ask="status")["settings"]}
+    for text in changes:
+        name, value = _pair(text)
+        block, _, setting = name.rpartition(".")
+        kind = known.get(name, {}).get("kind")
+        client.set(block, setting, float(value) if kind == "float" and not isinstance(value, str) else value)
+    if not changes:
+        for name, one in known.items():
+            print(f"{name} = {one['value']}  [{one['unit']}]  {one['doc']}")
+    return 0
+
+
+def _top(client: DeskClient, options: argparse.Namespace) -> int:
+    from isacblocks.view.client import AwayError, status_of
+    from isacblocks.view.table import Table
+
+    if not options.interval > 0:
+        raise UsageError(f"--interval: expected a positive number of seconds, got {options.interval:g}")
+    table, looks = Table(), 0
+    live = sys.stdout.isatty() and not options.once and not options.json
+    while True:
+        try:
+            answer = client.ask(ask="status")
+        except AwayError:
+            if not looks:
+                raise
+            print("the flowgraph has ended", file=sys.stderr)
+            return 0
+        looks += 1
+        if options.json:
+            print(json.dumps({"name": answer["name"], **answer["status"]}, allow_nan=True), flush=True)
+        else:
+            text = "\n".join(table.lines(answer["name"], status_of(answer)))
+            print(f"\x1b[H\x1b[2J{text}" if live else text, flush=True)
+        if options.once:
+            return 0
+        time.sleep(options.interval)

@@ -1,0 +1,143 @@
+"""isacblocks demo with every scenario; top, set and do at a flowgraph that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from isacblocks.cli.demo import SCENARIOS, options_of
+from isacblocks.stream import Status
+from isacblocks.stream.control import BlockStatus
+from isacblocks.stream.link import EdgeCount
+from isacblocks.view.table import Table, sparkline
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def isacblocks(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "isacblocks", *arguments],
+        cwd=where,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_says_what_will_be_seen_and_what_was(name: str, tmp_path: Path) -> None:
+    done = isacblocks("demo", "--scenario", name, "--frames", "22000", "--no-view", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == SCENARIOS[name].before
+    assert lines[0].count(". ") == 1  # two sentences
+    report = json.loads((tmp_path / "online_calibration.report.json").read_text())
+    assert lines[-1] == SCENARIOS[name].after(report)
+    if name == "dead-antenna":
+        assert "silent: 5, 41" in lines[-1]
+    if name == "step":
+        assert report["receiver"]["health"] in ({}, {"restarted": [3, 17, 40, 63]})
+    loss = report["kappa_error"][-1]["loss_db"]
+    assert loss < {"drift": 0.03, "low-snr": 0.03, "step": 0.1}.get(name, 0.004)
+
+
+def test_a_demo_that_nobody_watches_is_not_slowed_down() -> None:
+    assert "--rate" not in options_of("static", [], watched=False)
+    assert {"--rate", "--hold", "--view"} <= {*options_of("static", [], watched=True)}
+    assert "--view" not in options_of("static", ["--no-view"], watched=False)
+    assert options_of("static", ["--frames", "7"], watched=False)[-2:] == ["--frames", "7"]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[str]:
+    """The endpoint of the desk of a flowgraph that runs."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "isacblocks", "run", "online_calibration", "--desk", "--rate", "500", "--frames", "1000000"],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        limit = time.monotonic() + 200
+        while True:
+            found = list(tmp_path.glob("isacblocks-*desk-*/desk"))
+            if found and json.loads(isacblocks("top", f"ipc://{found[0]}", "--once", "--json", where=tmp_path).stdout)[
+                "phase"
+            ] in ("running", "stopped"):
+                break
+            assert program.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+        yield f"ipc://{found[0]}"
+        program.wait(60)  # the test has stopped it
+        assert program.returncode == 0
+    finally:
+        program.kill()
+        program.wait()
+
+
+def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running: str, tmp_path: Path) -> None:
+    shown = isacblocks("top", running, "--once", where=tmp_path).stdout
+    for word in (
+        "online_calibration: running",
+        "kappa_calibrator",
+        "items/s",
+        "ofdm_source.symbols -> impaired_channel.symbols",
+    ):
+        assert word in shown
+    listed = isacblocks("set", "--at", running, where=tmp_path).stdout
+    assert "maprt_detector.p_fa = 0.01" in listed
+    assert (
+        isacblocks(
+            "set", "--at", running, "maprt_detector.p_fa=0.001", "impaired_channel.snr_db=9", where=tmp_path
+        ).returncode
+        == 0
+    )
+    listed = isacblocks("set", "--at", running, where=tmp_path).stdout
+    assert "maprt_detector.p_fa = 0.001" in listed
+    assert "impaired_channel.snr_db = 9.0" in listed
+    for wrong, said in (
+        (["set", "--at", running, "a.b=1"], "no such setting"),
+        (["do", "--at", running, "fly"], "no such action"),
+    ):
+        done = isacblocks(*wrong, where=tmp_path)
+        assert done.returncode == 1
+        assert said in done.stderr
+    assert isacblocks("set", "--at", running, "nonsense", where=tmp_path).returncode == 2
+    assert isacblocks("do", "--at", running, "stop", where=tmp_path).returncode == 0
+
+
+def test_without_a_flowgraph_the_commands_say_so(tmp_path: Path) -> None:
+    done = isacblocks("top", f"ipc://{tmp_path}/nobody", "--once", where=tmp_path)
+    assert done.returncode == 1
+    assert "has the flowgraph ended?" in done.stderr
+    assert isacblocks("top", "tcp://127.0.0.1:1", where=tmp_path).returncode == 1
+
+
+def test_the_table_has_rates_and_losses_but_nobody_who_looks_on() -> None:
+    edge = EdgeCount("a.x", "b.x", produced=100, committed=90, in_flight=2, dropped={"overflow": 8})
+    tap = EdgeCount("a.x", "view_x.items", produced=100, committed=1, dropped={"overflow": 99})
+    table = Table()
+    for seconds, items in ((1.0, 100), (2.0, 300)):
+        blocks = {
+            "a": BlockStatus(phase="running", items_out=items, edges=[edge, tap], readings={"loss_db": 0.25}),
+            "view_x": BlockStatus(),
+        }
+        lines = table.lines("fg", Status("running", seconds, blocks))
+    assert lines[0].startswith("fg: running, 2.0 s, 200 items/s")
+    assert lines[3].split()[:4] == ["a", "running", "300", "200"]
+    assert "loss_db=0.25" in lines[3]
+    assert lines[-1].split() == ["a.x", "->", "b.x", "100", "90", "2", "8", "overflow", "8"]
+    assert not any("view_x" in line for line in lines)
+    assert sparkline([0.0, 1.0, 2.0]) == "▁▅█"
