@@ -20,6 +20,7 @@ from isacblocks.stream.link import EdgeSpec
 from isacblocks.stream.refusals import Refusals
 
 HANDSHAKE = 10_000  # ms that a connection may take for it
+BEAT, BEATS = 1000, 4  # ms between heartbeats of a connection, and how many may be missed
 _ENDPOINT = "inproc://zeromq.zap.01"
 _VERSION = b"1.0"
 _PATIENCE = 1.0  # seconds for the thread to end
@@ -101,6 +102,7 @@ class Door:
         guard.arm(socket)
         socket.zap_domain = domain
         socket.handshake_ivl = HANDSHAKE
+        beat(socket)
         return Watch(door, domain)
 
     def leave(self, domain: bytes) -> None:
@@ -153,6 +155,12 @@ class Watch:
     def end(self) -> None:
         """The socket has been closed; calling it twice does no harm."""
         self._door.leave(self._domain)
+
+
+def beat(socket: zmq.Socket[bytes]) -> None:
+    """Let both ends of a connection see that it has been cut without a word: libzmq's heartbeats close it."""
+    socket.heartbeat_ivl = BEAT
+    socket.heartbeat_timeout = socket.heartbeat_ttl = BEATS * BEAT
 
 
 def guarded(endpoint: str) -> bool:

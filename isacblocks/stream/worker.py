@@ -249,6 +249,9 @@ class Worker:
         if self._snapshots is not None and not self.inlets:
             self._snapshots.take()
         self._finish(task)
+        for inlet in self.inlets.values():
+            if inlet.remote:
+                inlet.doubt()
         self._ears.receive(_POLL)
 
     def _keep_up(self, snapshots: Snapshots) -> None:
