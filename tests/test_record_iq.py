@@ -1,0 +1,86 @@
+"""flowgraphs/record_iq.py from every front end that it knows; and how long such scripts are."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+from conftest import ROOT
+from test_heimdall import frame, server
+from test_soapy import plugins  # noqa: F401 - a fixture
+
+from isacblocks.frontends.gnuradio import wire
+from isacblocks.frontends.sigmf_format import open_sigmf
+
+pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
+SCRIPT = ROOT / "flowgraphs" / "record_iq.py"
+
+
+def record(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_from_soapy(tmp_path: Path, plugins: Path) -> None:  # noqa: F811
+    arguments = ["soapy:driver=counting", str(tmp_path / "rec"), "--samples", "5000", "--channels", "3", "--gains", "20"]
+    done = record(*arguments, "--rate", "2e6", "--collection", SOAPY_SDR_PLUGIN_PATH=str(plugins))
+    assert done.returncode == 0, done.stderr
+    recording = open_sigmf(tmp_path / "rec.sigmf-collection")
+    assert (recording.channels, recording.length, recording.rate) == (3, 5120, 2e6)
+    np.testing.assert_array_equal(recording.read(0, 5120)[2], np.arange(5120) + 2j)
+
+
+def test_from_a_kraken(tmp_path: Path) -> None:
+    with server([frame(k) for k in range(21)]) as port:
+        done = record(f"kraken:127.0.0.1:{port}", str(tmp_path / "rec"), "--samples", "2000", "--channels", "3")
+    assert done.returncode == 0, done.stderr
+    recording = open_sigmf(tmp_path / "rec.sigmf-meta")
+    np.testing.assert_array_equal(recording.read(0, 2048)[1], np.arange(2048) + 1j)
+    assert recording.captures[0]["core:frequency"] == 433e6
+
+
+def test_from_gnu_radio_s_socket(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/radio"
+    rows = np.arange(2 * 1024).reshape(1024, 2).astype(np.complex64)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.PUSH)
+    socket.sndtimeo = 120_000
+    try:
+        socket.bind(endpoint)
+        sending = threading.Thread(target=socket.send, args=(wire.pack(0) + rows.tobytes(),))
+        sending.start()  # it waits for a receiver
+        done = record(f"gnuradio:{endpoint}", str(tmp_path / "rec"), "--samples", "1024")
+        sending.join()
+    finally:
+        socket.close(0)
+        context.term()
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(open_sigmf(tmp_path / "rec.sigmf-meta").read(0, 1024), rows.T)
+
+
+def test_what_it_does_not_know_is_named() -> None:
+    done = record("radio:x", "rec")
+    assert done.returncode == 2
+    assert "expected soapy:DEVICE, kraken:HOST:PORT or gnuradio:ENDPOINT" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["from_gnuradio", "record_iq"])
+def test_scripts_are_short(name: str) -> None:
+    """At most forty statements' lines: no docstrings, blank lines or comments."""
+    tree = ast.parse((ROOT / "flowgraphs" / f"{name}.py").read_text())
+    code = ast.unparse(tree).splitlines()
+    text = [line for line in code if line.strip() and not line.strip().startswith('"""')]
+    assert len(text) <= 40

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""How fast samples come from GNU Radio into a flowgraph of ours: python tools/gnuradio_rate.py [--seconds S] [--vlen N]
+
+GNU Radio floods a ZMQ PUSH sink over ipc. Receivers take it for some seconds each: a bare socket that looks at nothing,
+which is the most the sockets allow; GnuRadioSource without tags; and with tags. Vectors of --vlen complex64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import zmq
+
+from isacblocks.cli.script import execute
+from isacblocks.frontends import GnuRadioSource
+from isacblocks.stream import ANY, Block, Flowgraph, In
+from isacblocks.stream.spec import Items
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = os.environ.get("GNURADIO_PYTHON", "/usr/bin/python3")
+_FIRST = 0.5  # seconds before the measurement, for everything to have begun
+
+
+class Drain(Block):
+    """Takes everything."""
+
+    items = In(ANY)
+
+    def process(self, items: Items) -> None:
+        """Nothing to do."""
+
+
+def flooded(endpoint: str, vlen: int, tags: bool, measure: Callable[[], float]) -> float:
+    """What `measure` says while GNU Radio floods the endpoint."""
+    chain = {"do": "flood", "kind": "push", "address": endpoint, "dtype": "complex64", "vlen": vlen, "tags": tags}
+    side = [PYTHON, str(ROOT / "tests" / "gnuradio_side.py"), json.dumps([chain])]
+    child = subprocess.Popen(side, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        while (line := child.stdout.readline()) != "running\n":
+            if not line:
+                raise RuntimeError(f"GNU Radio did not start: {child.communicate()[1]}")
+        return measure()
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def bare(endpoint: str, seconds: float) -> float:
+    """Bytes per second that a socket takes."""
+    context: zmq.Context[Any] = zmq.Context()
+    socket = context.socket(zmq.PULL)
+    socket.connect(endpoint)
+    until = time.perf_counter() + _FIRST
+    while time.perf_counter() < until:
+        socket.recv(copy=False)
+    began, got = time.perf_counter(), 0
+    while (now := time.perf_counter()) < began + seconds:
+        got += len(socket.recv(copy=False))
+    context.destroy(0)
+    return got / (now - began)
+
+
+def ours(endpoint: str, seconds: float, vlen: int, tags: bool, placement: str) -> float:
+    """Bytes per second that arrive behind GnuRadioSource, in another block."""
+    drain, fg = Drain(), Flowgraph("rate")
+    fg.connect(GnuRadioSource(endpoint, (vlen,), pattern="pull", tags=tags), drain)
+    with fg:
+        fg.start(placement=placement)
+        while not fg.status.blocks["drain"].items_in:
+            time.sleep(0.01)
+        time.sleep(_FIRST)
+        first, began = fg.status.blocks["drain"].items_in, time.perf_counter()
+        time.sleep(seconds)
+        last, ended = fg.status.blocks["drain"].items_in, time.perf_counter()
+    return 8 * vlen * (last - first) / (ended - began)
+
+
+def work(options: argparse.Namespace) -> int:
+    """Measure each in turn, print the best of some rounds."""
+    best: dict[str, float] = {}
+
+    def take(end: str, tags: bool, placement: str) -> float:
+        return ours(end, options.seconds, options.vlen, tags, placement)
+
+    with tempfile.TemporaryDirectory() as where:
+        for turn in range(options.rounds):
+            at = f"ipc://{where}/{turn}"
+            cases: dict[str, tuple[bool, Callable[[str], float]]] = {
+                "bare socket": (False, lambda end: bare(end, options.seconds)),
+                "source, threads": (False, lambda end: ours(end, options.seconds, options.vlen, False, "threads")),
+                "source with tags, threads": (True, lambda end: ours(end, options.seconds, options.vlen, True, "threads")),
+                "source with tags, processes": (
+                    True,
+                    lambda end: ours(end, options.seconds, options.vlen, True, "processes"),
+                ),
+            }
+            for number, (name, (tags, measure)) in enumerate(cases.items()):
+                end = f"{at}{number}"
+                rate = flooded(end, options.vlen, tags, lambda measure=measure, end=end: measure(end))  # type: ignore[misc]
+                best[name] = max(best.get(name, 0.0), rate)
+    for name, rate in best.items():
+        print(f"{name:28s} {rate / 1e9:5.2f} GB/s   {rate / best['bare socket']:4.0%} of the bare socket")
+    return 0
+
+
+def main() -> int:
+    """The tool; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        "gnuradio_rate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="of every measurement (default: 2)")
+    parser.add_argument(
+        "--vlen", type=int, default=64 * 256, help="complex numbers in a vector (default: a frame of Table I)"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="of which the best is told (default: 2)")
+    options = parser.parse_args()
+    return execute("gnuradio_rate", lambda: work(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
