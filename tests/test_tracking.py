@@ -27,6 +27,7 @@ from isacblocks.kernels.health import (
     GOOD,
     HEALTH,
     MISPLACED,
+    REFUSED,
     RESTARTED,
     SATURATED,
     SILENT,
@@ -430,7 +431,9 @@ def test_the_codes() -> None:
     places[[5, 6]] = [6, 5]
     codes = health_codes(kappa, sigma, power, shared, places)
     np.testing.assert_array_equal(codes, [GOOD, SILENT, SATURATED, RESTARTED, SILENT, MISPLACED, MISPLACED, GOOD])
-    assert len(HEALTH) == 5
+    power[0] = math.inf
+    assert health_codes(kappa, sigma, power, shared, places)[0] == REFUSED
+    assert HEALTH[REFUSED] == "refused"
 
 
 def test_faults_are_named_or_refused() -> None:

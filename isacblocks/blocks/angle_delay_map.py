@@ -11,19 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, antenna_samples, radar_sizes, where
+from isacblocks.blocks.records import COMPRESSED, FRAME, KAPPA, PEAK, SAMPLES, SECTOR, radar_sizes, where
+from isacblocks.blocks.soundness import Refusals, sound_samples
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.compressed_peak import search_compressed_literally
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.peak import Peaks, search_literally
 from isacblocks.kernels.search import search, search_compressed
+from isacblocks.kernels.soundness import LATEST, REASONS, USABLE, judge_frames
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Block, In, Out, Setting, State, WiringError
+from isacblocks.stream import Block, In, Out, Reading, Setting, State, WiringError
 from isacblocks.stream.spec import Field, Items, Record
 
 MAP = Record("map", (Field("map", "float32", ("angles", "delays"), doc="M of eq. (11), not normalised"),))
+
+
+Fields = dict[str, NDArray[Any]]
+_LIMITS = ("theta_min", "theta_max", "tau_min", "tau_max")
 
 
 def sector_grid(low: NDArray[Any], high: NDArray[Any], points: int) -> Float:
@@ -48,7 +54,9 @@ class AngleDelayMap(Block):
     which basis compressed frames come, as it did to the compressor; window: (tau_min, tau_max) in seconds, in the place of
     the scene's. Frames that carry just this window are searched at speed, others by the literal sums, so that what comes
     out for a frame does not depend on its neighbours in a message.
-    Frames marked invalid, or with samples that are not finite, pass with no peak and ``valid`` 0.
+    Antennas with samples that cannot be used are left out of their frames; frames marked invalid, without samples, with
+    numbers that are none, or with a burst of interference pass with no peak and ``valid`` 0, and are counted by reason:
+    :mod:`isacblocks.kernels.soundness`.
     """
 
     frame = In(FRAME, optional=True)
@@ -57,7 +65,13 @@ class AngleDelayMap(Block):
     peak = Out(PEAK)
     map = Out(MAP)
     refine = Setting(bool, initial=False, doc="move peaks off the grid, to the maximum of the continuous map")
+    burst = Setting(float, initial=4.0, minimum=1.0, doc="times the usual noise: a frame with more is refused; inf: none")
     assumed = State("complex128", "N")
+    latest = State("float64", LATEST + 1)  # noise of the latest frames, by which bursts are told
+    muted = State("uint64")  # antennas, summed over the frames
+    refused = State("uint64", len(REASONS))  # frames, by reason
+    invalid = Reading("frames", "refused so far")
+    refused_antennas = Reading("antennas", "left out so far, summed over the frames")
 
     def __init__(
         self,
@@ -97,26 +111,26 @@ class AngleDelayMap(Block):
     def prepare(cls) -> None:
         """Load the compiled kernels."""
         load("peak search")
+        load("soundness")
 
     def start(self) -> None:
         """Begin with the initial kappa."""
         super().start()
         self.assumed = self.initial
+        self.refusals = Refusals(self.label)
         if self.frame.connected and self.compressed.connected:
             raise WiringError(f"{self.label}: frame and compressed are both connected; connect one of them")
 
     def process(self, frame: Items | None, compressed: Items | None, kappa: Items | None) -> Items | tuple[Items, ...]:
         """One peak per frame."""
-        if kappa is not None and len(kappa):
+        if kappa is not None and len(kappa) and np.isfinite(kappa.kappa[-1]).all():
             self.assumed = kappa.kappa[-1]
         came = frame if frame is not None else compressed
         assert came is not None
+        fields, sector = self._sound(came)
         maps = np.empty((len(came), self.n_theta, self.n_tau), np.float32) if self.map.connected else None
-        found = self._search(came, maps)
-        usable = (came.valid != 0) & np.isfinite(found.energy) & (found.symbol_energy > 0)
-        cells = self.radar.antennas * self.radar.subcarriers
-        with np.errstate(all="ignore"):
-            rest = (found.energy - found.statistic / (self.radar.antennas * found.symbol_energy)) / (cells - 1)
+        found = self._search(fields, maps)
+        rest, usable = self._judge(found, fields, sector, came.first)
         peak = self.peak.items(
             peaks=usable.view(np.uint8),
             statistic=where(usable, found.statistic)[:, None],
@@ -127,22 +141,59 @@ class AngleDelayMap(Block):
             energy=where(usable, found.energy),
             symbol_energy=where(usable, found.symbol_energy),
             noise_power=where(usable, rest),
-            **self._samples(came, usable),
-            **{name: came.fields[name] for name in SECTOR if name != "valid"},
+            **{name: where(usable, fields[name]) for name in SAMPLES},
+            **{name: fields[name] for name in SECTOR if name != "valid"},
             valid=usable.view(np.uint8),
         )
         return peak if maps is None else (peak, self.map.items(map=maps))
 
-    @staticmethod
-    def _samples(frame: Items, usable: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-        """What every antenna's samples look like; a compressor has looked at them already."""
-        if "g" in frame.fields:
-            return {name: frame.fields[name] for name in SAMPLES}
-        return antenna_samples(frame.y, usable)
+    def _sound(self, came: Items) -> tuple[Fields, Float]:
+        """The fields, without antennas that cannot be used, in sectors that can be searched; and the limits that came."""
+        fields = dict(came.fields)
+        sector = np.array([fields[name] for name in _LIMITS])
+        if not np.isfinite(sector.sum()):
+            sane = np.isfinite(sector.sum(axis=0))
+            fields |= {name: where(sane, fields[name]) for name in _LIMITS}
+        if "y" in fields:
+            fields["y"], samples, refused = sound_samples(came.y, came.valid)
+            fields |= samples
+            self.muted += refused
+            self.refused_antennas = float(self.muted)
+        return fields, sector
 
-    def _search(self, frame: Items, maps: NDArray[np.float32] | None) -> Peaks:
+    def _judge(self, found: Peaks, fields: Fields, sector: Float, first: int) -> tuple[Float, NDArray[np.bool_]]:
+        """N0 from what the peak leaves of every frame, and whether it can be used, (F,)."""
+        rest, codes = np.empty(found.energy.size), np.empty(found.energy.size, np.uint8)
+        judge_frames(
+            frozen(fields["valid"]),
+            frozen(sector),
+            frozen(found.energy),
+            frozen(found.symbol_energy),
+            frozen(found.statistic),
+            frozen(found.snapshot.astype(np.complex64, copy=False)),
+            frozen(fields["antenna_power"]),
+            frozen(self.assumed),
+            self.radar.subcarriers,
+            self.burst,
+            self.latest,
+            rest,
+            codes,
+        )
+        usable = codes == USABLE
+        if np.count_nonzero(usable) < usable.size:
+            self.refused += np.bincount(codes[~usable], minlength=len(REASONS)).astype(np.uint64)
+            self.refusals.note(codes, first)
+        self.invalid = float(self.refused[USABLE + 1 :].sum())
+        return rest, usable
+
+    def findings(self) -> dict[str, Any]:
+        """Plain values for a report: frames refused, by reason, and antennas left out, summed over the frames."""
+        frames = {name: int(count) for name, count in zip(REASONS[1:], self.refused[1:], strict=True) if count}
+        return {"refused": frames, "refused_antennas": int(self.muted)}
+
+    def _search(self, frame: Fields, maps: NDArray[np.float32] | None) -> Peaks:
         """Eqs. (9)-(11) over every frame's own grid; see the class on frames of other windows."""
-        usual = (frame.tau_min == self.window[0]) & (frame.tau_max == self.window[1])
+        usual = (frame["tau_min"] == self.window[0]) & (frame["tau_max"] == self.window[1])
         if usual.all() or not usual.any():
             return self._search_alike(frame, bool(usual.all()), slice(None), maps)
         found: list[Peaks] = []
@@ -155,13 +206,13 @@ class AngleDelayMap(Block):
         order = np.argsort(np.argsort(~usual, kind="stable"))  # from those of the usual window before the others, back
         return Peaks(*(np.concatenate([getattr(p, f.name) for p in found])[order] for f in fields(Peaks)))
 
-    def _search_alike(self, frame: Items, usual: bool, rows: Any, maps: NDArray[np.float32] | None) -> Peaks:
+    def _search_alike(self, frame: Fields, usual: bool, rows: Any, maps: NDArray[np.float32] | None) -> Peaks:
         """The peaks of `rows` of the frames, all of the usual window or all of others."""
-        theta = sector_grid(frame.theta_min[rows], frame.theta_max[rows], self.n_theta)
-        tau = sector_grid(frame.tau_min[rows], frame.tau_max[rows], self.n_tau)
-        if "g" in frame.fields:
-            frames = Compressed(frame.g[rows], frame.energy[rows], frame.symbol_energy[rows])
+        theta = sector_grid(frame["theta_min"][rows], frame["theta_max"][rows], self.n_theta)
+        tau = sector_grid(frame["tau_min"][rows], frame["tau_max"][rows], self.n_tau)
+        if "g" in frame:
+            frames = Compressed(frame["g"][rows], frame["energy"][rows], frame["symbol_energy"][rows])
             find = search_compressed if usual else search_compressed_literally
             return find(frames, self.basis, self.assumed, theta, tau, self.refine, maps)
         find_whole = search if usual else search_literally
-        return find_whole(frame.y[rows], frame.x[rows], self.assumed, theta, tau, self.radar, self.refine, maps)
+        return find_whole(frame["y"][rows], frame["x"][rows], self.assumed, theta, tau, self.radar, self.refine, maps)

@@ -35,11 +35,12 @@ from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
 from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, SAMPLES, radar_sizes
-from isacblocks.kernels.arrays import Complex
+from isacblocks.kernels.arrays import Complex, frozen
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.gains import shrink_gains
 from isacblocks.kernels.health import HEALTH
 from isacblocks.kernels.impairments import retract
+from isacblocks.kernels.soundness import judge_peaks
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, Setting, State, WiringError
@@ -76,7 +77,10 @@ class KappaCalibrator(Block):
     frames = State("uint64")
     filled = State("int64")  # frames in the update that is being filled
     learned = State(dict)  # the method's memory
+    broken = State("uint64")  # frames that came as valid, with numbers that are none
+    passed_over = State("uint64")  # frames, these and those that came marked
     used = Reading("frames")
+    invalid = Reading("frames", "not used so far")
     snr_db = Reading("dB", "told, or estimated")
     target_probability = Reading("1", "told, or estimated")
 
@@ -140,6 +144,7 @@ class KappaCalibrator(Block):
         """Load the compiled kernels."""
         load("online calibration")
         load("tracking")
+        load("soundness")
         load("gradient descent")
 
     def start(self) -> None:
@@ -215,9 +220,21 @@ class KappaCalibrator(Block):
         fields = {name: peak.fields[name][:, 0] if name in _OF_SLOTS else peak.fields[name] for name in _ASKED}
         if self.needs_frames and compressed is not None:
             fields["g"] = compressed.g
-        usable = (peak.valid != 0) & (peak.peaks > 0)
-        if np.count_nonzero(usable) < usable.size:
+        flags = np.empty(len(peak), np.uint8)
+        self.broken += judge_peaks(
+            frozen(peak.valid),
+            frozen(peak.peaks),
+            frozen(peak.energy),
+            frozen(peak.symbol_energy),
+            frozen(peak.noise_power),
+            frozen(fields["snapshot"]),
+            flags,
+        )
+        if np.count_nonzero(flags) < flags.size:
+            self.passed_over += flags.size - int(np.count_nonzero(flags))
+            usable = flags != 0
             fields = {name: array[usable] for name, array in fields.items()}
+        self.invalid = float(self.passed_over)
         fields["snapshot"] = fields["snapshot"].astype(np.complex128)
         return self.surroundings.prepared(fields)
 
@@ -271,6 +288,7 @@ class KappaCalibrator(Block):
         }
         found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         codes = ((name, np.flatnonzero(made.health == code).tolist()) for code, name in enumerate(HEALTH) if code)
+        found |= {"frames_passed_over": int(self.passed_over), "frames_not_numbers": int(self.broken)}
         return found | {"health": {name: antennas for name, antennas in codes if antennas}}
 
     def calibration(self, provenance: str = "") -> Calibration:

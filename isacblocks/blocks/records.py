@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.arrays import real_view
-from isacblocks.kernels.samples import sample_statistics
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream.spec import Field, Items, Record
 
@@ -31,7 +29,7 @@ SECTOR = tuple(field.name for field in _SECTOR)
 
 # What the samples of every antenna look like, for its health
 _SAMPLES = (
-    Field("antenna_power", "float32", ("N",), doc="mean |Y_ns|^2 over the subcarriers"),
+    Field("antenna_power", "float32", ("N",), doc="mean |Y_ns|^2 over the subcarriers; infinite: not used"),
     Field(
         "antenna_shared", "float32", ("N",), doc="how many samples share the largest |Re| or |Im|: many where it is clipped"
     ),
@@ -132,13 +130,6 @@ def radar_sizes(radar: OfdmRadar, peaks: int = 1) -> dict[str, int]:
 def fields_of(record: Record, items: Items) -> dict[str, NDArray[Any]]:
     """The fields of `record` among those that came, to be sent on."""
     return {field.name: items.fields[field.name] for field in record.fields}
-
-
-def antenna_samples(y: NDArray[Any], usable: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-    """The fields SAMPLES of frames y (F, N, S); zeros for those that are not usable (F,)."""
-    power, largest, shared = np.empty((3, *y.shape[:2]))
-    sample_statistics(real_view(y), power, largest, shared)
-    return {name: where(usable, values).astype(np.float32) for name, values in zip(SAMPLES, (power, shared), strict=True)}
 
 
 def where(usable: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:

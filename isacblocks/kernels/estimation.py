@@ -21,6 +21,8 @@ from isacblocks.kernels.peak import project
 _GRID_DB = np.arange(-10.0, 41.0)  # SNR, dB
 _GRID_TURN = np.linspace(0.0, math.pi / 2, 22)[1:-1]  # P(t = 1) = sin^2 of these: equal steps are equally uncertain
 _PRIOR_DB = (12.0, 10.0)  # mean and standard deviation of the SNR before anything has been seen
+_STEP = 4.0  # the noise of a frame is the mean of N S values: it is never so far from N0 while that stays put
+_LEAST = 1e-9  # of the peak: less noise is none
 _LOG_PRIOR = frozen(-0.5 * np.square((_GRID_DB - _PRIOR_DB[0]) / _PRIOR_DB[1])[:, None] + np.log(np.sin(2 * _GRID_TURN)))
 _GRID = frozen(10 ** (_GRID_DB / 10)), frozen(np.sin(_GRID_TURN) ** 2)
 
@@ -123,12 +125,14 @@ def mixture_sums(
     for f in range(snapshot.shape[0]):
         s = project(kappa, snapshot[f])
         peak = (s.real * s.real + s.imag * s.imag) / (kappa.shape[0] * symbol_energy[f])
-        n0 = max(noise[0] if noise[1] > 0.0 else noise_power[f], 1e-300)
+        n0 = max(noise[0] if noise[1] > 0.0 else noise_power[f], _LEAST * peak, 1e-300)
         level = peak / n0 * straddle[f]
         p = logistic(evidence(level, extent_1[f], extent_2[f], snr) + offset)
         probability[f] = p
         # Without a target the peak is noise too: it goes back. With one it takes its own cell and what the search adds.
         rest = noise_power[f] * (cells - 1.0) + (1.0 - p) * peak
+        if noise_power[f] > _STEP * n0 or noise_power[f] * _STEP < n0:  # another N0, not chance: the mean begins anew
+            noise[1] = 0.0
         noise[1] = min(noise[1] + 1.0, memory)
         noise[0] += (rest / (cells - 2.0 * p) - noise[0]) / noise[1]
         # log(1 - pi + pi e^scale ratio) = scale + log(e^-scale + pi (ratio - e^-scale))

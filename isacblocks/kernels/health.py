@@ -24,8 +24,8 @@ from isacblocks.kernels.steering import steering_table
 
 Flags = NDArray[np.uint8]
 
-GOOD, SILENT, SATURATED, RESTARTED, MISPLACED = 0, 1, 2, 3, 4
-HEALTH = ("good", "silent", "saturated", "restarted", "misplaced")  # the names of the codes
+GOOD, SILENT, SATURATED, RESTARTED, MISPLACED, REFUSED = 0, 1, 2, 3, 4, 5
+HEALTH = ("good", "silent", "saturated", "restarted", "misplaced", "refused")  # the names of the codes
 
 QUIET = 0.5  # a gain below half of the mean says that something is wrong, half of it being noise
 _SILENT_GAIN = 0.3  # with two standard deviations of certainty
@@ -127,7 +127,8 @@ def cable_places(place: Complex, place_variance: Float, false_alarms: float = 1e
 
 @jit
 def health_codes(kappa: Complex, sigma: Float, power: Float, shared: Float, places: NDArray[np.int64]) -> Flags:
-    """The code of every antenna, (N,); the gravest that applies: no samples, misplaced, saturated, silent, restarted, good.
+    """The code of every antenna, (N,); the gravest that applies: no samples, refused, misplaced, saturated, silent,
+    restarted, good.
 
     kappa (N,); sigma (2, N): standard deviations of gain and phase; power (N,): of the samples of the last update;
     shared (N,): running mean of how many share the largest value; places (N,): see :func:`cable_places`.
@@ -137,6 +138,8 @@ def health_codes(kappa: Complex, sigma: Float, power: Float, shared: Float, plac
     for n in range(gain.shape[0]):
         if power[n] == 0.0:
             out[n] = SILENT
+        elif not math.isfinite(power[n]):  # soundness.py
+            out[n] = REFUSED
         elif places[n] != n:
             out[n] = MISPLACED
         elif shared[n] >= _CLIPPED:

@@ -40,6 +40,7 @@ from isacblocks.kernels import (
     samples,
     search,
     simulation,
+    soundness,
     start,
     tally,
     uncertainty,
@@ -74,6 +75,19 @@ def _peaks() -> None:
     compressed = compression.compressed(frames, symbols, basis)
     search.search_compressed(compressed, basis, kappa, *grids)
     compressed_peak.search_compressed_literally(compressed, basis, kappa, *grids)
+
+
+def _soundness() -> None:
+    flags, one, power = frozen(np.ones(2, np.uint8)), frozen(np.ones(2)), np.ones((2, 4))
+    sound, snapshot = np.empty((2, 4), np.uint8), frozen(np.ones((2, 4), np.complex64))
+    samples.sample_statistics(real_view(np.ones((2, 4, 8), np.complex64)), *np.empty((3, 2, 4)))
+    soundness.judge_antennas(power, sound)
+    soundness.mute(np.ones((2, 4, 8), np.complex64), sound)
+    soundness.judge_frames(
+        flags, frozen(np.ones((4, 2))), one, one, one, snapshot, frozen(np.ones((2, 4), np.float32)),
+        frozen(np.ones(4, np.complex128)), 8, 4.0, np.zeros(soundness.LATEST + 1), np.empty(2), np.empty(2, np.uint8),
+    )  # fmt: skip
+    soundness.judge_peaks(flags, flags, one, one, one, snapshot, np.empty(2, np.uint8))
 
 
 def _compression() -> None:
@@ -170,6 +184,7 @@ GROUPS: dict[str, Callable[[], None]] = {
     "simulation": _simulation,
     "peak search": _peaks,
     "compression": _compression,
+    "soundness": _soundness,
     "detection": _detection,
     "online calibration": _online,
     "tracking": _tracking,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isacblocks.blocks.methods import tracker
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
-from isacblocks.blocks.records import antenna_samples
+from isacblocks.blocks.soundness import sound_samples
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.impairments import draw_impairments, drift_phases
 from isacblocks.kernels.peak import Peaks
@@ -120,7 +120,7 @@ class Tracker:
         rest = peaks.energy - peaks.statistic / (self.radar.antennas * peaks.symbol_energy)
         sector = {name: getattr(frames, name) for name in ("theta_min", "theta_max", "tau_min", "tau_max")}
         found = {name: getattr(peaks, name) for name in ("snapshot", "theta", "tau", "energy", "symbol_energy")}
-        samples = antenna_samples(frames.y, np.ones(peaks.theta.size, bool))
+        samples = sound_samples(frames.y, np.ones(peaks.theta.size, np.uint8))[1]
         return self.method.surroundings.prepared(sector | found | samples | {"noise_power": rest / (cells - 1)})
 
     def estimate(self, frames: Frames) -> None:

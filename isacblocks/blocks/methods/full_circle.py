@@ -57,6 +57,7 @@ class FullCircle:
         """Try to start, or let the follower update."""
         if memory["started"]:
             return self._judged(memory, self.follower.update(memory["follower"], count, forget))
+        buffer.drop_bursts(memory["buffer"])
         held = buffer.count(memory["buffer"])
         if held < memory["wanted"]:
             return self.estimate(memory)
