@@ -93,7 +93,7 @@ class Wiring:
             block = feed.status.blocks.get(name)
             share = 0.0 if block is None else block.work_seconds / max(block.wall_seconds, 1e-9)
             busy.append(min(share, 1.0))
-            said.append("" if block is None else f"{max(block.items_in, block.items_out):,}, busy {100 * share:.0f} %")
+            said.append("" if block is None else f"{block.items_in or block.items_out:,}, busy {100 * share:.0f} %")
         x = [self.places[name][0] for name in names]
         y = [self.places[name][1] for name in names]
         self.boxes.data = {
