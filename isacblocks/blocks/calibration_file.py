@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from isacblocks.stream.files import write_atomically
 
 FORMAT = "isacblocks calibration"
 VERSION = 1
+MAX_AGE_DAYS = 30.0  # beyond that a calibration is taken with a warning
 _LARGEST = 16 << 20  # bytes
 GAUGE = "common phase and linear phase as at the start of the run, up to the slope estimated since"
 
@@ -35,6 +37,7 @@ class Calibration(msgspec.Struct, kw_only=True):
     version: int = VERSION
     kappa: list[tuple[float, float]]
     sigma_rad: list[float] | None = None  # standard deviation of each antenna's phase
+    gain_sigma: list[float] | None = None  # of each antenna's gain, mean gain 1
     health: list[int] | None = None  # per antenna, 0: good
     slope_rad: float = 0.0  # per element, estimated since the start of the run
     slope_sigma_rad: float | None = None
@@ -43,6 +46,8 @@ class Calibration(msgspec.Struct, kw_only=True):
     targets: float = 0.0  # of these, the expected number with a target
     method: str = ""
     snr_db: float | None = None  # assumed
+    acceptance: float | None = None  # nats by which a start over the whole circle passed its trial
+    temperature_c: float | None = None  # of the hardware, where somebody has measured it
     radar: dict[str, Any]
     created: str = ""
     software: str = f"isacblocks {__version__}"
@@ -71,8 +76,38 @@ def save_calibration(path: str | Path, calibration: Calibration) -> None:
         raise CalibrationError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def load_calibration(path: str | Path, radar: OfdmRadar) -> Calibration:
-    """Read a file and see that it fits the array. Raises CalibrationError saying what does not fit, or what is broken."""
+def load_calibration(path: str | Path, radar: OfdmRadar, max_age_days: float = MAX_AGE_DAYS) -> Calibration:
+    """Read a file and see that it fits the array. Raises CalibrationError saying what does not fit, or what is broken.
+
+    One that is older than `max_age_days` is taken, with a warning.
+    """
+    found, made_for = read_calibration(path)
+    _fits(path, made_for, radar)
+    days = age_days(found)
+    if days is not None and days > max_age_days:
+        logging.getLogger("isacblocks.calibration").warning(
+            "%s: was made %.0f days ago, more than %g; phases may have drifted since, which costs array gain until they are "
+            "learned again; calibrate anew and save it",
+            path,
+            days,
+            max_age_days,
+        )
+    return found
+
+
+def age_days(calibration: Calibration) -> float | None:
+    """Days since it was made; None where it does not say when."""
+    try:
+        made = datetime.datetime.fromisoformat(calibration.created)
+    except ValueError:
+        return None
+    if made.tzinfo is None:
+        made = made.replace(tzinfo=datetime.timezone.utc)
+    return (datetime.datetime.now(datetime.timezone.utc) - made).total_seconds() / 86400
+
+
+def read_calibration(path: str | Path) -> tuple[Calibration, OfdmRadar]:
+    """Read a file whatever array it is for, and that array. Raises CalibrationError where it is broken."""
     file = Path(path)
     try:
         if file.stat().st_size > _LARGEST:
@@ -88,11 +123,14 @@ def load_calibration(path: str | Path, radar: OfdmRadar) -> Calibration:
     if found.format != FORMAT or found.version != VERSION:
         what = f"{found.format!r} version {found.version}"
         raise CalibrationError(f"{path}: expected {FORMAT!r} version {VERSION}, got {what}")
-    _fits(path, made_for, radar)
     values = found.vector
-    if values.shape != (radar.antennas,) or not np.isfinite(values).all() or not np.abs(values).any():
-        raise CalibrationError(f"{path}: expected {radar.antennas} finite numbers kappa, not all zero, got {len(values)}")
-    return found
+    if values.shape != (made_for.antennas,) or not np.isfinite(values).all() or not np.abs(values).any():
+        raise CalibrationError(f"{path}: expected {made_for.antennas} finite numbers kappa, not all zero, got {len(values)}")
+    for name in ("sigma_rad", "gain_sigma", "health"):
+        per_antenna = getattr(found, name)
+        if per_antenna is not None and len(per_antenna) != made_for.antennas:
+            raise CalibrationError(f"{path}: expected {made_for.antennas} numbers {name}, got {len(per_antenna)}")
+    return found, made_for
 
 
 def _fits(path: str | Path, made_for: OfdmRadar, radar: OfdmRadar) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isacblocks._version import __version__
-from isacblocks.cli import calibrate, campaign, demo, desk, figure
+from isacblocks.cli import calibrate, calibration, campaign, demo, desk, figure
 from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -144,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_parser(commands)
     desk.add_parsers(commands)
     calibrate.add_parser(commands)
+    calibration.add_parser(commands)
     campaign.add_parser(commands)
     figure.add_parser(commands)
     keys = commands.add_parser(
@@ -162,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("campaign", "figure", "keys", "info", "warmup", *desk.COMMANDS):
+    if rest and options.command in ("calibration", "campaign", "figure", "keys", "info", "warmup", *desk.COMMANDS):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
 
     def script(name: str, after: list[str]) -> int:
@@ -172,6 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
         "run": lambda: script(options.script, given[given.index("run") + 2 :]),
         "demo": lambda: demo.work(options.scenario, rest, lambda after: script("online_calibration", after)),
         "calibrate": lambda: script("replay_recording", calibrate.arguments_of(options, rest)),
+        "calibration": lambda: calibration.work(options),
         "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options),
         "figure": lambda: figure.work(options),
         "keys": lambda: make_keys(options.file),

@@ -140,6 +140,8 @@ class LiveView:
         newest = {name: array[-1] for name, array in codec.decode(data)["fields"].items()}
         known: dict[str, Any] = {
             "sigma_rad": None if np.isnan(newest["sigma"]).any() else newest["sigma"].tolist(),
+            "gain_sigma": None if np.isnan(newest["gain_sigma"]).any() else newest["gain_sigma"].tolist(),
+            "acceptance": None if np.isnan(newest["acceptance"]) else float(newest["acceptance"]),
             "health": newest["health"].tolist(),
             "slope_rad": float(newest["slope"]),
             "slope_sigma_rad": None if np.isnan(newest["slope_sigma"]) else float(newest["slope_sigma"]),

@@ -1,0 +1,156 @@
+"""isacblocks calibration show | diff | export | apply: calibration files, looked at and used from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isacblocks.cli.script import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from isacblocks.blocks.calibration_file import Calibration
+
+_SILENT = 0.1  # of the mean gain: an antenna below it is left out rather than made loud
+
+
+def add_parser(commands: Any) -> None:
+    """The command and its own commands."""
+    parser = commands.add_parser("calibration", help="show, compare, export or apply calibration files")
+    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    show = parts.add_parser("show", help="what is in a file")
+    diff = parts.add_parser("diff", help="how far two files of one array are apart, common phase and slope removed")
+    export = parts.add_parser("export", help="a row per antenna as CSV")
+    apply = parts.add_parser("apply", help="take the array's gains and phases out of complex samples in an .npy")
+    for one in (show, diff, export, apply):
+        one.add_argument("file", metavar="FILE", help="a calibration file")
+    diff.add_argument("other", metavar="OTHER", help="the other one")
+    export.add_argument("out", metavar="OUT.csv", help="where to write")
+    apply.add_argument("samples", metavar="IN.npy", help="complex samples, one axis of antennas")
+    apply.add_argument("out", metavar="OUT.npy", help="where to write")
+    apply.add_argument("--axis", type=int, help="that axis (default: the only one that is as long as the array)")
+
+
+def work(options: argparse.Namespace) -> int:
+    """The command; returns the exit status."""
+    {"show": _show, "diff": _diff, "export": _export, "apply": _apply}[options.part](options)
+    return 0
+
+
+def rows(calibration: Calibration) -> list[dict[str, Any]]:
+    """A row per antenna: kappa, gain in dB and phase in degrees, their standard deviations, health by name."""
+    from isacblocks.kernels.health import HEALTH
+
+    found = []
+    for n, value in enumerate(calibration.vector.tolist()):
+        sigma, gain_sigma, health = calibration.sigma_rad, calibration.gain_sigma, calibration.health
+        code = None if health is None else health[n]
+        found.append(
+            {
+                "antenna": n,
+                "real": value.real,
+                "imaginary": value.imag,
+                "gain_db": 20 * math.log10(abs(value)) if value else -math.inf,
+                "phase_deg": math.degrees(math.atan2(value.imag, value.real)),
+                "sigma_deg": None if sigma is None else math.degrees(sigma[n]),
+                "gain_sigma": None if gain_sigma is None else gain_sigma[n],
+                "health": None if code is None else HEALTH[code] if code < len(HEALTH) else str(code),
+            }
+        )
+    return found
+
+
+def _show(options: argparse.Namespace) -> None:
+    from isacblocks.blocks.calibration_file import age_days, read_calibration
+
+    found, radar = read_calibration(options.file)
+    days, made = age_days(found), rows(found)
+    ill = [f"{row['antenna']} {row['health']}" for row in made if row["health"] not in (None, "good")]
+    sigmas = sorted(row["sigma_deg"] for row in made if row["sigma_deg"] is not None)
+    facts = {
+        "array": f"{radar.antennas} antennas, {radar.carrier_frequency / 1e9:g} GHz, "
+        f"spacing {radar.element_spacing:g} wavelengths",
+        "made": f"{found.created or 'nobody says when'}" + ("" if days is None else f", {days:.1f} days ago"),
+        "by": f"{found.software}, {found.method or 'method not told'}; {found.provenance or 'provenance not told'}",
+        "frames": f"{found.frames}, of these {found.targets:.0f} with a target",
+        "phase sigma": "not told"
+        if not sigmas
+        else f"median {sigmas[len(sigmas) // 2]:.2f} deg, largest {sigmas[-1]:.2f} deg",
+        "acceptance": "not told" if found.acceptance is None else f"{found.acceptance:.1f} nats",
+        "temperature": "not told" if found.temperature_c is None else f"{found.temperature_c:.1f} C",
+        "gauge": found.gauge,
+        "health": ", ".join(ill) or ("not told" if found.health is None else "all good"),
+    }
+    for name, said in facts.items():
+        print(f"{name:12s} {said}")
+
+
+def _diff(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from isacblocks.blocks.calibration_file import load_calibration, read_calibration
+    from isacblocks.kernels.errors import gauge_error, kappa_error
+
+    first, radar = read_calibration(options.file)
+    second = load_calibration(options.other, radar, max_age_days=math.inf)
+    error = kappa_error(second.vector, first.vector, radar)
+    gain, phase = gauge_error(second.vector, first.vector, radar)
+    worst = int(np.argmax(np.abs(phase)))
+    rms, largest = math.degrees(math.sqrt(np.mean(phase**2))), math.degrees(phase[worst])
+    print(f"loss of array gain {error.loss_db:.4f} dB, boresight {error.slope_deg:+.4f} deg")
+    print(f"phases: rms {rms:.3f} deg, largest {largest:+.2f} at antenna {worst}")
+    print(f"gains: rms {np.sqrt(np.mean(gain**2)):.4f} of the mean")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from isacblocks.blocks.calibration_file import read_calibration
+    from isacblocks.stream.files import write_atomically
+
+    made = rows(read_calibration(options.file)[0])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(made[0]))
+    writer.writeheader()
+    writer.writerows(made)
+    write_atomically(Path(options.out), text.getvalue().encode())
+    print(options.out)
+
+
+def corrected(samples: NDArray[Any], kappa: NDArray[np.complex128], axis: int) -> NDArray[Any]:
+    """samples / kappa along `axis`, in the samples' precision; antennas that are nearly silent become zero."""
+    import numpy as np
+
+    heard = np.abs(kappa) >= _SILENT * np.abs(kappa).mean()
+    factor = np.where(heard, 1 / np.where(heard, kappa, 1), 0).astype(samples.dtype)
+    shape = [1] * samples.ndim
+    shape[axis] = kappa.size
+    return np.asarray(samples * factor.reshape(shape))
+
+
+def _apply(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from isacblocks.blocks.calibration_file import read_calibration
+    from isacblocks.stream.files import write_atomically
+
+    kappa = read_calibration(options.file)[0].vector
+    try:
+        samples = np.load(options.samples, allow_pickle=False)
+    except ValueError as error:
+        raise UsageError(f"{options.samples}: expected an .npy of complex samples: {error}") from error
+    if samples.dtype not in (np.complex64, np.complex128):
+        raise UsageError(f"{options.samples}: expected complex64 or complex128, got {samples.dtype}")
+    fitting = [axis for axis, length in enumerate(samples.shape) if length == kappa.size]
+    axis = options.axis if options.axis is not None else fitting[0] if len(fitting) == 1 else None
+    if axis is None or not -samples.ndim <= axis < samples.ndim or samples.shape[axis] != kappa.size:
+        what = f"an axis of {kappa.size} antennas in {samples.shape}"
+        raise UsageError(f"{options.samples}: expected {what}; name it with --axis")
+    out = io.BytesIO()
+    np.save(out, corrected(samples, kappa, axis))
+    write_atomically(Path(options.out), out.getvalue())
+    print(options.out)
