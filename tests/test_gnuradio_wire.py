@@ -226,6 +226,7 @@ def test_messages_and_requests_that_gnu_radio_wrote() -> None:
         (wire.pack(0)[:18], "short"),
         (b"\0" * 40, "magic"),
         (struct.pack("<HBQQ", 0x5FF0, 2, 0, 0), "version"),
+        (struct.pack("<HBQQ", 0x5FF0, 1, 1 << 62, 0), "offset"),
         (struct.pack("<HBQQ", 0x5FF0, 1, 0, 1 << 40) + b"\x06" * 99, "tags"),
         (struct.pack("<HBQQ", 0x5FF0, 1, 0, 9) + b"\x06" * 88, "tags"),
         (wire.pack(0, TWO_TAGS)[:-1], "tags"),

@@ -195,3 +195,9 @@ def test_what_is_asked_for_wrongly() -> None:
     for options in ({"channels": 0}, {"channels": 33}, {"group": 0}, {"port": 0}):
         with pytest.raises(ValueError, match="expected 1 to 32 channels"):
             HeimdallSource(**options)  # type: ignore[arg-type]
+
+
+def test_a_header_cannot_ask_for_more_than_is_allowed() -> None:
+    assert read_header(header(0, length=1000), 24_000).size == 24_000
+    with pytest.raises(HeimdallError, match="at most 32 and 23999 bytes"):
+        read_header(header(0, length=1000), 23_999)
