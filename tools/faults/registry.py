@@ -6,7 +6,22 @@ import importlib
 
 from faults.case import Case
 
-MODULES: tuple[str, ...] = ("decoders", "kills", "numerics", "pauses", "saves", "stops")  # of this package, each with CASES
+MODULES: tuple[str, ...] = (
+    "decoders",
+    "kills",
+    "numerics",
+    "pauses",
+    "saves",
+    "stops",
+)  # of this package, each with CASES
+MODULES: tuple[str, ...] = (
+    "decoders",
+    "kills",
+    "pauses",
+    "saves",
+    "stops",
+    "strangers",
+)  # of this package, each with CASES
 
 
 def cases() -> dict[str, Case]:
