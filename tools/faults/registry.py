@@ -13,13 +13,6 @@ MODULES: tuple[str, ...] = (
     "pauses",
     "saves",
     "stops",
-)  # of this package, each with CASES
-MODULES: tuple[str, ...] = (
-    "decoders",
-    "kills",
-    "pauses",
-    "saves",
-    "stops",
     "strangers",
 )  # of this package, each with CASES
 
