@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import math
 import os
@@ -19,6 +20,7 @@ from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Live, Mi
 
 from isacblocks.blocks import Recorder
 from isacblocks.blocks.recording import Recording
+from isacblocks.cli.options import add_run, restart_of
 from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart
 from isacblocks.stream.inlet import SILENCE, Inlet
 from isacblocks.stream.journal import Journal, open_files, progress_of
@@ -276,6 +278,23 @@ def test_a_setting_that_was_changed_stays_changed() -> None:
     assert fg.wait(PATIENCE)
     assert sink.numbers == list(range(1000))
     assert sink.values[-1] == -3.0 * 999
+
+
+# The command line
+
+
+def options(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_run(parser, frames=10)
+    return parser.parse_args(arguments)
+
+
+def test_the_option_for_it() -> None:
+    assert restart_of(options()) is None
+    assert restart_of(options("--placement", "tcp", "--restart")) == Restart(limit=5)
+    assert restart_of(options("--placement", "processes", "--restart", "9")) == Restart(limit=9)
+    with pytest.raises(ValueError, match="--restart: blocks in threads die with the program; add --placement"):
+        restart_of(options("--restart"))
 
 
 # The two ends of a link
