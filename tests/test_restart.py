@@ -21,7 +21,7 @@ from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Live, Mi
 from isacblocks.blocks import Recorder
 from isacblocks.blocks.recording import Recording
 from isacblocks.cli.options import add_run, restart_of
-from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart
+from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart, control
 from isacblocks.stream.inlet import SILENCE, Inlet
 from isacblocks.stream.journal import Journal, open_files, progress_of
 from isacblocks.stream.keeper import Keeper
@@ -367,6 +367,53 @@ def test_an_end_that_hears_nothing_asks_and_then_connects_anew(monkeypatch: pyte
     inlet.close()
     outlet.close()
     context.term()
+
+
+# What a dead process leaves behind
+
+
+def test_reports_of_a_connection_that_has_lost_its_name_are_passed_over() -> None:
+    """A ROUTER gives a number to the connection of a dead process when the next one comes by the same name."""
+    source, sink = Counter(pause=0.002), Collect()
+    source.batch = 4
+    fg = Flowgraph("names")
+    fg.connect(source, sink)
+    fg.start(1200, placement="processes", restart=Restart())
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["collect"].items_in > 20)
+    assert fg._runner is not None
+    with zmq.Context() as context, context.socket(zmq.DEALER) as late:
+        late.routing_id = b"\xae\x01\x02\x03"
+        late.connect(fg._runner._control_endpoint)
+        late.send(control.encode(control.Failed("while running", "it was killed", "")))
+        late.send(control.encode(control.BlockStatus()))
+        assert fg.wait(PATIENCE)
+    fg._raise()
+    assert fg.status.blocks.keys() == {"counter", "collect"}
+    assert sink.numbers == list(range(1200))
+
+
+# With checkpoints
+
+
+def test_checkpoints_go_on_while_blocks_are_killed(tmp_path: Path, undisturbed: tuple[object, ...]) -> None:
+    """A run with kills that was stopped goes on from its last cut, with more kills, to the same end."""
+    first = loop(pause=0.003)[0]
+    first.start(4000, placement="processes", restart=Restart(), checkpoint=tmp_path, checkpoint_every=8)
+    wait_for(first, "begins", lambda: first.status.phase == "running" and (tmp_path / "manifest.json").exists())
+    for block in ("scale", "leaky", "collect"):
+        kill(first, block)
+    before = (tmp_path / "manifest.json").read_bytes()
+    wait_for(first, "saves again", lambda: (tmp_path / "manifest.json").read_bytes() != before)
+    first.stop()
+    parts = loop(pause=0.003)
+    fg = parts[0]
+    fg.start(4000, placement="processes", restart=Restart(), checkpoint=tmp_path, checkpoint_every=8)
+    wait_for(fg, "begins", lambda: fg.status.phase == "running" and fg.status.blocks["collect"].messages > 10)
+    for block in ("mixer", "counter", "join"):
+        kill(fg, block)
+    assert fg.wait(PATIENCE)
+    fg._raise()
+    assert results(parts) == undisturbed
 
 
 # Sinks that write files

@@ -94,6 +94,7 @@ class Runner:
         self._hands: dict[str, Hand] = {}
         self._nursery: Nursery | None = None
         self._keeper: Keeper | None = None if plan.restart is None else Keeper(plan.restart)
+        self._names = {name.encode(): name for name in plan.blocks}  # by their identities
         self._silence = Silence()
         self._worker_specs: dict[str, control.WorkerSpec] = {}
         self._bound: dict[str, str] = {}  # endpoints of the output ports, by "block.port"
@@ -298,9 +299,16 @@ class Runner:
                 return
         self.phase = "stopped"
 
-    def _hear(self) -> tuple[str, control.Report]:
+    def _receive(self) -> tuple[str, control.Report | None]:
+        """The next report and who it is from. What a process has left behind whose place another one has taken is not one:
+        its connection has lost its name to the other's.
+        """
         identity, data = self._control.recv_multipart()
-        name, report = identity.decode(), control.decode_report(data)
+        name = self._names.get(identity)
+        return ("", None) if name is None else (name, control.decode_report(data))
+
+    def _hear(self) -> tuple[str, control.Report | None]:
+        name, report = self._receive()
         if isinstance(report, control.BlockStatus):
             self._silence.heard(name, report.process)
             self._status[name] = report if self._keeper is None else self._keeper.dated(name, report)
@@ -414,11 +422,10 @@ class Runner:
 
     def _last_words(self) -> None:
         """What a worker still reports after it was told to stop; its failures do not matter any more."""
-        identity, data = self._control.recv_multipart()
-        report = control.decode_report(data)
+        name, report = self._receive()
         if isinstance(report, control.Finished):
-            self._status[identity.decode()] = report.status
-            self._finished[identity.decode()] = report.state
+            self._status[name] = report.status
+            self._finished[name] = report.state
 
     def _all_gone(self) -> bool:
         if self._nursery is None:
