@@ -14,7 +14,7 @@ import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
-from isacblocks.stream.door import beat, guarded, show_token
+from isacblocks.stream.door import guarded, keep_alive, show_token
 from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import EdgeSpec, Words, gather, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
@@ -83,7 +83,7 @@ class Inlet:
             show_token(self.socket, edge)
         self.remote = guarded(connect)  # its connection can break, and nobody is told
         if self.remote:
-            beat(self.socket)
+            keep_alive(self.socket)
         self.socket.reconnect_ivl = 10
         self.socket.reconnect_ivl_max = 200
         self.socket.connect(connect)

@@ -28,9 +28,6 @@ from isacblocks.stream.errors import WireError
 
 POLICIES = ("block", "drop-oldest", "latest")
 LARGEST_PART = 1 << 31  # bytes; libzmq closes a connection that claims more
-MOST_REQUESTS = (
-    256  # of one connection, that have come and have not been looked at; an honest receiver has less than a credit
-)
 LARGEST_REQUEST = 1 << 16  # bytes, of a receiver's words
 RECEIVERS_REASONS = frozenset(("unmatched", "bad"))  # for which a receiver drops items; all others are the sender's
 
@@ -67,7 +64,7 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     socket = context.socket(kind)
     socket.linger = 0
     socket.sndhwm = 0
-    socket.rcvhwm = MOST_REQUESTS if kind == zmq.ROUTER else 0  # of each connection; whoever sends more has to wait
+    socket.rcvhwm = 0
     socket.maxmsgsize = LARGEST_REQUEST if kind == zmq.ROUTER else LARGEST_PART
     return socket
 

@@ -20,6 +20,8 @@ from isacblocks.stream.peer import Peer
 from isacblocks.stream.refusals import Refusals
 from isacblocks.stream.spec import Items, Layout
 
+_REFUSED_AT_ONCE = 64  # messages
+
 
 def _text(value: bytes | int) -> str:
     return value.decode().rstrip("\0") if isinstance(value, bytes) else str(value)
@@ -144,7 +146,19 @@ class Outlet:
                 return
 
     def receive(self) -> None:
-        """Take in one acknowledgement or request. Raises zmq.Again where none has arrived."""
+        """Take in one acknowledgement or request. Raises zmq.Again where none has arrived.
+
+        What is refused is followed by more at once, up to a number: a flood must not lie here and grow.
+        """
+        if self._receive():
+            return
+        with contextlib.suppress(zmq.Again):
+            for _ in range(_REFUSED_AT_ONCE):
+                if self._receive():
+                    return
+
+    def _receive(self) -> bool:
+        """One message; False where it was refused."""
         try:
             frames = gather(self.socket, 2)
             token, *parts = (frame.bytes for frame in frames)
@@ -157,6 +171,8 @@ class Outlet:
                 self._take(peer, parts)
         except WireError as error:
             self.refusals.note(error.reason, error)
+            return False
+        return True
 
     def _see_again(self, peer: Peer, name: str) -> None:
         """Raises WireError where a peer that was let in would not be any more; nothing is sent to it either."""

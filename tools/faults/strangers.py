@@ -264,6 +264,7 @@ def broken(count: int) -> Outcome:
 
 CASES = [
     Case("garbage", "connections that are none of ours disturb nobody", garbage, 300, 6000, "connections"),
+    Case("live socket", "messages that lie are refused and counted, the rest goes on", live, 4000, 100_000, "messages"),
     Case("strangers", "who cannot show the token gets nothing and is counted", strangers, 100, 2000, "peers"),
     Case("connections", "broken connections lose nothing", broken, 12, 500, "breaks"),
 ]
