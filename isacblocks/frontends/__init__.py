@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from isacblocks.frontends.framing import Framing
     from isacblocks.frontends.gnuradio import GnuRadioMessages, GnuRadioSink, GnuRadioSource
     from isacblocks.frontends.heimdall import HeimdallSource
+    from isacblocks.frontends.ofdm_receiver import OfdmReceiver
     from isacblocks.frontends.sigmf_sink import SigmfSink
     from isacblocks.frontends.sigmf_source import SigmfFrames, SigmfSource
     from isacblocks.frontends.soapy import SoapySource
@@ -23,6 +24,7 @@ _HOMES = {
     "GnuRadioSink": "gnuradio",
     "GnuRadioSource": "gnuradio",
     "HeimdallSource": "heimdall",
+    "OfdmReceiver": "ofdm_receiver",
     "SigmfFrames": "sigmf_source",
     "SigmfSink": "sigmf_sink",
     "SigmfSource": "sigmf_source",
@@ -36,6 +38,7 @@ __all__ = [
     "GnuRadioSink",
     "GnuRadioSource",
     "HeimdallSource",
+    "OfdmReceiver",
     "SigmfFrames",
     "SigmfSink",
     "SigmfSource",

@@ -1,0 +1,223 @@
+"""From raw samples of a receiver with several channels to frames: timing, carrier, prefix, DFT, subcarriers, static clutter.
+
+With the symbols x that were sent, an echo of delay tau within the prefix, and the start of the symbol known, the DFT of what
+follows the prefix is eq. (5); where the carrier is off by e cycles per sample the samples are first turned by
+exp(-j 2 pi e l), l counted on through the stream, so that frames keep a common phase but for what the estimate of e is
+wrong by. That phase goes into gamma, which is drawn anew for every frame, and harms nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isacblocks.blocks.records import FRAME, radar_sizes
+from isacblocks.frontends.ofdm_sync import carrier_offset, find_preamble, find_prefix, prefix_correlation, waveform
+from isacblocks.frontends.samples import IQ
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream import Block, In, Out, Reading, State
+from isacblocks.stream.spec import Items
+
+TIMINGS = ("preamble", "prefix")
+_SYMBOLS = 16  # in which a start is looked for by their prefixes
+_CARRIER_MEMORY = 64.0  # frames
+_CLUTTER_FRAMES = 8  # before the static part is known well enough to be subtracted
+_MIXED = -1  # the setting of samples that are of two
+
+
+class OfdmReceiver(Block):
+    """Items of IQ (N channels, `length` samples each) to one frame for every symbol.
+
+    radar: its parameters; symbols: what is sent, (P, S), over and over; length: samples in an item; size: of the DFT, at
+    least S; bins: those of the S subcarriers, 0 ... S - 1 by default; prefix: samples, by default the radar's.
+    timing: "preamble": the first of the symbols is looked for in the samples, then the prefixes give the carrier offset;
+    "prefix": by the repetition, where all symbols are the same; or the number of the sample that is the first of symbol 0,
+    where transmitter and receiver share a trigger. reference_delay: of the path that timing finds, s: the strongest.
+    clutter: frames over which the static part is averaged that is subtracted, 0 for none; scene, sector: the delay window
+    and angles of every frame; noise_power: N0 of the samples, which are scaled to N0 = 1.
+
+    Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
+    among them, is marked invalid, as are those before the static part is known.
+    """
+
+    iq = In(IQ)
+    frame = Out(FRAME, aligned=False)
+    held = State(dict)
+    sent = State("uint64")
+    offset_hz = Reading("Hz", "of the carrier, relative to the sampling rate's clock")
+    searching = Reading("1", "1 while the symbols' start is not known")
+
+    def __init__(
+        self,
+        radar: OfdmRadar,
+        symbols: NDArray[Any],
+        length: int,
+        size: int | None = None,
+        bins: NDArray[Any] | None = None,
+        prefix: int | None = None,
+        timing: str | int = "preamble",
+        reference_delay: float = 0.0,
+        clutter: float = 0.0,
+        scene: Scene | None = None,
+        sector: tuple[float, float] = (-math.pi / 3, math.pi / 3),
+        noise_power: float = 1.0,
+    ) -> None:
+        self.radar, self.length, self.timing, self.clutter = radar, length, timing, clutter
+        self.size = radar.subcarriers if size is None else size
+        self.bins = np.arange(radar.subcarriers) if bins is None else np.asarray(bins, np.int64) % self.size
+        self.prefix = round(radar.cyclic_prefix * self.size) if prefix is None else prefix
+        self.symbols = np.asarray(symbols, np.complex64)
+        if self.symbols.ndim != 2 or self.symbols.shape[1] != radar.subcarriers or not np.isfinite(self.symbols).all():
+            raise ValueError(f"symbols: expected finite numbers, shape (P, {radar.subcarriers}), got {self.symbols.shape}")
+        if self.bins.shape != (radar.subcarriers,) or np.unique(self.bins).size != radar.subcarriers:
+            raise ValueError(f"bins: expected {radar.subcarriers} different ones of a DFT of {self.size}, got {bins!r}")
+        if not 0 < self.prefix < self.size:
+            raise ValueError(f"prefix: expected 1 to {self.size - 1} samples, got {self.prefix}")
+        if not (isinstance(timing, int) or timing in TIMINGS):
+            raise ValueError(f"timing: expected a sample's number or one of {', '.join(TIMINGS)}, got {timing!r}")
+        if timing == "prefix" and len(self.symbols) > 1:
+            raise ValueError("timing: prefixes do not tell symbols apart; send one symbol over and over, or use a preamble")
+        if not (math.isfinite(noise_power) and noise_power > 0):
+            raise ValueError(f"noise_power: expected a positive number, got {noise_power!r}")
+        self.scale = 1 / math.sqrt(noise_power)
+        self.window, self.sector = (scene or Scene()).delay_window(radar), sector
+        self.preamble = waveform(self.symbols[0], self.bins, self.size, self.prefix)
+        places = np.arange(radar.subcarriers) * radar.subcarrier_spacing
+        self.delayed = np.exp(-2j * np.pi * places * reference_delay).astype(np.complex64)
+
+    @property
+    def period(self) -> int:
+        """Samples from symbol to symbol."""
+        return self.prefix + self.size
+
+    def dimensions(self) -> Mapping[str, int]:
+        """C, T, N, S."""
+        return radar_sizes(self.radar) | {"C": self.radar.antennas, "T": self.length}
+
+    def start(self) -> None:
+        """Nothing has come."""
+        super().start()
+        self.held = self._nothing() | {"setting": 0, "frequency": math.nan, "gain": np.full(self.radar.antennas, math.nan)}
+
+    def _nothing(self) -> dict[str, Any]:
+        """No samples, no timing, no carrier, no static part."""
+        shape = (self.radar.antennas, self.radar.subcarriers)
+        return {
+            "y": np.empty((self.radar.antennas, 0), np.complex64),
+            "settings": np.empty(0, np.int64),
+            "at": 0,  # the number of the first sample in y
+            "epoch": -1 if isinstance(self.timing, str) else self.timing,  # of the first sample of symbol 0
+            "correlation": 0j,
+            "phase": 0.0,  # turns
+            "static": np.zeros(shape, np.complex64),
+            "static_frames": 0.0,
+        }
+
+    def process(self, iq: Items) -> Items | None:
+        """The frames whose last sample is among these."""
+        made: list[tuple[NDArray[Any], NDArray[Any], bool, float]] = []
+        for k in range(len(iq)):
+            self._take(iq, k)
+            if self.held["epoch"] < 0:
+                self._search()
+            if self.held["epoch"] >= 0:
+                made += self._cut()
+        self.searching = float(self.held["epoch"] < 0)
+        if not made:
+            return None
+        count, window = len(made), (*self.sector, *self.window)
+        limits = {
+            name: np.full(count, v) for name, v in zip(("theta_min", "theta_max", "tau_min", "tau_max"), window, strict=True)
+        }
+        return self.frame.items(
+            y=np.stack([y for y, *_ in made]),
+            x=np.stack([x for _, x, *_ in made]),
+            **limits,
+            time=np.array([time for *_, time in made]),
+            valid=np.array([valid for *_, valid, _ in made], np.uint8),
+        )
+
+    def _take(self, iq: Items, k: int) -> None:
+        """Add item k to what is held; a setting has a number, by which symbols are known that are of two."""
+        held = self.held
+        frequency, gain = float(iq.frequency[k]), iq.gain[k].astype(float)
+        retuned = frequency != held["frequency"] and not math.isnan(held["frequency"])
+        if iq.gap[k] or retuned:
+            held |= self._nothing()
+        if iq.changed[k] or retuned or not np.array_equal(gain, held["gain"], equal_nan=True):
+            held["setting"] += 1
+            held["static"], held["static_frames"] = np.zeros_like(held["static"]), 0.0
+        held["frequency"], held["gain"] = frequency, gain
+        if not held["y"].shape[1]:
+            held["at"] = int(iq.start[k])
+        held["y"] = np.concatenate([held["y"], iq.iq[k]], axis=1)
+        now = _MIXED if iq.changed[k] else held["setting"]
+        held["settings"] = np.concatenate([held["settings"], np.full(iq.iq.shape[2], now)])
+
+    def _search(self) -> None:
+        """Look for the start of a symbol; what is too old to be needed is let go."""
+        held, needed = self.held, (len(self.symbols) + 1 if self.timing == "preamble" else _SYMBOLS) * self.period
+        if held["y"].shape[1] < needed:
+            return
+        if self.timing == "preamble":
+            place = find_preamble(held["y"], self.preamble)
+        else:
+            place = find_prefix(held["y"], self.size, self.prefix)
+        if place is None:
+            self._let_go(held["y"].shape[1] - needed + self.period)
+            return
+        held["epoch"] = held["at"] + place
+        each = prefix_correlation(held["y"], self.size)[place % self.period :]
+        whole = each[: each.size // self.period * self.period].reshape(-1, self.period)
+        held["correlation"] = complex(whole[:, : self.prefix].sum())
+
+    def _let_go(self, count: int) -> None:
+        held = self.held
+        held["y"], held["settings"], held["at"] = held["y"][:, count:], held["settings"][count:], held["at"] + count
+
+    def _cut(self) -> list[tuple[NDArray[Any], NDArray[Any], bool, float]]:
+        """All whole symbols that are held, as (Y, x, valid, time)."""
+        held, made = self.held, []
+        self._let_go(min(-(held["at"] - held["epoch"]) % self.period, held["y"].shape[1]))
+        while (held["at"] - held["epoch"]) % self.period == 0 and held["y"].shape[1] >= self.period:
+            number = (held["at"] - held["epoch"]) // self.period % len(self.symbols)
+            y, settings = held["y"][:, : self.period], held["settings"][self.prefix : self.period]
+            x = self.symbols[number]
+            if settings[0] != _MIXED and (settings == settings[0]).all():
+                found, ready = self._without_clutter(self._transform(y), x)
+                made.append((found, x, ready, held["at"] / (self.period / self.radar.frame_duration)))
+            else:
+                made.append((np.zeros((self.radar.antennas, x.size), np.complex64), x, False, float(held["at"])))
+            self._let_go(self.period)
+        return made
+
+    def _transform(self, y: NDArray[Any]) -> NDArray[Any]:
+        """The carrier's offset undone, the prefix cut off, the unitary DFT, the subcarriers: (N, S)."""
+        held = self.held
+        each = complex(prefix_correlation(y, self.size).sum())
+        held["correlation"] = (1 - 1 / _CARRIER_MEMORY) * held["correlation"] + each
+        cycles = carrier_offset(held["correlation"], self.size) if isinstance(self.timing, str) else 0.0
+        self.offset_hz = cycles * self.size * self.radar.subcarrier_spacing
+        turns = held["phase"] + cycles * np.arange(self.prefix, self.period)
+        held["phase"] = (held["phase"] + cycles * self.period) % 1.0
+        level = y[:, self.prefix :] * np.exp(-2j * np.pi * turns).astype(np.complex64)
+        return np.asarray(np.fft.fft(level, axis=1, norm="ortho")[:, self.bins] * (self.delayed * self.scale))
+
+    def _without_clutter(self, y: NDArray[Any], x: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+        """Y less x times the static part, and whether that is known; frames are turned to its phase first."""
+        held = self.held
+        if not self.clutter:
+            return y.astype(np.complex64), True
+        seen = y * x.conj() / np.maximum(np.square(np.abs(x)), 1e-30)
+        known = held["static_frames"]
+        if known:
+            turn = np.exp(-1j * np.angle(np.vdot(held["static"], seen)))
+            y, seen = y * turn, seen * turn
+        left = y - x * held["static"]
+        held["static_frames"] = min(known + 1.0, self.clutter)
+        held["static"] = (held["static"] + (seen - held["static"]) / held["static_frames"]).astype(np.complex64)
+        return left.astype(np.complex64), known >= _CLUTTER_FRAMES
