@@ -12,6 +12,7 @@ MODULES: tuple[str, ...] = (
     "numerics",
     "pauses",
     "saves",
+    "soak",
     "stops",
     "strangers",
 )  # of this package, each with CASES
