@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isacblocks._version import __version__
-from isacblocks.cli import calibrate, calibration, campaign, demo, desk, figure
+from isacblocks.cli import calibrate, calibration, campaign, demo, desk, figure, graph
 from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     calibration.add_parser(commands)
     campaign.add_parser(commands)
     figure.add_parser(commands)
+    graph.add_parser(commands)
     keys = commands.add_parser(
         "keys",
         help="make the keys of a host for links to others",
@@ -175,6 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         "calibrate": lambda: script("replay_recording", calibrate.arguments_of(options, rest)),
         "calibration": lambda: calibration.work(options),
         "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options),
+        "graph": lambda: graph.work(options, lambda: script(options.script, rest)),
         "figure": lambda: figure.work(options),
         "keys": lambda: make_keys(options.file),
         "info": info,
