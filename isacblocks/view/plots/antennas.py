@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FactorRange, Range1d, Whisker
+from bokeh.models import ColumnDataSource, Range1d, Whisker
 from bokeh.transform import factor_cmap, factor_mark
 
 from isacblocks.kernels.health import HEALTH
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.plane import truth_of, turned
-from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, Style
+from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style
 
-_COLOURS = (GREEN, RED, ORANGE, BLUE, PURPLE)
-_MARKERS = ("circle", "x", "triangle", "square", "diamond")
+_COLOURS = (GREEN, RED, ORANGE, BLUE, PURPLE, SKY)
+_MARKERS = ("circle", "x", "triangle", "square", "diamond", "cross")
 _EMPTY = ("antenna", "phase", "low", "high", "gain", "gain_low", "gain_high", "true_phase", "true_gain", "health")
 
 
@@ -46,15 +46,14 @@ class Antennas:
                 value,
                 source=self.source,
                 size=6,
-                color=factor_cmap("health", list(_COLOURS), list(HEALTH)),
-                marker=factor_mark("health", list(_MARKERS), list(HEALTH)),
+                color=factor_cmap("health", list(_COLOURS[: len(HEALTH)]), list(HEALTH)),
+                marker=factor_mark("health", list(_MARKERS[: len(HEALTH)]), list(HEALTH)),
                 legend_group="health",
             )
             style.legend(made, "top_left")
             made.legend[0].orientation = "horizontal"
             made.legend[0].click_policy = "none"
         self.figures = [phase, gain]
-        assert not isinstance(across, FactorRange)
 
     def update(self, feed: Feed) -> None:
         """Show the newest estimate."""
