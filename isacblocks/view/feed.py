@@ -17,8 +17,8 @@ from isacblocks.stream import Status, codec
 from isacblocks.view.client import AwayError, DeskClient, status_of
 from isacblocks.view.desk import DeskError
 
-_INTERVAL = 0.05  # seconds between two questions
-_RARELY = 20  # questions between two that ask for everything
+_INTERVAL = 0.07  # seconds between two questions
+_RARELY = 14  # questions between two that ask for everything
 _KEPT = 600  # points of a curve
 _READINGS = ("loss_db", "slope_deg", "p_d", "p_fa", "snr_db", "used")
 

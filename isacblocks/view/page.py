@@ -27,7 +27,7 @@ from isacblocks.view.plots.wiring import Wiring
 
 TICK = 80  # ms between updates
 _AHEAD = 3  # updates that may be on their way to a browser
-_WIRING, _KNOBS, _CURVES = 4, 8, 2  # ticks between updates of what need not be as quick
+_WIRING, _KNOBS = 8, 8  # ticks between updates of what need not be as quick
 
 # Name of the figure and its share of the page, in the order of the page
 _PICTURES = (
@@ -51,8 +51,8 @@ class Page:
         self.document = document
         self.feed = feed
         style = Style(dark)
-        self.quick: list[Any] = [Maps(feed, style), Plane(feed, style), Error(feed, style), Plan(feed, style)]
-        self.curves: list[Any] = [Rates(feed, style), Antennas(feed, style)]
+        self.quick: list[Any] = [Maps(feed, style), Plane(feed, style), Plan(feed, style)]
+        self.curves: list[Any] = [Rates(feed, style), Error(feed, style), Antennas(feed, style)]
         self.wiring = Wiring(feed, style)
         self.controls = Controls(feed, style)
         sheet = InlineStyleSheet(css=f":host {{ color: {style.ink}; font-variant-numeric: tabular-nums; }}")
@@ -92,12 +92,10 @@ class Page:
         self.ticks += 1
         for plot in self.quick:
             plot.update(self.feed)
-        if self.ticks % _CURVES == 0:
-            for plot in self.curves:
-                plot.update(self.feed)
+        self.curves[self.ticks % len(self.curves)].update(self.feed)  # one after the other, so that no tick has all the work
         if self.ticks % _WIRING == 1:
             self.wiring.update(self.feed)
-        if self.ticks % _KNOBS == 1:
+        if self.ticks % _KNOBS == 5:
             self.controls.update()
             self.standing.text = self._standing()
         newest = max((shown["sent"] for shown in self.feed.seen.values()), default=time.time())

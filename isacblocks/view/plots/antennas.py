@@ -9,7 +9,7 @@ from bokeh.transform import factor_cmap, factor_mark
 from isacblocks.kernels.health import HEALTH
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.plane import truth_of, turned
-from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style
+from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style, short
 
 _COLOURS = (GREEN, RED, ORANGE, BLUE, PURPLE, SKY)
 _MARKERS = ("circle", "x", "triangle", "square", "diamond", "cross")
@@ -66,7 +66,7 @@ class Antennas:
         sigma, gain_sigma = np.degrees(fields["sigma"][-1]), fields["gain_sigma"][-1]
         nothing = np.full(kappa.size, np.nan)
         health = [HEALTH[code] for code in fields["health"][-1]]
-        self.source.data = {
+        columns = {
             "antenna": np.arange(kappa.size),
             "phase": phase,
             "low": phase - 2 * sigma,
@@ -76,8 +76,8 @@ class Antennas:
             "gain_high": gain + 2 * gain_sigma,
             "true_phase": nothing if truth is None else np.degrees(np.angle(truth)),
             "true_gain": nothing if truth is None else np.abs(truth),
-            "health": health,
         }
+        self.source.data = {**short(columns), "health": health}
         ill = [f"{n} {what}" for n, what in enumerate(health) if what != HEALTH[0]]
         said = "all good" if not ill else ", ".join(ill[:4]) + (f" and {len(ill) - 4} more" if len(ill) > 4 else "")
         self.figures[0].title.text = f"phase of every antenna, 2 sigma: {said}"

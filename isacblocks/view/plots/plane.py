@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isacblocks.kernels.errors import best_ramp
 from isacblocks.view.feed import Feed
-from isacblocks.view.plots.style import RED, Style
+from isacblocks.view.plots.style import RED, Style, short
 
 _SIZE = 330  # pixels of the frame, both ways
 
@@ -84,7 +84,7 @@ class Plane:
         kappa = turned(fields["kappa"][-1], truth, feed.radar.uniform_linear)
         unknown = np.full(kappa.size, np.nan)
         true = unknown + 1j * unknown if truth is None else truth
-        self.source.data = {
+        columns = {
             "x": kappa.real,
             "y": kappa.imag,
             "w": 4 * fields["gain_sigma"][-1],  # two sigma to either side
@@ -94,3 +94,4 @@ class Plane:
             "ty": true.imag,
             "antenna": np.arange(kappa.size),
         }
+        self.source.data = short(columns)

@@ -8,12 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from bokeh.models import BoxZoomTool, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool
 from bokeh.palettes import Cividis256
 from bokeh.plotting import figure
 
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 MAP_COLOURS = Cividis256
+
+
+def short(columns: dict[str, Any]) -> dict[str, list[Any]]:
+    """Columns of some tens of numbers as lists to five digits: every array would be two websocket messages of its own."""
+    return {name: np.round(column, 5).tolist() for name, column in columns.items()}
 
 
 @dataclass(frozen=True)
