@@ -12,10 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
 
-# A shell starts what it puts into the background with Ctrl-C ignored, and every child inherits that. The tests send Ctrl-C
-# to programs of their own, which must hear it wherever the tests were started.
+# A shell starts what it puts into the background with Ctrl-C ignored, nohup does so with SIGHUP, and every child inherits that.
+# The tests send both to programs of their own, which must hear them wherever the tests were started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=PLACEMENTS)
