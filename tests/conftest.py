@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
 
-# A shell starts what it puts into the background with Ctrl-C ignored, nohup does so with SIGHUP, and every child inherits that.
+# A shell starts what it puts into the background with Ctrl-C ignored, nohup does so with SIGHUP; children inherit that.
 # The tests send both to programs of their own, which must hear them wherever the tests were started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -320,7 +320,7 @@ def test_the_compressor_in_the_jig(frame: Fields) -> None:
 
 
 def test_frames_that_cannot_be_compressed_are_marked(frame: Fields) -> None:
-    """Marked invalid before, a sample that is not finite, a search outside the window: the others are untouched."""
+    """Marked invalid before, a search outside the window, no symbols. One broken antenna leaves its frame valid."""
     spoiled = {name: array.copy() for name, array in frame.items()}
     spoiled["valid"][2] = 0
     spoiled["y"][4, 1, 7] = np.inf
@@ -328,7 +328,7 @@ def test_frames_that_cannot_be_compressed_are_marked(frame: Fields) -> None:
     spoiled["tau_max"][6] *= 1.5
     spoiled["x"][7] = 0
     made = jig.run(DelayCompressor(RADAR, SCENE), {"frame": spoiled})[0]["compressed"]
-    assert np.flatnonzero(made["valid"] == 0).tolist() == [2, 4, 5, 6, 7]
+    assert np.flatnonzero(made["valid"] == 0).tolist() == [2, 6, 7]
     assert np.isfinite(made["g"]).all()
     assert not made["g"][[2, 4, 5, 6, 7]].any()
     good = np.flatnonzero(made["valid"])
