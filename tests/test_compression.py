@@ -330,8 +330,10 @@ def test_frames_that_cannot_be_compressed_are_marked(frame: Fields) -> None:
     made = jig.run(DelayCompressor(RADAR, SCENE), {"frame": spoiled})[0]["compressed"]
     assert np.flatnonzero(made["valid"] == 0).tolist() == [2, 6, 7]
     assert np.isfinite(made["g"]).all()
-    assert not made["g"][[2, 4, 5, 6, 7]].any()
-    good = np.flatnonzero(made["valid"])
+    assert not made["g"][[2, 6, 7]].any()
+    assert not made["g"][4, 1].any()
+    assert not made["g"][5, 0].any()
+    good = [k for k in np.flatnonzero(made["valid"]) if k not in (4, 5)]
     clean = jig.run(DelayCompressor(RADAR, SCENE), {"frame": frame})[0]["compressed"]
     np.testing.assert_array_equal(made["g"][good], clean["g"][good])
 
