@@ -21,12 +21,14 @@ FLOORS = {
     "isacblocks.stream": 1,
     "isacblocks.radar": 0,
     "isacblocks._version": 0,
+    "isacblocks._lazy": 0,
 }
 ALLOWED_OUTSIDE = {
     "isacblocks.kernels": {"numpy", "numba", "llvmlite"},  # llvmlite: its version is part of the cache's key
     "isacblocks.stream": {"numpy", "zmq", "msgspec", "typing_extensions"},  # typing_extensions: for type checkers only
     "isacblocks.radar": {"numpy"},
     "isacblocks._version": set(),
+    "isacblocks._lazy": set(),
 }
 # The records are the language of the whole second floor.
 BESIDE = {("isacblocks.frontends", "isacblocks.blocks.records")}

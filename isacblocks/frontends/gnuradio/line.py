@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 import time
@@ -12,6 +11,8 @@ from typing import Any
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
+
+from isacblocks.stream.address import is_loopback
 
 _KINDS = {"sub": zmq.SUB, "pull": zmq.PULL, "req": zmq.REQ, "pub": zmq.XPUB, "push": zmq.PUSH, "rep": zmq.REP}
 SOURCES, SINKS = ("sub", "pull", "req"), ("pub", "push", "rep")
@@ -46,20 +47,12 @@ class Wiring:
             raise ValueError(f"key: only 'sub' and 'pub' have one, got {self.key!r} for {self.pattern!r}")
         if self.high_water < 1 or self.largest < 1:
             raise ValueError(f"high_water and largest: expected at least 1, got {self.high_water} and {self.largest}")
-        if scheme == "tcp" and self.bind and not (self.exposed or _is_loopback(address.rpartition(":")[0])):
+        host = address.rpartition(":")[0].strip("[]")
+        if scheme == "tcp" and self.bind and not (self.exposed or host == "lo" or is_loopback(host)):
             raise ValueError(
                 f"endpoint: {self.endpoint} would be open to other machines, and GNU Radio's sockets have no keys; bind "
                 "127.0.0.1, connect from here instead, or say exposed=True"
             )
-
-
-def _is_loopback(host: str) -> bool:
-    if host in ("localhost", "lo"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class Line:

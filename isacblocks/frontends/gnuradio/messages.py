@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from isacblocks.frontends.gnuradio.line import SINKS, Wiring, endless
+from isacblocks.frontends.gnuradio.leaving import Leaving
+from isacblocks.frontends.gnuradio.line import SINKS, Wiring
 from isacblocks.frontends.gnuradio.pdu import make_pdu
 from isacblocks.frontends.gnuradio.pmt import UInt64
-from isacblocks.frontends.gnuradio.sending import Sender
-from isacblocks.stream import ANY, Block, In, Reading, State, WiringError
+from isacblocks.stream import Reading
 from isacblocks.stream.spec import Items
 
 
-class GnuRadioMessages(Block):
+class GnuRadioMessages(Leaving):
     """Items as messages for ZMQ SUB, PULL or REQ Message Source.
 
     endpoint, pattern, bind, lossless, patience, linger, high_water, exposed: as for
@@ -25,9 +24,6 @@ class GnuRadioMessages(Block):
     stream. Arrays are flat uniform vectors.
     """
 
-    items = In(ANY)
-    sent = State("int64")
-    dropped = State("int64")
     sent_messages = Reading("messages")
     dropped_messages = Reading("messages")
 
@@ -45,26 +41,14 @@ class GnuRadioMessages(Block):
         high_water: int = 256,
         exposed: bool = False,
     ) -> None:
-        self.wiring = Wiring(endpoint, pattern, bind, "", high_water, 1 << 20, exposed, SINKS)
+        self._set_up(Wiring(endpoint, pattern, bind, "", high_water, 1 << 20, exposed, SINKS), lossless, patience, linger)
         self.fields = None if fields is None else tuple(fields)
         self.vector = vector
-        self.lossless, self.patience, self.linger = lossless, endless(patience), endless(linger)
-        self._sender: Sender | None = None
 
-    def start(self) -> None:
-        """See whether the fields are there, open the socket. Raises WiringError, OSError where it cannot be bound."""
-        super().start()
-        self._close(None)
-        layout = self.items.layout
-        self._names = [name for name in (self.fields if self.fields is not None else layout.names) if name != self.vector]
-        asked = [*self._names, *([self.vector] if self.vector else [])]
-        missing = [name for name in asked if name not in layout.by_name]
-        if missing:
-            raise WiringError(
-                f"{self.label}: no field {missing[0]} in the record {layout.record} ({', '.join(layout.names)})"
-            )
-        log = logging.getLogger(f"isacblocks.{self.label}")
-        self._sender = Sender(self.wiring, self.lossless, self.patience, log)
+    def _asked(self) -> list[str]:
+        names = self.fields if self.fields is not None else self.items.layout.names
+        self._names = [name for name in names if name != self.vector]
+        return [*self._names, *([self.vector] if self.vector else [])]
 
     def process(self, items: Items) -> None:
         """One message per item; waits while the receiver is slow."""
@@ -84,12 +68,3 @@ class GnuRadioMessages(Block):
             return False
         self._sender.answer(message)
         return True
-
-    def finish(self) -> None:
-        """The last messages leave, then the socket is closed."""
-        self._close(self.attend)
-
-    def _close(self, attend: Any) -> None:
-        if self._sender is not None:
-            sender, self._sender = self._sender, None
-            sender.close(self.linger, attend)

@@ -5,27 +5,26 @@ pattern "pub"  --> ZMQ SUB Source       "push" --> ZMQ PULL Source       "rep" -
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.frontends.gnuradio import wire
-from isacblocks.frontends.gnuradio.line import SINKS, Wiring, endless
+from isacblocks.frontends.gnuradio.leaving import Leaving
+from isacblocks.frontends.gnuradio.line import SINKS, Wiring
 from isacblocks.frontends.gnuradio.pmt import UInt64
-from isacblocks.frontends.gnuradio.sending import Sender
 from isacblocks.frontends.gnuradio.wire import Tag
-from isacblocks.stream import ANY, Block, In, Reading, State, WiringError
+from isacblocks.stream import Reading, WiringError
 from isacblocks.stream.spec import DTYPES, Items
 
 SOURCE = "isacblocks"  # the srcid of our tags
 _SETTINGS = {"rate": "rx_rate", "frequency": "rx_freq", "gain": "gain"}  # fields of front ends' records, and their tags
 
 
-class GnuRadioSink(Block):
+class GnuRadioSink(Leaving):
     """Items of one field as a GNU Radio stream.
 
     endpoint, bind, key, high_water, exposed: as for the source; by default the sink binds, as GNU Radio's do; pattern: see
@@ -39,9 +38,6 @@ class GnuRadioSink(Block):
     The tag header counts items by their numbers in the stream: what a lossy link dropped before is a jump there.
     """
 
-    items = In(ANY)
-    sent = State("int64")  # GNU Radio items
-    dropped = State("int64")  # GNU Radio items that found no receiver in time
     sent_items = Reading("items")
     dropped_items = Reading("items")
     peers = Reading("peers")
@@ -64,32 +60,23 @@ class GnuRadioSink(Block):
         high_water: int = 16,
         exposed: bool = False,
     ) -> None:
-        self.wiring = Wiring(endpoint, pattern, bind, key, high_water, 1 << 20, exposed, SINKS)
+        self._set_up(Wiring(endpoint, pattern, bind, key, high_water, 1 << 20, exposed, SINKS), lossless, patience, linger)
         if dtype is not None and dtype not in DTYPES:
             raise ValueError(f"dtype: expected one of {', '.join(sorted(DTYPES))}, got {dtype!r}")
         if fields and not tags:
             raise ValueError("fields: they travel as tags, say tags=True and set pass_tags at the other end")
         self.field, self.dtype, self.axis = field, dtype, axis
         self.tags, self.fields = tags, tuple(fields)
-        self.lossless, self.patience, self.linger = lossless, endless(patience), endless(linger)
-        self._sender: Sender | None = None
 
-    def start(self) -> None:
-        """See whether the fields are there, open the socket. Raises WiringError, OSError where it cannot be bound."""
-        super().start()
-        self._close(None)
-        self._told: dict[str, Any] = {}
-        layout = self.items.layout
-        missing = [name for name in (*self.fields, self.field or layout.names[0]) if name not in layout.by_name]
-        if missing:
-            raise WiringError(
-                f"{self.label}: no field {missing[0]} in the record {layout.record} ({', '.join(layout.names)})"
-            )
-        shape = layout.by_name[self.field or layout.names[0]].shape
+    def _asked(self) -> list[str]:
+        return [*self.fields, self.field or self.items.layout.names[0]]
+
+    def _expect(self, fields: Iterable[str]) -> None:
+        super()._expect(fields)
+        shape = self.items.layout.by_name[self._asked()[-1]].shape
         if self.axis is not None and not 0 <= self.axis < len(shape):
             raise WiringError(f"{self.label}: axis {self.axis} of a field of shape {shape}")
-        log = logging.getLogger(f"isacblocks.{self.label}")
-        self._sender = Sender(self.wiring, self.lossless, self.patience, log)
+        self._told: dict[str, Any] = {}
 
     def process(self, items: Items) -> None:
         """Send the items; waits while the receiver is slow."""
@@ -164,15 +151,6 @@ class GnuRadioSink(Block):
             self._told["time"] = True
             news["rx_time"] = (UInt64(max(0, int(items.seconds[k]))), fraction)
         return news
-
-    def finish(self) -> None:
-        """The last messages leave, then the socket is closed."""
-        self._close(self.attend)
-
-    def _close(self, attend: Any) -> None:
-        if self._sender is not None:
-            sender, self._sender = self._sender, None
-            sender.close(self.linger, attend)
 
 
 def _plain(value: Any) -> Any:
