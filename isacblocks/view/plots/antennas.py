@@ -8,7 +8,7 @@ from bokeh.transform import factor_cmap, factor_mark
 
 from isacblocks.kernels.health import HEALTH
 from isacblocks.view.feed import Feed
-from isacblocks.view.plots.plane import truth_of, turned
+from isacblocks.view.plots.estimate import newest
 from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style, short
 
 _COLOURS = (GREEN, RED, ORANGE, BLUE, PURPLE, SKY)
@@ -57,11 +57,10 @@ class Antennas:
 
     def update(self, feed: Feed) -> None:
         """Show the newest estimate."""
-        if "kappa" not in feed.seen:
+        estimate = newest(feed)
+        if estimate is None:
             return
-        fields = feed.seen["kappa"]["fields"]
-        truth = truth_of(feed)
-        kappa = turned(fields["kappa"][-1], truth, feed.radar.uniform_linear)
+        fields, kappa, truth = estimate
         phase, gain = np.degrees(np.angle(kappa)), np.abs(kappa)
         sigma, gain_sigma = np.degrees(fields["sigma"][-1]), fields["gain_sigma"][-1]
         nothing = np.full(kappa.size, np.nan)

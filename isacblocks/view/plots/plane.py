@@ -6,34 +6,14 @@ nobody can know: what is left is the error. Where it is not, the estimate is tur
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from bokeh.models import ColumnDataSource, Range1d
-from numpy.typing import NDArray
 
-from isacblocks.kernels.errors import best_ramp
 from isacblocks.view.feed import Feed
+from isacblocks.view.plots.estimate import newest
 from isacblocks.view.plots.style import RED, Style, short
 
 _SIZE = 330  # pixels of the frame, both ways
-
-
-def turned(learned: NDArray[np.complex128], truth: NDArray[np.complex128] | None, linear: bool) -> NDArray[np.complex128]:
-    """The estimate (N,) in the gauge of the truth (N,), or with a real mean. linear: a uniform linear array."""
-    if truth is None:
-        return np.asarray(learned * np.exp(-1j * np.angle(learned.sum())))
-    slope = best_ramp(learned * truth.conj())[0] if linear else 0.0
-    ramped = learned * np.exp(-1j * slope * np.arange(learned.size))
-    return np.asarray(ramped * np.exp(-1j * np.angle(np.vdot(truth, ramped))))
-
-
-def truth_of(feed: Feed) -> NDArray[np.complex128] | None:
-    """The true kappa of the newest frame, ||kappa||^2 = N, where there is one."""
-    if "truth" not in feed.seen:
-        return None
-    found = feed.seen["truth"]["fields"]["kappa"][-1].astype(np.complex128)
-    return np.asarray(found * math.sqrt(found.size) / max(float(np.linalg.norm(found)), 1e-30))
 
 
 class Plane:
@@ -77,11 +57,10 @@ class Plane:
 
     def update(self, feed: Feed) -> None:
         """Show the newest estimate."""
-        if "kappa" not in feed.seen:
+        estimate = newest(feed)
+        if estimate is None:
             return
-        fields = feed.seen["kappa"]["fields"]
-        truth = truth_of(feed)
-        kappa = turned(fields["kappa"][-1], truth, feed.radar.uniform_linear)
+        fields, kappa, truth = estimate
         unknown = np.full(kappa.size, np.nan)
         true = unknown + 1j * unknown if truth is None else truth
         columns = {
