@@ -11,6 +11,52 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
+# Files whose tests start no flowgraphs, or look at nothing but their results: they may share the machine with others.
+BESIDE_OTHERS = frozenset(
+    f"test_{name}"
+    for name in [
+        "bench",
+        "blocks",
+        "calibration_kernels",
+        "campaign",
+        "compressed_simulation",
+        "compression",
+        "contract",
+        "detection",
+        "detection_figures",
+        "errors_bounds",
+        "estimation",
+        "expectation",
+        "fast_search",
+        "figures",
+        "framing",
+        "gnuradio_wire",
+        "imports",
+        "jit",
+        "layers",
+        "losses",
+        "normals",
+        "paper_figures",
+        "random",
+        "raw_iq",
+        "recording",
+        "refinement",
+        "sigmf",
+        "simd",
+        "simd_words",
+        "simulation",
+        "slope_search",
+        "soundness",
+        "spec_wire_codec",
+        "spectral",
+        "start",
+        "start_figures",
+        "tally",
+        "tracking",
+        "training",
+        "warmup",
+    ]
+)
 
 # A shell starts what it puts into the background with Ctrl-C ignored, nohup does so with SIGHUP; children inherit that.
 # The tests send both to programs of their own, which must hear them wherever the tests were started.
@@ -18,6 +64,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All other tests have the machine for themselves."""
+    for item in items:
+        if item.path.stem not in BESIDE_OTHERS:
+            item.add_marker("alone")
 
 
 @pytest.fixture(params=PLACEMENTS)
