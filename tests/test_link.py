@@ -136,6 +136,33 @@ def test_a_byte_budget_bounds_what_is_on_its_way_but_lets_one_message_through(ma
     assert not tight.outlet.room()
 
 
+@pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])
+def test_what_a_connection_loses_is_asked_for_or_counted(policy: str) -> None:
+    link = Link("tcp://127.0.0.1:*", policy=policy)
+    try:
+        link.settle(lambda: link.inlet.open)
+        deliver, link.outlet._deliver = link.outlet._deliver, lambda peer, parts: True  # type: ignore[method-assign]
+        link.outlet.send(items(0))
+        link.outlet._deliver = deliver  # type: ignore[method-assign]
+        for k in (1, 2, 3):
+            link.outlet.send(items(k))
+            link.settle(lambda: link.inlet.head() is not None, 0.1)
+        end = time.monotonic() + 30.0
+        while not link.outlet.drained() and time.monotonic() < end:
+            link.settle(lambda: link.inlet.head() is not None, 0.3)
+            link.inlet.doubt()
+            while link.inlet.head() is not None:
+                link.inlet.commit()
+            link.inlet.acknowledge(urgent=True)
+            link.settle()
+        book = link.law()
+        assert (book.in_flight, book.committed + book.lost) == (0, 12)
+        assert book.dropped == {"drop-oldest": {"connection": 3}, "block": {}}.get(policy, book.dropped)
+        assert link.outlet.refusals.bad == 0
+    finally:
+        link.close()
+
+
 def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
     link = make(policy="drop-oldest", depth=2)
     link.settle(lambda: link.inlet.open)
