@@ -40,7 +40,7 @@ class Turn(Bell):
     To ring it is to say that there is something to do.
     """
 
-    __slots__ = ("_crew", "cost", "due", "kind", "run", "since", "state", "wasted")
+    __slots__ = ("_crew", "_entered", "began", "cost", "due", "kind", "place", "run", "since", "spent", "state", "wasted")
 
     def __init__(self, crew: Crew) -> None:
         super().__init__()
@@ -51,9 +51,22 @@ class Turn(Bell):
         self.cost = self.wasted = 0.0  # seconds of processor time that a turn takes, seconds that it waits
         self.due = 0.0  # while idle: when it is to run at the latest; time.monotonic()
         self.since = 0.0  # while ready: since when
+        self.began = 0.0  # while running: since when, and as one of which kind
+        self.place = _SHORT
+        self.spent = 0.0  # seconds of processor time in all turns, and in finding the one that came after each of them
+        self._entered = 0.0  # while running: the thread's processor time when what is not yet in `spent` began
+
+    def cpu_seconds(self) -> float:
+        """Processor time spent up to now; asked from within a turn."""
+        return self.spent + time.thread_time() - self._entered
+
+    def enter(self, cpu: float) -> None:
+        """A turn begins at this processor time of its thread."""
+        self._entered = cpu
 
     def took(self, wall: float, work: float) -> None:
         """A turn took so many seconds, and so many of processor time."""
+        self.spent += work
         self.cost += _FOLLOW * (work - self.cost)
         self.wasted += _FOLLOW * (wall - work - self.wasted)
         if self.wasted > _WAITING and self.wasted > self.cost:
@@ -91,11 +104,13 @@ class Crew:
             turn.state = _IDLE
             self._turns.append(turn)
         self.call(turn)
-        while (current := self._next(turn, bed)) is not None:
-            began, cpu, kind = time.monotonic(), time.thread_time(), current.kind
+        cpu = time.thread_time()
+        current = self._next(turn, bed)
+        while current is not None:
+            current.enter(cpu)
             wait = current.run()
-            current.took(time.monotonic() - began, time.thread_time() - cpu)
-            self._back(current, wait, kind)
+            before, cpu = cpu, time.thread_time()
+            current = self._back(current, wait, cpu - before, turn) or self._next(turn, bed)
 
     def call(self, turn: Turn) -> None:
         """A turn has something to do."""
@@ -132,7 +147,7 @@ class Crew:
                     self._call_due(now)
                 turn = self._choose(now)
                 if turn is not None:
-                    return self._take(turn)
+                    return self._take(turn, now)
                 timeout = self._lie_down(bed, now)
             if not bed.acquire(timeout=timeout):
                 with self._lock:
@@ -141,7 +156,7 @@ class Crew:
                     else:  # called while its time ran out
                         bed.acquire()
 
-    # The lock is held in all that follows but _back
+    # The lock is held in all that follows but _back, which takes it
 
     def _lie_down(self, bed: threading.Lock, now: float) -> float:
         """Among those who sleep; for how long, -1 where another one looks at the time."""
@@ -170,15 +185,17 @@ class Crew:
 
     def _helper(self) -> threading.Lock | None:
         """Who is to be woken for what is ready."""
-        if not self._beds or self._choose(0.0) is None:
+        if not self._beds or not self._ready or self._choose(0.0) is None:
             return None
         return self._beds.pop()
 
-    def _take(self, turn: Turn) -> Turn:
+    def _take(self, turn: Turn, now: float) -> Turn:
         self._ready.remove(turn)
         turn.state = _RUNNING
-        self._at[turn.kind] += 1
-        self._pass_watch(self._helper())
+        turn.began, turn.place = now, turn.kind
+        self._at[turn.place] += 1
+        if self._beds:
+            self._pass_watch(self._helper())
         return turn
 
     def _pass_watch(self, helper: threading.Lock | None) -> None:
@@ -201,22 +218,29 @@ class Crew:
                 else:
                     self._due = min(self._due, turn.due)
 
-    def _back(self, turn: Turn, wait: float | None, kind: int) -> None:
-        """A turn has been taken, counted as one of this kind."""
-        beds: list[threading.Lock] = []
+    def _back(self, turn: Turn, wait: float | None, work: float, mine: Turn) -> Turn | None:
+        """A turn has been taken; the next one, where there is one to be taken at once and `mine` is not over.
+
+        work: seconds of processor time.
+        """
         with self._lock:
-            self._at[kind] -= 1
+            now = time.monotonic()
+            self._at[turn.place] -= 1
+            turn.took(now - turn.began, work)
             if wait is None:
                 turn.state = _OVER
                 self._turns.remove(turn)
                 beds, self._beds = self._beds, []
             else:
-                now = time.monotonic()
+                beds = []
                 if turn.state == _AGAIN or wait <= 0.0:
                     self._make_ready(turn, now)
                 else:
                     turn.state = _IDLE
                     turn.due = now + wait
                     self._due = min(self._due, turn.due)
+                if mine.state != _OVER and now < self._due and (chosen := self._choose(now)) is not None:
+                    return self._take(chosen, now)
         for bed in beds:  # one of them may be the block's own
             bed.release()
+        return None

@@ -33,6 +33,7 @@ class Ears:
         self._remote: list[Inlet | Outlet] = []  # the others
         self._bell: Bell | None = None
         self._looked = 0.0
+        self._lies = False  # ends in this process have been told to wake us
 
     def add(self, end: Inlet | Outlet) -> None:
         """Listen to one more."""
@@ -95,6 +96,7 @@ class Ears:
 
     def lie_down(self) -> bool:
         """From now on ends in this process have to wake us; True where something has come meanwhile."""
+        self._lies = True
         starved = any(end.starved() for end in self._ends)
         for end in self._local:
             end.sleep(True, starved)
@@ -102,8 +104,10 @@ class Ears:
 
     def get_up(self) -> None:
         """We look by ourselves again."""
-        for end in self._local:
-            end.sleep(False)
+        if self._lies:
+            self._lies = False
+            for end in self._local:
+                end.sleep(False)
 
     def _sleep(self, timeout: int) -> bool:
         if self._bell is None:

@@ -26,29 +26,30 @@ class Hand(Worker):
         self.over = False
         self._crew = crew
         self._turn = Turn(crew)
+        self._shares = False  # its thread serves all blocks
         self._lingers = 0.0  # until when acknowledgements may wait for more; 0: there is no such time
 
     def _make_bell(self) -> Bell:
         return self._turn
 
+    def _cpu_seconds(self) -> float:
+        return self._turn.cpu_seconds() if self._shares else super()._cpu_seconds()
+
     def _live(self, task: Task) -> None:
         if not self._ears.has_bell():
             super()._live(task)
+        self._shares = True
         self._turn.run = self._take_turns(task)
         self._crew.serve(self._turn)
 
     def _take_turns(self, task: Task) -> Callable[[], float | None]:
         def run() -> float | None:
-            began = time.thread_time()
-            self._cpu_began = began - self._cpu_spent
             try:
                 return self._rounds(task)
             except Exception as error:
                 self._conclude(error)
                 self.over = True
                 return None
-            finally:
-                self._cpu_spent = time.thread_time() - self._cpu_began
 
         return run
 

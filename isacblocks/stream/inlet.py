@@ -295,7 +295,8 @@ class Inlet:
         self.ended = items.final
         self.owing += 1
         self._owing_bytes += size_of(items)
-        self._reader.done(items)
+        if items.lease is not None:
+            self._reader.done(items)
 
     def acknowledge(self, urgent: bool) -> None:
         """Tell the sender how far we are, at the latest when half of its credit, in messages or bytes, is used up."""

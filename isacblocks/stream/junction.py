@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.spec import Items
 
 
-@dataclass(slots=True)
 class Joint:
-    """What belongs together at one tick of the clock. heads: the messages of the data inputs, at least one."""
+    """What belongs together at one tick of the clock. heads: the messages of the data inputs, at least one.
 
-    number: int
-    heads: list[Items]
-    inputs: dict[str, Items | None] = field(default_factory=dict)  # by port, feedback included
-    due: dict[str, int] = field(default_factory=dict)  # feedback messages that this tick uses up, by port
-    final: bool = False  # the end of all data inputs
+    inputs: by port, feedback included; due: feedback messages that this tick uses up, by port; final: the end of all data
+    inputs; empty: there is nothing to process, the message only keeps the clock going.
+    """
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to process: the message only keeps the clock going."""
-        if len(self.heads) == 1:
-            return self.heads[0].count == 0
-        return all(head.count == 0 for head in self.heads)
+    __slots__ = ("due", "empty", "final", "heads", "inputs", "number")
+
+    def __init__(self, heads: list[Items], inputs: dict[str, Items | None], final: bool = False) -> None:
+        self.number = heads[0].message
+        self.heads = heads
+        self.inputs = inputs
+        self.due: dict[str, int] = {}
+        self.final = final
+        self.empty = heads[0].count == 0 and (len(heads) == 1 or not any(head.count for head in heads))
 
 
 class Junction:
@@ -49,21 +48,20 @@ class Junction:
             if len(present) < len(heads):
                 return None
             if all(head.final for head in present):
-                return Joint(present[0].message, present, final=True)
+                return Joint(present, {}, final=True)
             if not self._skip_unmatched(present):
                 break
-        joint = Joint(present[0].message, present)
-        joint.inputs.update(zip(self._data, present, strict=True))
+        joint = Joint(present, dict(zip(self._data, present, strict=True)))
         if not joint.empty and not self._add_feedback(joint):
             return None
         return joint
 
     def _look_at(self, name: str, inlet: Inlet) -> Joint | None:
         """The next tick of a block with one data input."""
-        head = inlet.head()
-        if head is None:
+        if not inlet.queue:
             return None
-        joint = Joint(head.message, [head], {} if head.final else {name: head}, final=head.final)
+        head = inlet.queue[0]
+        joint = Joint([head], {} if head.final else {name: head}, head.final)
         return joint if not self._back or head.final or not head.count or self._add_feedback(joint) else None
 
     def _skip_unmatched(self, heads: list[Items]) -> bool:

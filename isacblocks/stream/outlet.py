@@ -76,10 +76,11 @@ class Outlet:
 
     def room(self) -> bool:
         """Whether one more message may be sent without a lossless edge running over."""
-        for peer in self._edges:  # noqa: SIM110 - asked before every message, and a generator costs more than the answer
-            if not peer.room():
-                return False
-        return True
+        return all(peer.room() for peer in self._edges)
+
+    def lossless(self) -> list[Peer]:
+        """The edges that may have to wait for room."""
+        return [peer for peer in self._edges if peer.lossless]
 
     def send(self, items: Items) -> None:
         """Hand one message to every edge; its arrays belong to the link from now on."""

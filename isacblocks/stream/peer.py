@@ -30,7 +30,7 @@ class Peer:
         self.open = False
         self.name = ""  # under which a guard let it in
         self.inline = False  # it cannot map shared segments
-        self._lossless = edge.policy == "block"
+        self.lossless = edge.policy == "block"
         self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
         self.acknowledged = 0  # serial up to which the receiver has everything
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
@@ -40,7 +40,7 @@ class Peer:
 
     def room(self) -> bool:
         """Whether a lossless edge may take one more message."""
-        if not self._lossless:
+        if not self.lossless:
             return True
         waiting = len(self.pending) + len(self.again) + len(self.unacknowledged)
         return not waiting or (waiting < self.edge.depth and self.bytes < self.edge.budget)
@@ -53,7 +53,7 @@ class Peer:
             self.recent.append(parcel)
             self._settle()
             return
-        if not self._lossless and not parcel.final:
+        if not self.lossless and not parcel.final:
             limit = 1 if self.edge.policy == "latest" else self.edge.depth
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
                 old = self.pending.popleft()
@@ -79,7 +79,7 @@ class Peer:
         queue = self.again or self.pending
         if not queue:
             return None
-        if not self._lossless and self.unacknowledged and self.sent_bytes + queue[0].size > self.edge.budget:
+        if not self.lossless and self.unacknowledged and self.sent_bytes + queue[0].size > self.edge.budget:
             return None
         return queue[0]
 
@@ -117,7 +117,7 @@ class Peer:
         takes it for what the policy dropped and goes on with what came by the next connection.
         """
         sent = sum(p.count for queue in (self.again, self.unacknowledged) for p in queue if p.serial < serial)
-        if self._lossless or not 0 < missing <= sent:
+        if self.lossless or not 0 < missing <= sent:
             return False
         self.dropped["connection"] += missing
         return True

@@ -62,6 +62,7 @@ class Task:
         ports = block.outputs()
         self._out_ports = frozenset(ports)
         self._outlets = [(name, outlet, ports[name].aligned) for name, outlet in outlets.items()]
+        self._lossless = [peer for outlet in outlets.values() for peer in outlet.lossless()]
         self._unconnected = {name: None for name in block.inputs() if name not in inlets}
 
     def place(self) -> str:
@@ -77,8 +78,8 @@ class Task:
         """At most one message; False where there was nothing to do."""
         if self.ended:
             return self.junction.drain()
-        for _, outlet, _ in self._outlets:
-            if not outlet.room():
+        for peer in self._lossless:
+            if not peer.room():
                 return False
         if isinstance(self.block, Source):
             return self._produce(self.block)

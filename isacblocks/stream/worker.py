@@ -54,7 +54,7 @@ class Worker:
         self._task: Task | None = None  # once the ends of its links are there
         self._phase = "starting"
         self._began = time.perf_counter()
-        self._cpu_began = self._cpu_spent = 0.0
+        self._cpu_began = 0.0
         self._reported = 0.0
         self._finished = False
         self._moves: dict[str, str] = {}  # senders that have a new process, by input port
@@ -196,13 +196,17 @@ class Worker:
             work_seconds=task.work,
             wall_seconds=time.perf_counter() - self._began,
             work_cpu_seconds=task.work_cpu,
-            cpu_seconds=time.thread_time() - self._cpu_began,
+            cpu_seconds=self._cpu_seconds(),
             bad_messages=sum(inlet.refusals.bad for inlet in inlets),
             strangers=sum(outlet.refusals.bad for outlet in outlets),
             refused=total([inlet.refusals for inlet in inlets] + [outlet.refusals for outlet in outlets]),
             readings=dict(self.block.reading_values),
             edges=[count for outlet in outlets for count in outlet.counts()],
         )
+
+    def _cpu_seconds(self) -> float:
+        """Processor time since the block began to run."""
+        return time.thread_time() - self._cpu_began
 
     def _attend(self) -> None:
         """While the block waits for the world outside: take orders, say that it lives. Raises StopError."""
