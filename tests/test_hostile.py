@@ -87,10 +87,11 @@ def test_a_decoder_reads_no_more_than_its_bytes() -> None:
 
 
 def test_a_file_of_chirps_that_is_damaged() -> None:
-    """numpy's reader raises what a tokenizer raises; a size that the file does not have is no reason to take memory."""
+    """numpy's reader raises what Python's parser raises; a size that the file does not have is no reason to take memory."""
     target = TARGETS["chirps"]
     (seed,) = target.seeds
     assert not attempt(target, seed.replace(b"(2, 3, 4)", b"(2, 3, 4 "))
+    assert not attempt(target, seed.replace(b"<c8", b",c8"))
     assert not attempt(target, seed.replace(b"(2, 3, 4), }" + b" " * 8, b"(200000, 300, 400), }"[:20]))
 
 

@@ -137,12 +137,13 @@ def _apply(options: argparse.Namespace) -> None:
 
     from isacblocks.blocks.calibration_file import read_calibration
     from isacblocks.stream.files import write_atomically
+    from isacblocks.stream.npy import read_npy
 
     kappa = read_calibration(options.file)[0].vector
     try:
-        samples = np.load(options.samples, allow_pickle=False)
+        samples = read_npy(options.samples)
     except ValueError as error:
-        raise UsageError(f"{options.samples}: expected an .npy of complex samples: {error}") from error
+        raise UsageError(str(error)) from error
     if samples.dtype not in (np.complex64, np.complex128):
         raise UsageError(f"{options.samples}: expected complex64 or complex128, got {samples.dtype}")
     fitting = [axis for axis, length in enumerate(samples.shape) if length == kappa.size]

@@ -9,8 +9,6 @@ taken out by subtracting the mean chirp.
 from __future__ import annotations
 
 import math
-import tokenize
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from isacblocks.blocks.records import FRAME, radar_sizes
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream import Out, Source
-from isacblocks.stream.decoder import UNREADABLE
+from isacblocks.stream.npy import read_npy
 from isacblocks.stream.spec import Items
 
 _LARGEST = 4 << 30  # bytes of samples, which are read at once
@@ -33,14 +31,9 @@ def load_chirps(path: str | Path) -> NDArray[np.complex128]:
     Files of unsigned 16-bit words (values above 32767) hold two's complement and are read as signed. Raises ValueError for a
     file of another kind, FileNotFoundError where there is none.
     """
-    try:
-        # Mapped: a file whose header claims more than there is is refused before memory is taken
-        raw = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (*UNREADABLE, EOFError, zipfile.BadZipFile, tokenize.TokenError) as error:
-        raise ValueError(f"{path}: not a .npy file of numbers: {error}") from error
-    if not isinstance(raw, np.ndarray) or raw.ndim != 3 or raw.dtype.kind != "c" or 0 in raw.shape:
-        what = f"{raw.dtype} {raw.shape}" if isinstance(raw, np.ndarray) else type(raw).__name__
-        raise ValueError(f"{path}: expected complex samples (chirps, antennas, samples), got {what}")
+    raw = read_npy(path)
+    if raw.ndim != 3 or raw.dtype.kind != "c" or 0 in raw.shape:
+        raise ValueError(f"{path}: expected complex samples (chirps, antennas, samples), got {raw.dtype} {raw.shape}")
     if raw.nbytes > _LARGEST:
         raise ValueError(f"{path}: {raw.nbytes / 2**30:.1f} GiB of samples, expected at most {_LARGEST >> 30}")
     if not np.isfinite(raw).all():
