@@ -189,6 +189,30 @@ def test_a_slow_receiver_behind_a_lossy_link_does_not_hold_up_the_others(placeme
     assert slow.values == [float(k) for k in slow.numbers]
 
 
+def test_who_looks_now_and_then_sees_the_newest_though_the_stream_rests(placement: str) -> None:
+    source, every, some = Counter(), Collect(), Scale()
+    source.batch = 1
+    fg = Flowgraph("now and then")
+    fg.connect(source, every)
+    fg.connect(source, some, policy="latest", interval=0.3)
+    with fg:
+        fg.start(placement=placement)
+        end = time.monotonic() + 60
+        while fg.status.blocks["scale"].messages < 3 and time.monotonic() < end:
+            fg.wait(0.02)
+        source.paused = True
+        while time.monotonic() < end:
+            fg.wait(0.15)
+            there = fg.status.blocks
+            made = there["counter"].items_out - 1
+            if made == there["collect"].items_in - 1 == there["scale"].readings["last"]:
+                break
+        assert made == there["scale"].readings["last"] > 10
+        assert there["scale"].messages <= there["scale"].wall_seconds / 0.3 + 2
+    with pytest.raises(WiringError, match="interval must be a number of seconds, and is for policy 'latest' alone"):
+        fg.connect(source, Scale(), interval=0.1)
+
+
 def test_a_slow_receiver_behind_a_block_link_slows_the_source(placement: str) -> None:
     source, slow = Counter(), Collect(pause=0.005)
     source.batch = 16

@@ -41,10 +41,11 @@ class Link:
         budget: int = 1 << 20,
         lag: int | None = None,
         layout: Layout = LAYOUT,
+        interval: float = 0.0,
     ):
         self.context: Any = zmq.Context()
         self.layout = layout
-        self.edge = EdgeSpec("a.out", "b.in", b"t" * 16, policy, depth, budget, lag is not None, lag)
+        self.edge = EdgeSpec("a.out", "b.in", b"t" * 16, policy, depth, budget, lag is not None, lag, interval)
         self.outlet = Outlet(self.context, endpoint, layout, [self.edge], epoch=1)
         self.inlet = self.connect()
 
@@ -490,6 +491,42 @@ def test_what_a_slow_receiver_gets_with_latest_was_the_newest_when_it_asked(make
         assert len(link.inlet.queue) == 1
         assert head.message in (0, sent - 1)
     assert head.message == sent - 1
+
+
+def test_an_interval_is_kept_and_what_is_sent_after_it_is_the_newest(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("isacblocks.stream.peer.monotonic", lambda: now)
+    link = make(policy="latest", interval=10.0)
+    link.settle(lambda: link.inlet.open)
+
+    def came() -> list[int]:
+        link.settle()
+        found = []
+        while link.inlet.head() is not None:
+            found.append(link.inlet.head().message)
+            link.inlet.commit()
+            link.inlet.acknowledge(urgent=False)
+        link.settle()
+        return found
+
+    for k in range(5):
+        link.outlet.send(items(k))
+    assert came() == [0]
+    now += 9.9
+    link.outlet.send(items(5))
+    link.outlet.look_at_the_time()
+    assert came() == []
+    now += 0.2
+    link.outlet.look_at_the_time()  # although nothing more is made
+    assert came() == [5]
+    now += 10.1
+    link.outlet.send(items(6))
+    assert came() == [6]
+    link.outlet.send(items(7))
+    link.outlet.send(items(8, count=0, final=True))  # the end waits for nobody
+    assert [*came(), *came()] == [7, 8]
+    book = link.law()
+    assert (book.produced, book.committed, book.in_flight, book.dropped) == (24, 12, 0, {"superseded": 12})
 
 
 @pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])

@@ -8,6 +8,7 @@ fg.run(items=4096, placement="processes")
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Callable
@@ -48,18 +49,26 @@ class Flowgraph:
 
     # Drawing
 
-    def connect(self, *chain: Block | Port, policy: str = "block", depth: int = 16, budget: int = 16 << 20) -> None:
+    def connect(
+        self,
+        *chain: Block | Port,
+        policy: str = "block",
+        depth: int = 16,
+        budget: int = 16 << 20,
+        interval: float = 0.0,
+    ) -> None:
         """Connect blocks or ports, each to the next one; of a block, its first output and its first input are meant.
 
         policy: "block" (lossless: the sender waits), "drop-oldest" or "latest" (the receiver may miss items, which are
         counted); depth: messages on their way, or in the queue of a lossy edge; budget: bytes of the same, and of both
-        together for a lossy edge; one message may always be on its way.
+        together for a lossy edge; one message may always be on its way; interval: seconds between two messages at least, for
+        a receiver of the "latest" that wants to look now and then only.
         Raises WiringError naming both ports where they do not fit.
         """
         if len(chain) < 2:
             raise WiringError("connect() takes at least two blocks or ports")
         for left, right in pairwise(chain):
-            self._link(self._port(left, Out), self._port(right, In), policy, depth, budget, False, None)
+            self._link(self._port(left, Out), self._port(right, In), policy, depth, budget, False, None, interval)
 
     def feedback(self, sender: Port, receiver: Port, lag: int | None = 1, depth: int | None = None) -> None:
         """Lead an output back to an optional input of a block further up.
@@ -101,12 +110,25 @@ class Flowgraph:
         self.blocks[name] = block
 
     def _link(
-        self, sender: Port, receiver: Port, policy: str, depth: int, budget: int, feedback: bool, lag: int | None
+        self,
+        sender: Port,
+        receiver: Port,
+        policy: str,
+        depth: int,
+        budget: int,
+        feedback: bool,
+        lag: int | None,
+        interval: float = 0.0,
     ) -> None:
         if policy not in POLICIES:
             raise WiringError(f"{sender} to {receiver}: policy must be one of {', '.join(POLICIES)}, got {policy!r}")
         if depth < 1 or budget < 1:
             raise WiringError(f"{sender} to {receiver}: depth and budget must be at least 1, got {depth} and {budget}")
+        if not 0 <= interval < math.inf or (interval and policy != "latest"):
+            raise WiringError(
+                f"{sender} to {receiver}: interval must be a number of seconds, and is for policy 'latest' alone; got "
+                f"{interval!r} with {policy!r}"
+            )
         if any(edge.receiver is receiver for edge in self._edges):
             raise WiringError(f"{receiver} is connected already; an input takes one stream")
         if receiver.spec.record is not ANY:
@@ -114,7 +136,8 @@ class Flowgraph:
             if reason:
                 raise WiringError(f"cannot connect {sender} to {receiver}: {reason}")
         receiver.adopt(sender.layout)
-        edge = EdgeSpec(f"{sender}", f"{receiver}", secrets.token_bytes(16), policy, depth, budget, feedback, lag)
+        token = secrets.token_bytes(16)
+        edge = EdgeSpec(f"{sender}", f"{receiver}", token, policy, depth, budget, feedback, lag, interval)
         self._edges.append(_Edge(sender, receiver, edge))
 
     def edges(self) -> list[EdgeSpec]:

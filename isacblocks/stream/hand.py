@@ -74,6 +74,8 @@ class Hand(Worker):
             self._lingers = 0.0
             for inlet in owing:
                 inlet.acknowledge(urgent=True)
+        for outlet in self.outlets.values():
+            outlet.look_at_the_time()
         self._finish(task)
         if self._finished:
             return _GLANCE

@@ -10,7 +10,8 @@ and a receiver that comes back asks for what it has not committed. Policies, per
 
 - ``block``: at most `depth` messages or `budget` bytes are on their way, then the sender's block waits. Nothing is lost.
 - ``drop-oldest``: while the receiver is behind, a queue of `depth` messages; the oldest one makes place for a new one.
-- ``latest``: while the receiver is behind, only the newest message is kept.
+- ``latest``: while the receiver is behind, only the newest message is kept. With an ``interval`` the receiver is
+  sent one message in that time at most, the newest, so that one that only looks on costs nobody more than it asks for.
 
 Small fields travel behind the header. Large ones lie in shared memory between processes, are buffers of their own over tcp,
 and inside a process messages are handed over as they are (:mod:`isacblocks.stream.memory`, :mod:`isacblocks.stream.box`).
@@ -94,6 +95,7 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     budget: int = 16 << 20  # bytes; one message may always be on its way
     feedback: bool = False
     lag: int | None = None
+    interval: float = 0.0  # seconds between two messages, at least; of "latest"
 
 
 class EdgeCount(msgspec.Struct):

@@ -53,6 +53,7 @@ class Outlet:
         self.ended = False  # the end has been sent
         self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
         self._edges = list(self._peers.values())
+        self._resting = [peer for peer in self._edges if peer.edge.interval]
         self.local = bind.startswith("inproc:")
         # Memory for the port's large fields, shared where their receivers are other processes on this machine
         self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
@@ -94,6 +95,12 @@ class Outlet:
         for peer in self._edges:
             peer.push(parcel)
             self._flush(peer)
+
+    def look_at_the_time(self) -> None:
+        """While nothing is made: send what an edge with an interval was not sent before."""
+        for peer in self._resting:
+            if peer.pending:
+                self._flush(peer)
 
     def pump(self) -> bool:
         """Take in acknowledgements and requests, send what has become sendable; True where something came."""

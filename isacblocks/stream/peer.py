@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Any
 
 from isacblocks.stream.box import Box
@@ -33,6 +34,7 @@ class Peer:
         self.lossless = edge.policy == "block"
         self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
         self.acknowledged = 0  # serial up to which the receiver has everything
+        self._rests_until = 0.0  # of an edge with an interval: when the next message may be sent
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
         # Of a sender that came back only the receiver knows what became of some items, until its HELLO tells and, where the
         # sender had been farther than it now is, until it has caught up
@@ -77,14 +79,20 @@ class Peer:
         if not self.open or len(self.unacknowledged) >= self.window:
             return None
         queue = self.again or self.pending
-        if not queue:
+        if not queue or (self._rests_until and self.rests()):
             return None
         if not self.lossless and self.unacknowledged and self.sent_bytes + queue[0].size > self.edge.budget:
             return None
         return queue[0]
 
+    def rests(self) -> bool:
+        """Whether the edge's interval has yet to pass; not before the end, which waits for nobody."""
+        return not self.again and not self.pending[-1].final and monotonic() < self._rests_until
+
     def sent(self) -> None:
         """What was due has been sent."""
+        if self.edge.interval:
+            self._rests_until = monotonic() + self.edge.interval
         parcel = (self.again or self.pending).popleft()
         self.sent_bytes += parcel.size
         self.unacknowledged.append(parcel)

@@ -252,6 +252,8 @@ class Worker:
                 inlet.acknowledge(urgent=True)
         if self._snapshots is not None and not self.inlets:
             self._snapshots.take()
+        for outlet in self.outlets.values():
+            outlet.look_at_the_time()
         self._finish(task)
         for inlet in self.inlets.values():
             if inlet.remote:

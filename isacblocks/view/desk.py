@@ -27,7 +27,7 @@ import zmq
 
 from isacblocks.stream import Flowgraph, Port, Source, codec
 from isacblocks.stream.directory import SocketDirectory
-from isacblocks.view.tap import Tap, looks_on
+from isacblocks.view.tap import INTERVAL, Tap, looks_on
 
 DIRECTORY = "desk"  # the kind of directory that desks are found by
 _LARGEST = 1 << 24  # bytes of a message
@@ -69,7 +69,8 @@ class Desk:
 
     def watch(self, kind: str, port: Port, fields: list[str] | None = None, newest: int = 1) -> None:
         """Show the newest items of an output port under the name `kind`; before the flowgraph runs. See :class:`Tap`."""
-        self.flowgraph.connect(port, Tap(kind, self._taps, fields, newest).ports["items"], policy="latest")
+        tap = Tap(kind, self._taps, fields, newest)
+        self.flowgraph.connect(port, tap.ports["items"], policy="latest", interval=INTERVAL)
 
     # What may be done
 
