@@ -277,7 +277,9 @@ def test_a_ctrl_c_typed_at_a_terminal_reaches_the_whole_group(elsewhere: str, st
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert errors.strip() == "signals: stopped"
+    *warned, last = errors.strip().splitlines()
+    assert last == "signals: stopped"
+    assert all("did not answer within" in line for line in warned)  # a machine so busy that it takes half a second
 
 
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])

@@ -11,7 +11,7 @@ from stream_blocks import Collect, Counter, Scale
 from test_link import Link, items
 
 from isacblocks.stream import Flowgraph
-from isacblocks.stream.runner import Status
+from isacblocks.stream.plan import Status
 
 ITEMS = 4000
 PATIENCE = 90.0

@@ -26,7 +26,7 @@ from isacblocks.kernels.bounds import boresight_bound, loss_bound_db, slope_boun
 from isacblocks.kernels.calibration import slope_deviation
 from isacblocks.kernels.errors import kappa_error
 from isacblocks.kernels.simulation import draw_scene
-from isacblocks.stream.runner import PLACEMENTS
+from isacblocks.stream.plan import PLACEMENTS
 from isacblocks.study.simulation import P_FA, simulate
 from isacblocks.study.training import LOSSES, SIMULATIONS, Case, Training, Workers, train
 

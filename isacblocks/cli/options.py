@@ -15,7 +15,7 @@ from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Restart
-from isacblocks.stream.runner import PLACEMENTS
+from isacblocks.stream.plan import PLACEMENTS
 from isacblocks.study.simulation import matched_memory
 from isacblocks.view.access import parse_address, read_token
 from isacblocks.view.desk import Desk

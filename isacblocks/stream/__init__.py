@@ -9,8 +9,8 @@ from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError
 from isacblocks.stream.flowgraph import Flowgraph
 from isacblocks.stream.keeper import Restart
 from isacblocks.stream.link import EdgeCount
+from isacblocks.stream.plan import Status
 from isacblocks.stream.ports import In, Out, Port
-from isacblocks.stream.runner import Status
 from isacblocks.stream.spec import ANY, Field, Items, Layout, Record
 
 __all__ = [

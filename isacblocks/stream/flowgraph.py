@@ -20,8 +20,9 @@ from isacblocks.stream.block import Block, Source
 from isacblocks.stream.errors import PlacementError, WiringError
 from isacblocks.stream.keeper import Restart
 from isacblocks.stream.link import POLICIES, EdgeSpec
+from isacblocks.stream.plan import PLACEMENTS, Plan, Status
 from isacblocks.stream.ports import In, Out, Port
-from isacblocks.stream.runner import PLACEMENTS, Plan, Runner, Status
+from isacblocks.stream.runner import Runner
 from isacblocks.stream.spec import ANY, mismatch
 
 _VIEW_INTERVAL = 0.1  # seconds between calls of a view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import sys
 import tempfile
 import threading
@@ -16,47 +15,18 @@ import msgspec
 import zmq
 
 from isacblocks.stream import checkpoint, codec, control, descriptors
-from isacblocks.stream.block import MAIN, Block
+from isacblocks.stream.block import MAIN
 from isacblocks.stream.crew import Crew
 from isacblocks.stream.directory import SocketDirectory
 from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError
 from isacblocks.stream.hand import Hand
 from isacblocks.stream.heir import disown_in_children
-from isacblocks.stream.keeper import Keeper, Restart, cause_of
-from isacblocks.stream.link import EdgeCount, EdgeSpec
+from isacblocks.stream.keeper import Keeper, cause_of
 from isacblocks.stream.nursery import Nursery, Setup
+from isacblocks.stream.plan import Plan, Status, worker_specs
 from isacblocks.stream.silence import Silence
 
-PLACEMENTS = ("threads", "processes", "tcp")
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
-
-
-class Status(msgspec.Struct, frozen=True):
-    """A flowgraph at one moment. blocks: by name, in the order of the drawing."""
-
-    phase: str  # starting, running, restarting, finished, stopped, failed
-    seconds: float  # since the first block began to run
-    blocks: dict[str, control.BlockStatus]
-
-    @property
-    def edges(self) -> list[EdgeCount]:
-        """The books of every edge."""
-        return [edge for block in self.blocks.values() for edge in block.edges]
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What to run: edges as (sender, port, receiver, port, EdgeSpec)."""
-
-    name: str
-    blocks: dict[str, Block]
-    edges: list[tuple[str, str, str, str, EdgeSpec]]
-    placement: str
-    port: int  # the first one for tcp, 0 for any
-    limit: int | None
-    batches: dict[str, int]  # items per message of the sources that do not say
-    checkpoint: Path | None
-    checkpoint_every: int
-    restart: Restart | None = None
 
 
 def _make_checkpoint_directory(path: Path) -> None:
@@ -189,41 +159,8 @@ class Runner:
 
     # Workers
 
-    def _specs(self) -> dict[str, control.WorkerSpec]:
-        epoch = secrets.randbits(63)
-        specs = {}
-        port = self.plan.port
-        for name, block in self.plan.blocks.items():
-            inlets, outlets = [], []
-            for sender, out, receiver, into, edge in self.plan.edges:
-                if receiver == name:
-                    layout = self.plan.blocks[sender].ports[out].layout
-                    inlets.append(control.InletSpec(into, edge, layout))
-            for out in block.outputs():
-                edges = [e for s, o, _, _, e in self.plan.edges if (s, o) == (name, out)]
-                if edges:
-                    bind = self._endpoint(f"{name}.{out}")
-                    if self.plan.placement == "tcp":
-                        bind = f"tcp://127.0.0.1:{port or '*'}"
-                        port += bool(port)
-                    outlets.append(control.OutletSpec(out, bind, block.ports[out].layout, edges))
-            specs[name] = control.WorkerSpec(
-                name=name,
-                control=self._control_endpoint,
-                inlets=inlets,
-                outlets=outlets,
-                epoch=epoch,
-                limit=self.plan.limit,
-                batch=self.plan.batches.get(name, 1),
-                checkpoint=None if self.plan.checkpoint is None else str(self.plan.checkpoint),
-                checkpoint_every=self.plan.checkpoint_every,
-                resume=self._resume,
-                restart=self.plan.restart is not None,
-            )
-        return specs
-
     def _spawn(self) -> None:
-        specs = self._worker_specs = self._specs()
+        specs = self._worker_specs = worker_specs(self.plan, self._endpoint, self._resume)
         if self.plan.placement == "threads":
             crew = Crew()
             for name, spec in specs.items():
