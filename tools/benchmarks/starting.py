@@ -25,12 +25,12 @@ IMPORTS = (
     "from isacblocks.blocks import KappaCalibrator",
 )
 _GROUPS = """
-import json, time
+import json, sys, time
 begin = time.perf_counter()
 from isacblocks.kernels import warmup
 from isacblocks.kernels import jit
 found = {"import": time.perf_counter() - begin}
-for group in warmup.GROUPS:
+for group in sys.argv[1:] or warmup.GROUPS:
     begin = time.perf_counter()
     warmup.load(group)
     found[group] = time.perf_counter() - begin
@@ -72,20 +72,24 @@ def cache_files(cache: Path) -> dict[str, int]:
     }
 
 
-def measure_starts(rounds: int) -> dict[str, Any]:
-    """Seconds: imports; per kernel group compiled once, and loaded; `isacblocks --help`; the demo's first 16 frames."""
+def measure_starts(rounds: int, groups: list[str] | None = None) -> dict[str, Any]:
+    """Seconds: imports; per kernel group compiled once, and loaded; `isacblocks --help`; the demo's first 16 frames.
+
+    groups: some of the groups of kernels. The demo then starts from the user's own cache, as it needs the others, too.
+    """
+    load = ["-c", _GROUPS, *(groups or [])]
     help_command = ["-m", "isacblocks", "--help"]
     first_frames = ["-m", "isacblocks", "run", "online_calibration", "--frames", "16", "--no-view"]
     with tempfile.TemporaryDirectory(prefix="isacblocks-bench-") as directory:
         cache = Path(directory)
-        cold: dict[str, float] = json.loads(_child(["-c", _GROUPS], cache)[0])
+        cold: dict[str, float] = json.loads(_child(load, cache)[0])
         files = cache_files(cache)
         warm: dict[str, list[float]] = {group: [] for group in cold}
         demo, usage = [], []
         for _ in range(rounds):
-            for group, seconds in json.loads(_child(["-c", _GROUPS], cache)[0]).items():
+            for group, seconds in json.loads(_child(load, cache)[0]).items():
                 warm[group].append(seconds)
-            demo.append(_child(first_frames, cache)[1])
+            demo.append(_child(first_frames, None if groups else cache)[1])
             usage.append(_child(help_command, cache)[1])
     return {
         "imports": imports(rounds),
