@@ -1,4 +1,4 @@
-"""isacblocks graph SCRIPT: the flowgraph that a script draws, as an SVG picture or in words, without running it."""
+"""isacblocks graph SCRIPT: the flowgraph that a script draws or a file describes, as a picture or in words, not run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def add_parser(commands: Any) -> None:
     """The command and its options; what it does not know goes to the script."""
     parser = commands.add_parser(
         "graph",
-        help="draw a script's flowgraph without running it",
-        description="Draw the flowgraph of a script up to where it would start. Further options go to the script.",
+        help="draw a script's or a file's flowgraph without running it",
+        description="Draw the flowgraph of a script, or of a file NAME.toml, up to where it would start. Further options "
+        "go to the script.",
     )
-    parser.add_argument("script", metavar="SCRIPT", help="a path, or a name that comes with isacblocks")
+    parser.add_argument("script", metavar="SCRIPT", help="a path of either, or a name that comes with isacblocks")
     parser.add_argument("--svg", metavar="FILE", help="write a picture (default: the edges in words)")
 
 

@@ -22,6 +22,7 @@ _EPILOG = f"""{STATUSES}
   isacblocks top                                    every counter of the flowgraph that runs with --view or --desk
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
   isacblocks run my_flowgraph.py                    a script of your own
+  isacblocks run graph.toml                         a flowgraph from a file
   isacblocks calibrate frames.isac                  a calibration file, a report and a picture from a recording
   isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
   isacblocks keys host.key                          keys for links to other hosts
@@ -42,6 +43,14 @@ def available(suffix: str = ".py") -> dict[str, Path]:
     return found
 
 
+def find_flowgraph(name: str) -> Path:
+    """A script, or a flowgraph's file, whose name ends in .toml. Raises UsageError where there is none."""
+    path = Path(name)
+    if path.suffix == ".toml" and path.name == name and not path.is_file() and path.stem in available(".toml"):
+        return available(".toml")[path.stem]
+    return find_script(name, ".toml" if path.suffix == ".toml" else ".py")
+
+
 def find_script(name: str, suffix: str = ".py", what: str = "script") -> Path:
     """The path of a script, or of another such file, given by path or by name. Raises UsageError where there is none."""
     known = available(suffix)
@@ -53,6 +62,15 @@ def find_script(name: str, suffix: str = ".py", what: str = "script") -> Path:
     if name not in known:
         raise UsageError(f"{name}: expected the path of a {what}, or one of {', '.join(known) or 'none'}")
     return known[name]
+
+
+def run_flowgraph(path: Path, arguments: list[str]) -> int:
+    """Run a script as python would, or a flowgraph's file; returns its exit status."""
+    if path.suffix == ".toml":
+        from isacblocks.cli import graph_run
+
+        return graph_run.work(path, arguments)
+    return run_script(path, arguments)
 
 
 def run_script(path: Path, arguments: list[str]) -> int:
@@ -135,12 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
-        help="run a flowgraph script",
-        description="Run a flowgraph script by its path, or one that comes with isacblocks by its name.",
-        epilog="What follows the script goes to it: isacblocks run online_calibration --help",
+        help="run a flowgraph script, or a flowgraph's file",
+        description="Run a flowgraph script by its path, or one that comes with isacblocks by its name; or a flowgraph's "
+        "file, NAME.toml (docs/formats.md says what is in it, online_calibration.toml is one). Both run what they name: "
+        "take none from strangers.",
+        epilog="What follows goes to the script: isacblocks run online_calibration --help",
     )
-    run.add_argument("script", metavar="SCRIPT", help=f"a path, or {', '.join(available()) or 'a name'}")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own options")
+    run.add_argument("script", metavar="SCRIPT", help=f"a path, {', '.join(available()) or 'a name'}, or a file NAME.toml")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="options of the script or the file")
     demo.add_parser(commands)
     desk.add_parsers(commands)
     calibrate.add_parser(commands)
@@ -168,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
 
     def script(name: str, after: list[str]) -> int:
-        return run_script(find_script(name), after)
+        return run_flowgraph(find_flowgraph(name), after)
 
     commands: dict[str, Callable[[], int]] = {
         "run": lambda: script(options.script, given[given.index("run") + 2 :]),

@@ -36,19 +36,26 @@ def _seed(text: str) -> int:
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Where to run, and what to leave behind."""
+    group = _add_place(parser)
+    group.add_argument("--plot", metavar="FILE", help="draw a picture as PNG")
+
+
+def _add_place(parser: argparse.ArgumentParser, said: bool = False) -> argparse._ArgumentGroup:
+    """Where to run; said: a file says what is not given."""
     group = parser.add_argument_group("run")
     group.add_argument(
         "--placement",
         choices=PLACEMENTS,
-        default="threads",
-        help="threads, processes (ipc) or processes over tcp on loopback; the result is the same (default: threads)",
+        default=None if said else "threads",
+        help="threads, processes (ipc) or processes over tcp on loopback; the result is the same"
+        + ("" if said else " (default: threads)"),
     )
     group.add_argument("--report", metavar="FILE", help="write a report as JSON")
-    group.add_argument("--plot", metavar="FILE", help="draw a picture as PNG")
     group.add_argument(
         "--calibration", metavar="FILE", help="start from the kappa in FILE if it exists, save what was learned to it"
     )
     add_common(parser)
+    return group
 
 
 def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
@@ -57,6 +64,21 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
     group = parser.add_argument_group("stream")
     group.add_argument("--frames", type=positive, default=frames, help=f"how many frames (default: {frames})")
     group.add_argument("--seed", type=_seed, default=1, help="of everything random (default: 1)")
+    _add_stream(group)
+    group.add_argument("--record", metavar="FILE", help="record all frames (FILE is replaced)")
+
+
+def add_file_run(parser: argparse.ArgumentParser) -> None:
+    """The same for a flowgraph from a file, which says what is not given here."""
+    _add_place(parser, said=True)
+    group = parser.add_argument_group("stream")
+    group.add_argument("--frames", type=positive, help="how many frames every source makes")
+    group.add_argument("--seed", type=_seed, help="what $seed stands for")
+    _add_stream(group)
+    parser.set_defaults(port=None)
+
+
+def _add_stream(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--port", type=int, default=0, help="first TCP port with --placement tcp (default: free ones)")
     group.add_argument("--batch", type=positive, help="frames per message (default: as suits the size of what is sent)")
     group.add_argument(
@@ -94,7 +116,6 @@ def add_run(parser: argparse.ArgumentParser, frames: int) -> None:
         "--rate", type=float, metavar="N", help="at most so many frames per second (default: as fast as it goes)"
     )
     group.add_argument("--no-view", action="store_true", help="no live line, and no picture unless --plot asks for it")
-    group.add_argument("--record", metavar="FILE", help="record all frames (FILE is replaced)")
 
 
 def add_scene(parser: argparse.ArgumentParser) -> None:
@@ -160,11 +181,16 @@ def scene_of(options: argparse.Namespace) -> Scene:
     scene.delay_window(OfdmRadar())
     if not math.isfinite(options.drift) or options.drift < 0:
         raise ValueError(f"--drift: expected at least 0 degrees, got {options.drift:g}")
+    check_stream(options)
+    return scene
+
+
+def check_stream(options: argparse.Namespace) -> None:
+    """Raises ValueError for a rate or a port that cannot be."""
     if options.rate is not None and not options.rate >= 1e-3:
         raise ValueError(f"--rate: expected at least 0.001 frames per second, got {options.rate:g}")
     if not 1 <= options.port <= 65535 and options.port != 0:
         raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
-    return scene
 
 
 def restart_of(options: argparse.Namespace) -> Restart | None:

@@ -72,6 +72,29 @@ def calibration_report(
     }
 
 
+def flowgraph_report(status: Status, radar: OfdmRadar, scene: Scene, **known: Any) -> dict[str, Any]:
+    """The report of a flowgraph that nobody judges: its books, and the last readings of its blocks (null: none yet)."""
+    frames = max((block.items_out for block in status.blocks.values() if not block.items_in), default=0)
+    readings = {
+        name: {key: value if math.isfinite(value) else None for key, value in block.readings.items()}
+        for name, block in status.blocks.items()
+        if block.readings
+    }
+    return {
+        "frames": frames,
+        "seconds": status.seconds,
+        "frames_per_second": frames / status.seconds if status.seconds else 0.0,
+        **known,
+        "phase": status.phase,
+        "readings": readings,
+        "edges": edge_report(status),
+        "blocks": block_report(status),
+        "radar": msgspec.to_builtins(radar),
+        "scene": msgspec.to_builtins(scene),
+        "versions": {"isacblocks": __version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+
+
 def _figure(value: float | None, form: str, unit: str = "") -> str:
     return "-" if value is None else form.format(value) + unit
 
@@ -93,7 +116,7 @@ def in_words(report: dict[str, Any]) -> str:
         f"{report['frames']} frames in {report['seconds']:.2f} s ({report['frames_per_second']:.0f} frames/s, "
         f"{report['placement']})"
     ]
-    if report["kappa_error"]:
+    if report.get("kappa_error"):
         last = report["kappa_error"][-1]
         lines.append(
             f"kappa after {last['frames']} frames: loss {last['loss_db']:.4f} dB (bound {last['bound_db']:.4f} dB), "
@@ -102,7 +125,20 @@ def in_words(report: dict[str, Any]) -> str:
         )
     if report.get("receiver"):
         lines += receiver_in_words(report["receiver"])
-    figures = report["detection"]
+    lines += [*detection_in_words(report["detection"])] if "detection" in report else []
+    edges = [edge for edge in report["edges"] if not looks_on(edge["to"])]  # what a view misses is lost to nobody
+    lost = sum(edge["dropped"] for edge in edges)
+    balanced = all(e["produced"] == e["committed"] + e["in_flight"] + e["dropped"] for e in report["edges"])
+    lines.append(f"streams: {len(edges)} edges, {'balanced' if balanced else 'NOT BALANCED'}, {lost} items dropped")
+    restarts = {name: block["restarts"] for name, block in report.get("blocks", {}).items() if block["restarts"]}
+    if restarts:
+        lines.append("replaced processes: " + ", ".join(f"{name} {count}" for name, count in restarts.items()))
+    return "\n".join(lines)
+
+
+def detection_in_words(figures: dict[str, Any]) -> list[str]:
+    """P_d, P_fa and positions."""
+    lines = []
     for name, part in (("all frames", figures), ("after the first 1000", figures["after_1000"])):
         if part["p_d"] is not None:
             lines.append(
@@ -114,11 +150,4 @@ def in_words(report: dict[str, Any]) -> str:
         f"{_figure(figures['position_inlier_rmse_m'], '{:.3f}', ' m')}, outliers "
         f"{_figure(figures['outlier_rate'], '{:.2%}')}"
     )
-    edges = [edge for edge in report["edges"] if not looks_on(edge["to"])]  # what a view misses is lost to nobody
-    lost = sum(edge["dropped"] for edge in edges)
-    balanced = all(e["produced"] == e["committed"] + e["in_flight"] + e["dropped"] for e in report["edges"])
-    lines.append(f"streams: {len(edges)} edges, {'balanced' if balanced else 'NOT BALANCED'}, {lost} items dropped")
-    restarts = {name: block["restarts"] for name, block in report.get("blocks", {}).items() if block["restarts"]}
-    if restarts:
-        lines.append("replaced processes: " + ", ".join(f"{name} {count}" for name, count in restarts.items()))
-    return "\n".join(lines)
+    return lines

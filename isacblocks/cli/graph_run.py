@@ -1,0 +1,145 @@
+"""isacblocks run GRAPH.toml: run the flowgraph that a file describes, with the options that scripts have."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector
+from isacblocks.blocks.calibration_file import save_calibration
+from isacblocks.cli import options as shared
+from isacblocks.cli.graph_build import build, values_of
+from isacblocks.cli.graph_file import GraphFile, load_graph
+from isacblocks.cli.script import STATUSES, compile_kernels, start_logging, usage, writable
+from isacblocks.stream import Block, Flowgraph, Port, Source, Status
+from isacblocks.stream.files import write_atomically
+from isacblocks.study.evaluation import Evaluation
+from isacblocks.study.report import calibration_report, flowgraph_report, in_words
+from isacblocks.view.live import LiveView
+from isacblocks.view.terminal import TerminalView
+
+
+def parse(path: Path, arguments: list[str]) -> argparse.Namespace:
+    """The command line; --help says what each option does."""
+    about = "Run the flowgraph in this file. Options win over what the file says under [run] and [output]."
+    parser = argparse.ArgumentParser(f"isacblocks run {path}", description=about, epilog=STATUSES)
+    shared.add_file_run(parser)
+    return parser.parse_args(arguments)
+
+
+def settle(options: argparse.Namespace, graph: GraphFile) -> None:
+    """What no option says is as the file says. Raises ValueError for a combination that cannot be."""
+    for said in (graph.run, graph.output):
+        for name in said.__struct_fields__:
+            if getattr(options, name) is None:
+                setattr(options, name, getattr(said, name))
+    options.seed = graph.seed if options.seed is None else options.seed
+    shared.check_stream(options)
+    for path in (options.report, options.calibration):
+        writable(path)
+
+
+def only(fg: Flowgraph, kind: type[Any]) -> Any:
+    """The block of this kind where there is just one, else None."""
+    found = [block for block in fg.blocks.values() if isinstance(block, kind)]
+    return found[0] if len(found) == 1 else None
+
+
+def work(path: Path, arguments: list[str]) -> int:
+    """Run the flowgraph, then report."""
+    options = parse(path, arguments)
+    start_logging(options.log)
+    sys.path.insert(0, str(path.resolve().parent))  # modules beside the file, as for a script
+    with usage():
+        graph = load_graph(path)
+        settle(options, graph)
+        fg = build(graph, values_of(graph, options.seed, options.calibration))
+        sources = [block for block in fg.blocks.values() if isinstance(block, Source)]
+        for source in sources:
+            source.batch = options.batch or source.batch
+            source.rate = options.rate or source.rate
+        detector = only(fg, MaprtDetector)
+        options.told = detector is not None and not detector.estimated
+        metrics = shared.metrics_of(options, fg)
+        live = shared.view_of(options, fg, graph.radar, graph.scene)
+        policy = shared.restart_of(options)
+    if any(type(block).__module__.startswith("isacblocks.") for block in fg.blocks.values()):
+        compile_kernels()
+    line = None if options.no_view else TerminalView(options.frames, _counted(fg))
+    with ExitStack() as stack:
+        stack.enter_context(metrics)
+        if live is not None:
+            show(live, fg)
+        stack.enter_context(shared.desk_of(options, fg, live))
+        where = {"placement": options.placement, "port": options.port, "checkpoint": options.checkpoint}
+        status = fg.run(options.frames, **where, restart=policy, view=line)
+        tell(options, status, fg, graph)
+        if live is not None:
+            shared.hold_of(options, live)
+    return 0
+
+
+def _counted(fg: Flowgraph) -> str:
+    """The block whose items say how far it is: the judge, or the first block that leads nowhere."""
+    judge = only(fg, Evaluation)
+    senders = {edge.sender.partition(".")[0] for edge in fg.edges()}
+    ends = [name for name in fg.blocks if name not in senders]
+    return str(judge.name) if judge is not None else ends[0] if ends else next(iter(fg.blocks))
+
+
+def show(view: LiveView, fg: Flowgraph) -> None:
+    """What the live view shows of the flowgraph, and what may be done to it."""
+    channel, detector = only(fg, ImpairedChannel), only(fg, MaprtDetector)
+    image, calibrator = only(fg, AngleDelayMap), only(fg, KappaCalibrator)
+    compressed = None if image is None else _leading_to(fg, image.compressed)
+    view.watch(
+        compressed,
+        None if detector is None else detector.detection,
+        None if calibrator is None else calibrator.kappa,
+        None if channel is None else channel.truth,
+    )
+    if channel is not None:
+        view.control(channel)
+    print(f"live view: {view.url}", file=sys.stderr, flush=True)
+
+
+def _leading_to(fg: Flowgraph, port: Port) -> Port | None:
+    """The output port at the other end of an input's edge."""
+    for edge in fg.edges():
+        if edge.receiver == repr(port):
+            block, _, name = edge.sender.partition(".")
+            return fg.blocks[block].ports[name]
+    return None
+
+
+def tell(options: argparse.Namespace, status: Status, fg: Flowgraph, graph: GraphFile) -> None:
+    """Report what came out, and leave what was asked for."""
+    judge, detector, calibrator = only(fg, Evaluation), only(fg, MaprtDetector), only(fg, KappaCalibrator)
+    known: dict[str, object] = {"flowgraph": fg.name, "placement": options.placement, "seed": options.seed}
+    if isinstance(calibrator, KappaCalibrator):
+        memory = calibrator.memory
+        known |= {"method": calibrator.method, "memory": memory if math.isfinite(memory) else None}
+        known["receiver"] = calibrator.findings()
+    if judge is not None and detector is not None:
+        report = calibration_report(status, judge, graph.radar, graph.scene, detector.p_fa, **known)
+    else:
+        report = flowgraph_report(status, graph.radar, graph.scene, **known)
+    print(in_words(report))
+    if options.report is not None:
+        write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
+        print(f"report: {options.report}")
+    if options.calibration is not None:
+        _save(options, calibrator, fg)
+
+
+def _save(options: argparse.Namespace, calibrator: Block | None, fg: Flowgraph) -> None:
+    if not isinstance(calibrator, KappaCalibrator):
+        print(f"no calibration: {fg.name} has not just one KappaCalibrator", file=sys.stderr)
+        return
+    save_calibration(options.calibration, calibrator.calibration(provenance=f"{fg.name}, seed {options.seed}"))
+    print(f"calibration: {options.calibration}")
