@@ -5,7 +5,8 @@
 
 A recording has no truth to compare with, so the honest check is generalisation: the coherent combining efficiency
 |kappa^H u|^2 / (||kappa||^2 ||u||^2) on frames that were not used for learning, before and after. RECORDING is a .npy file
-of raw FMCW samples (chirps, antennas, samples), or a recording of frames made by Recorder or SigmfSink.
+of raw FMCW samples (chirps, antennas, samples), or a recording of frames made by Recorder or SigmfSink, or, with --waveform,
+of raw samples of an OFDM receiver (SigMF), which are made into frames first.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ if (Path(__file__).resolve().parents[1] / "isacblocks").is_dir():  # run from a 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from isacblocks import OfdmRadar, Scene, angle_delay_map
-from isacblocks.blocks import AngleDelayMap, KappaCalibrator, Probe, Replay
+from isacblocks.blocks import AngleDelayMap, KappaCalibrator, Probe, Recorder, Replay
 from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
-from isacblocks.frontends import SigmfFrames
+from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
 from isacblocks.frontends.sigmf_format import SUFFIXES
 from isacblocks.frontends.sigmf_sink import annotate_calibration
@@ -41,6 +42,7 @@ from isacblocks.study.pictures import NoPlotsError, draw_efficiency
 
 NAME = "replay_recording"
 GRID = 100, 200  # points over angle and delay
+GROUP = 1024  # raw samples per item
 
 
 def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
@@ -48,7 +50,9 @@ def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
     path = Path(options.recording)
     if options.annotate and path.suffix not in SUFFIXES:
         raise ValueError(f"--annotate: only SigMF recordings have annotations, not {path}")
-    if path.suffix in SUFFIXES:
+    if options.waveform is not None:
+        path = received(path, Path(options.waveform), options)
+    elif path.suffix in SUFFIXES:
         frames = SigmfFrames(path)
         return frames.radar, len(frames.numbers), partial(SigmfFrames, path, verify=False)
     if path.suffix != ".npy":
@@ -64,6 +68,17 @@ def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
     still = halves(options, chirps)[0]  # what is still is learned where kappa is learned: the judge's frames stay unseen
     make = partial(FmcwFile, path, radar, still=still, delay=(low, high), sector=sector, conjugate=not options.beat_falls)
     return radar, chirps, make
+
+
+def received(path: Path, waveform: Path, options: argparse.Namespace) -> Path:
+    """The frames of a recording of raw samples, recorded beside what else is written."""
+    wave = read_waveform(waveform)
+    out = Path(options.calibration or options.report or path.name).parent / f"{path.stem}.frames.isac"
+    fg, receiver = Flowgraph(NAME), wave.receiver(waveform.parent, GROUP)
+    fg.connect(SigmfSource(path, GROUP), receiver, Recorder(out, radar=wave.radar()))
+    fg.run(placement=options.placement)
+    print(f"frames: {out}")
+    return out
 
 
 def halves(options: argparse.Namespace, frames: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
@@ -190,13 +205,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; --help says what each option does."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(NAME, description=__doc__, epilog=STATUSES, formatter_class=raw)
-    parser.add_argument("recording", metavar="RECORDING", help=".npy of raw FMCW samples, or frames as .isac or SigMF")
+    parser.add_argument("recording", metavar="RECORDING", help=".npy of raw FMCW samples, or .isac, or SigMF")
     parser.add_argument(
         "--split",
         choices=("halves", "interleaved"),
         default="halves",
         help="which frames to learn from (default: the first half)",
     )
+    parser.add_argument("--waveform", metavar="FILE.toml", help="RECORDING holds raw samples; FILE says what was sent")
     parser.add_argument("--annotate", action="store_true", help="write what was learned into the SigMF recording, too")
     shared.add_outputs(parser)
     group = parser.add_argument_group("raw FMCW samples (.npy)")

@@ -74,7 +74,7 @@ def test_from_gnu_radio_s_socket(tmp_path: Path) -> None:
 def test_what_it_does_not_know_is_named() -> None:
     done = record("radio:x", "rec")
     assert done.returncode == 2
-    assert "expected soapy:DEVICE, kraken:HOST:PORT or gnuradio:ENDPOINT" in done.stderr
+    assert "expected soapy:DEVICE, kraken:HOST:PORT, gnuradio:ENDPOINT" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["from_gnuradio", "record_iq"])

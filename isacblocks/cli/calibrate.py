@@ -9,7 +9,8 @@ from isacblocks.cli.script import UsageError
 
 _ABOUT = """From a recording of frames to a calibration file, and a report with a picture: kappa is learned on one half of
 the frames, and judged on the other half by how much better the antennas add up. RECORDING is .isac (Recorder), SigMF
-(.sigmf-meta or .sigmf-collection, frames by SigmfSink), or .npy of raw FMCW samples (chirps, antennas, samples).
+(.sigmf-meta or .sigmf-collection, frames by SigmfSink), .npy of raw FMCW samples (chirps, antennas, samples), or SigMF of
+raw samples of an OFDM receiver with --waveform FILE.toml, which says what was sent (docs/formats.md).
 
 Written beside the recording, or into --out: NAME.kappa.json, NAME.report.json, NAME.png."""
 _EPILOG = "further options go to the script: isacblocks run replay_recording --help"
@@ -25,6 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recording", metavar="RECORDING", help="a file; see above")
+    parser.add_argument("--waveform", metavar="FILE.toml", help="the recording holds raw samples of this waveform")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: beside the recording)")
 
 
@@ -38,4 +40,5 @@ def arguments_of(options: argparse.Namespace, rest: list[str]) -> list[str]:
         raise UsageError(f"--out: {out} is not a directory; create it first")
     base = out / recording.stem
     made = ["--calibration", f"{base}.kappa.json", "--report", f"{base}.report.json", "--plot", f"{base}.png"]
-    return [str(recording), *made, *rest]
+    wave = [] if options.waveform is None else ["--waveform", options.waveform]
+    return [str(recording), *made, *wave, *rest]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from isacblocks.frontends.ofdm_receiver import OfdmReceiver
     from isacblocks.frontends.sigmf_sink import SigmfSink
     from isacblocks.frontends.sigmf_source import SigmfFrames, SigmfSource
+    from isacblocks.frontends.simulated_iq import SimulatedIq
     from isacblocks.frontends.soapy import SoapySource
+    from isacblocks.frontends.waveform_file import Waveform, read_waveform
 
 _HOMES = {
     "FmcwFile": "fmcw",
@@ -29,7 +31,10 @@ _HOMES = {
     "SigmfFrames": "sigmf_source",
     "SigmfSink": "sigmf_sink",
     "SigmfSource": "sigmf_source",
+    "SimulatedIq": "simulated_iq",
     "SoapySource": "soapy",
+    "Waveform": "waveform_file",
+    "read_waveform": "waveform_file",
 }
 
 __all__ = [
@@ -43,7 +48,10 @@ __all__ = [
     "SigmfFrames",
     "SigmfSink",
     "SigmfSource",
+    "SimulatedIq",
     "SoapySource",
+    "Waveform",
+    "read_waveform",
 ]
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -145,7 +145,9 @@ def frames_of(recording: SigmfRecording) -> tuple[OfdmRadar, list[list[float]]]:
     """The radar of a recording of frames, and every frame's sector. Raises SigmfError where it holds something else."""
     told = recording.meta
     if "isacblocks:radar" not in told or "isacblocks:sectors" not in told:
-        raise SigmfError(f"{recording.path}: holds no frames (no isacblocks:radar); raw samples need a receiver first")
+        raise SigmfError(
+            f"{recording.path}: holds no frames (no isacblocks:radar); raw samples need a waveform: --waveform FILE.toml"
+        )
     try:
         radar = msgspec.convert(told["isacblocks:radar"], OfdmRadar)
         sectors = msgspec.convert(told["isacblocks:sectors"], list[list[float]])

@@ -141,7 +141,7 @@ class Runner:
     def stop(self) -> None:
         """End now, in whatever state; returns within a second."""
         self._stop.set()
-        self._over.wait(2 * _GRACE)
+        self._over.wait(1.8 * _GRACE)  # a compiler in one of our threads may keep the interpreter for a while more
 
     def disown(self) -> None:
         """In a process that was forked from the user's program: the flowgraph goes on there, and for us it is over."""

@@ -1,0 +1,53 @@
+"""Calibrates from the raw samples of a receiver with several channels, while they come.
+
+    FROM --iq--> OfdmReceiver --frame--> AngleDelayMap --> MaprtDetector --> KappaCalibrator
+                      |                        ^-- kappa ------------------------+
+                      +--frame--> Recorder
+
+FROM: soapy:DEVICE, kraken:HOST:PORT, gnuradio:ENDPOINT, a SigMF recording, or "simulated". WAVEFORM: a TOML file that
+says what is sent (docs/formats.md), or ofdm_waveform, which comes with isacblocks.
+"""
+
+import argparse
+import sys
+
+from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector, Recorder
+from isacblocks.blocks.calibration_file import save_calibration
+from isacblocks.cli.main import find_script
+from isacblocks.cli.script import compile_kernels, execute, positive, usage
+from isacblocks.frontends import SimulatedIq, read_waveform
+from isacblocks.frontends.named import add_options, front_end
+from isacblocks.stream import Flowgraph
+
+GROUP = 1024  # samples per item
+
+
+def work(o: argparse.Namespace) -> None:
+    """Calibrate until the samples end, or there have been enough."""
+    with usage():
+        path = find_script(o.waveform, ".toml", "waveform")
+        wave, beside = read_waveform(path), path.parent
+        source = SimulatedIq(wave, beside, GROUP, leakage=3.0) if o.source == "simulated" else front_end(o, GROUP)
+        receiver, radar, window = wave.receiver(beside, GROUP), wave.radar(), wave.scene().delay_window(wave.radar())
+    image, detector = AngleDelayMap(radar, window=window, refine=True), MaprtDetector(radar, noise="estimated")
+    calibrator = KappaCalibrator(radar, window=wave.scene())
+
+    fg = Flowgraph("raw_iq")
+    fg.connect(source, receiver, image, detector, calibrator)
+    fg.feedback(calibrator.kappa, image.kappa, lag=2)
+    if o.record:
+        fg.connect(receiver, Recorder(o.record, radar=radar))
+    compile_kernels()
+    status = fg.run(o.frames and -(-o.frames * wave.period // GROUP))
+    save_calibration(o.calibration, calibrator.calibration(provenance=f"raw_iq {o.source}"))
+    print(f"{status.blocks['kappa_calibrator'].items_in} frames; calibration: {o.calibration}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("raw_iq", description=__doc__.split("\n\n")[0])
+    add_options(parser)
+    parser.add_argument("waveform", metavar="WAVEFORM.toml")
+    parser.add_argument("--frames", type=positive, help="end after so many (default: where the samples end)")
+    parser.add_argument("--record", metavar="FILE.isac", help="record the frames, too")
+    parser.add_argument("--calibration", metavar="FILE.json", default="raw_iq.kappa.json", help="default: %(default)s")
+    sys.exit(execute("raw_iq", lambda: work(parser.parse_args())))

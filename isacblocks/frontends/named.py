@@ -1,0 +1,40 @@
+"""Front ends by a name on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isacblocks.stream import Source
+
+if TYPE_CHECKING:
+    import argparse
+
+NAMES = "soapy:DEVICE, kraken:HOST:PORT, gnuradio:ENDPOINT or RECORDING.sigmf-meta"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """FROM, and the options that the radios have."""
+    parser.add_argument("source", metavar="FROM", help=NAMES)
+    parser.add_argument("--channels", type=int, default=2, help="of the radio (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=1e6, help="Hz, SoapySDR")
+    parser.add_argument("--frequency", type=float, default=100e6, help="Hz, SoapySDR")
+    parser.add_argument("--gains", default="", help="dB, one for all channels or one each, comma-separated; SoapySDR")
+
+
+def front_end(options: argparse.Namespace, group: int) -> Source:
+    """The source of raw samples that FROM names, `group` samples per item. Raises ValueError."""
+    from isacblocks.frontends import GnuRadioSource, HeimdallSource, SigmfSource, SoapySource
+    from isacblocks.frontends.sigmf_format import SUFFIXES
+
+    kind, _, where = options.source.partition(":")
+    if options.source.endswith(tuple(SUFFIXES)):
+        return SigmfSource(options.source, group)
+    if kind == "soapy":
+        channels = tuple(range(options.channels))
+        return SoapySource(where, channels, group, options.rate, options.frequency, options.gains)
+    if kind == "kraken":
+        host, _, port = where.partition(":")
+        return HeimdallSource(host or "127.0.0.1", int(port or 5000), options.channels, group)
+    if kind == "gnuradio":
+        return GnuRadioSource(where, (options.channels,), pattern="pull", tags=True, group=group, axis=1, field="iq")
+    raise ValueError(f"FROM: expected {NAMES}, got {options.source!r}")

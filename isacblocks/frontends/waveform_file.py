@@ -1,0 +1,148 @@
+"""What a transmitter sends and how its echoes are received, in a TOML file: all that raw samples need to become frames."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from isacblocks.frontends.ofdm_receiver import OfdmReceiver
+from isacblocks.radar import OfdmRadar, Scene
+from isacblocks.stream.npy import read_npy
+
+_LARGEST = 1 << 20  # bytes of the file
+
+Count = Annotated[int, Meta(ge=1, le=1 << 24)]
+Positive = Annotated[float, Meta(gt=0)]
+Degrees = Annotated[float, Meta(ge=-90, le=90)]
+
+
+class WaveformError(ValueError):
+    """What the file says is not a waveform; the message names the key, what was expected and what came."""
+
+
+class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An OFDM waveform and its receiver.
+
+    symbols: a .npy of complex numbers (P, S), the symbols that are sent over and over, beside the TOML file; or qpsk: P
+    symbols of QPSK, drawn by `seed`. size: of the DFT, S by default; first_bin: of the S subcarriers, which follow each
+    other; prefix: samples; timing, reference_delay (s), clutter, noise_power: see OfdmReceiver; sector: degrees that are
+    searched; ranges: metres that are searched, up to the prefix's own by default.
+    """
+
+    antennas: Count
+    subcarriers: Count
+    prefix: Count
+    subcarrier_spacing: Positive = 240e3
+    carrier_frequency: Positive = 60e9
+    element_spacing: Positive = 0.5
+    symbols: str | None = None
+    qpsk: Count | None = None
+    seed: Annotated[int, Meta(ge=0)] = 0
+    size: Count | None = None
+    first_bin: int = 0
+    timing: Literal["preamble", "prefix"] | Annotated[int, Meta(ge=0)] = "preamble"
+    reference_delay: Annotated[float, Meta(ge=0)] = 0.0
+    clutter: Annotated[float, Meta(ge=0)] = 0.0
+    noise_power: Positive = 1.0
+    sector: tuple[Degrees, Degrees] = (-60.0, 60.0)
+    ranges: tuple[Positive, Positive] | None = None
+
+    @property
+    def dft(self) -> int:
+        """The size of the DFT."""
+        return self.subcarriers if self.size is None else self.size
+
+    @property
+    def period(self) -> int:
+        """Samples from symbol to symbol."""
+        return self.dft + self.prefix
+
+    @property
+    def rate(self) -> float:
+        """Samples per second."""
+        return self.dft * self.subcarrier_spacing
+
+    @property
+    def bins(self) -> NDArray[np.int64]:
+        """Of the DFT, (S,)."""
+        return (self.first_bin + np.arange(self.subcarriers)) % self.dft
+
+    def radar(self) -> OfdmRadar:
+        """The array and the subcarriers."""
+        return OfdmRadar(
+            self.antennas,
+            self.subcarriers,
+            self.subcarrier_spacing,
+            self.carrier_frequency,
+            self.element_spacing,
+            self.prefix / self.dft,
+        )
+
+    def scene(self) -> Scene:
+        """The ranges that are searched."""
+        nearest, farthest = self.ranges or (1.0, None)
+        return Scene(range_min=nearest, range_max=farthest)
+
+    def sent(self, beside: Path) -> NDArray[np.complex64]:
+        """The symbols, (P, S). Raises WaveformError. beside: the directory of `symbols`."""
+        from isacblocks.kernels.simulation import draw_symbols
+
+        if (self.symbols is None) == (self.qpsk is None):
+            raise WaveformError("expected either symbols, the name of a .npy file, or qpsk, a number of symbols")
+        if self.qpsk is not None:
+            return np.asarray(draw_symbols(self.seed, 0, self.qpsk, self.radar()))
+        path = beside / str(self.symbols)
+        try:
+            symbols = read_npy(path)
+        except (ValueError, OSError) as error:
+            raise WaveformError(f"symbols: {error}") from error
+        if symbols.ndim != 2 or symbols.shape[1] != self.subcarriers or symbols.dtype.kind != "c":
+            came = f"{symbols.dtype} {symbols.shape}"
+            raise WaveformError(f"symbols: {path}: expected complex numbers (P, {self.subcarriers}), got {came}")
+        return np.asarray(symbols, np.complex64)
+
+    def receiver(self, beside: Path, length: int) -> OfdmReceiver:
+        """The block that makes frames of items of `length` samples. Raises ValueError."""
+        low, high = (math.radians(angle) for angle in self.sector)
+        return OfdmReceiver(
+            self.radar(),
+            self.sent(beside),
+            length,
+            self.size,
+            self.bins,
+            self.prefix,
+            self.timing,
+            self.reference_delay,
+            self.clutter,
+            self.scene(),
+            (low, high),
+            self.noise_power,
+        )
+
+
+def read_waveform(path: str | Path) -> Waveform:
+    """The waveform in a TOML file. Raises WaveformError for what is not one, OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise WaveformError(f"{path}: has more than {_LARGEST} bytes")
+    try:
+        raw: Any = msgspec.toml.decode(data)
+        made = msgspec.convert(raw, Waveform, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WaveformError(f"{path}: {error}") from error
+    for low, high in (made.sector, *(() if made.ranges is None else (made.ranges,))):
+        if low >= high:
+            raise WaveformError(f"{path}: expected the lower limit first, got {low:g} to {high:g}")
+    if made.subcarriers > made.dft or made.prefix >= made.dft:
+        raise WaveformError(
+            f"{path}: expected a DFT of at least {made.subcarriers} points and of more than the prefix's {made.prefix} "
+            f"samples, got {made.dft}"
+        )
+    return made

@@ -1,0 +1,131 @@
+"""Waveforms in TOML files, simulated samples of them, and the way from raw samples to kappa in one command."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from isacblocks import kappa_error
+from isacblocks.blocks.calibration_file import load_calibration
+from isacblocks.blocks.recording import Recording
+from isacblocks.frontends import SigmfSink, SimulatedIq, read_waveform
+from isacblocks.frontends.waveform_file import WaveformError
+from isacblocks.kernels.scene import draw_scene
+from isacblocks.kernels.steering import steering_vectors
+from isacblocks.radar import Scene
+from isacblocks.stream import Flowgraph, jig
+
+FILE = ROOT / "flowgraphs" / "ofdm_waveform.toml"
+SMALL = "antennas = 8\nsubcarriers = 32\nqpsk = 4\nprefix = 8\nsize = 64\nfirst_bin = -16\nclutter = 32\n"
+
+
+def written(where: Path, text: str = SMALL) -> Path:
+    path = where / "wave.toml"
+    path.write_text(text)
+    return path
+
+
+def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "isacblocks", *name.split(), *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"antennas": "0"}, ">= 1"),
+        ({"antennas": None}, "missing required field `antennas`"),
+        ({"timing": '"clock"'}, "timing"),
+        ({"colour": "1"}, "colour"),
+        ({"sector": "[30, -30]"}, "the lower limit first"),
+        ({"size": "16"}, "a DFT of at least 32 points"),
+        ({"prefix": "64"}, "more than the prefix's 64"),
+        ({"qpsk": None}, "either symbols"),
+        ({"symbols": '"gone.npy"', "qpsk": None}, "gone.npy"),
+        ({"symbols": '"real.npy"', "qpsk": None}, "expected complex numbers (P, 32), got float64 (4, 32)"),
+        ({"antennas": "= ="}, "wave.toml"),
+    ],
+)
+def test_what_is_no_waveform_is_named(change: dict[str, str | None], words: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "real.npy", np.ones((4, 32)))
+    lines = dict(line.split(" = ") for line in SMALL.splitlines()) | change
+    path = written(tmp_path, "".join(f"{key} = {value}\n" for key, value in lines.items() if value is not None))
+    with pytest.raises(WaveformError) as caught:
+        read_waveform(path).sent(tmp_path)
+    assert words in str(caught.value)
+
+
+def test_symbols_of_a_file_are_those_that_are_sent(tmp_path: Path) -> None:
+    symbols = np.exp(1j * np.arange(64).reshape(2, 32)).astype(np.complex64)
+    np.save(tmp_path / "mine.npy", symbols)
+    wave = read_waveform(written(tmp_path, SMALL.replace("qpsk = 4", 'symbols = "mine.npy"')))
+    np.testing.assert_array_equal(wave.receiver(tmp_path, 100).symbols, symbols)
+
+
+def test_simulated_samples_become_the_frames_of_the_equation(tmp_path: Path) -> None:
+    """Eq. (8) with the direct path as well, to the rounding: no noise to speak of, the trigger shared."""
+    wave = read_waveform(written(tmp_path, SMALL.replace("clutter = 32", "timing = 0\nnoise_power = 1e-12")))
+    scene = Scene(range_min=1.0, target_probability=0.7)
+    source = SimulatedIq(wave, length=150, scene=scene, leakage=0.5, seed=3)
+    iq, _ = jig.run(source, items=40)
+    frame = jig.run(wave.receiver(tmp_path, 150), {"iq": iq["iq"]})[0]["frame"]
+    count = 40 * 150 // wave.period
+    truth, radar = draw_scene(3, 0, count, wave.radar(), scene), wave.radar()
+    delays = np.exp(-2j * np.pi * truth.tau[:, None] * np.arange(32) * wave.subcarrier_spacing)
+    echo = truth.gamma[:, None, None] * steering_vectors(truth.theta, radar)[:, :, None] * delays[:, None, :]
+    direct = 0.5 * steering_vectors(np.zeros(1), radar)[0][None, :, None]
+    sent = source.symbols[np.arange(count) % 4]
+    np.testing.assert_array_equal(frame["x"], sent)
+    wanted = 1e6 * source.kappa[:, None] * (echo + direct) * sent[:, None, :]
+    np.testing.assert_allclose(frame["y"], wanted, atol=1e-5 * np.abs(wanted).max())
+    assert 0 < truth.present.sum() < count
+
+
+def test_simulated_samples_are_the_same_in_any_portions(tmp_path: Path) -> None:
+    wave = read_waveform(written(tmp_path))
+    jig.check(lambda: SimulatedIq(wave, length=100, offset=0.2, seed=5), items=24)
+
+
+def test_from_raw_samples_to_kappa_in_one_command(tmp_path: Path) -> None:
+    """While they come, from a recording of them, and by `calibrate`: each time kappa is what the simulation knows."""
+    pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
+    wave = read_waveform(FILE)
+    source = SimulatedIq(wave, FILE.parent, leakage=3.0)
+    done = script(
+        "run raw_iq simulated", FILE, "--frames", 700, "--calibration", tmp_path / "a.json", "--record", tmp_path / "a.isac"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(Recording(tmp_path / "a.isac")) >= 690
+    fg = Flowgraph()
+    fg.connect(source, SigmfSink(tmp_path / "raw"))
+    fg.run(items=700 * wave.period // 1024)
+    recording = tmp_path / "raw.sigmf-meta"
+    assert script("run raw_iq", recording, FILE, "--calibration", tmp_path / "b.json").returncode == 0
+    done = script("calibrate", recording, "--waveform", FILE)
+    assert done.returncode == 0, done.stderr
+    radar = wave.radar()
+    assert kappa_error(np.ones(16), source.kappa, radar).loss_db > 3
+    for name in ("a.json", "b.json", "raw.kappa.json"):
+        assert kappa_error(load_calibration(tmp_path / name, radar).vector, source.kappa, radar).loss_db < 0.3
+    done = script("calibrate", recording)
+    assert done.returncode == 2
+    assert "--waveform" in done.stderr
+
+
+def test_the_script_is_short() -> None:
+    """At most forty statements' lines: no docstrings, blank lines or comments."""
+    code = ast.unparse(ast.parse((ROOT / "flowgraphs" / "raw_iq.py").read_text())).splitlines()
+    assert len([line for line in code if line.strip() and not line.strip().startswith('"""')]) <= 40
+
+
+def test_what_it_does_not_know_is_named(tmp_path: Path) -> None:
+    done: Any = script("run raw_iq radio:x", written(tmp_path))
+    assert done.returncode == 2
+    assert "expected soapy:DEVICE, kraken:HOST:PORT" in done.stderr
