@@ -35,6 +35,7 @@ BESIDE_OTHERS = frozenset(
         "jit",
         "layers",
         "losses",
+        "new_block",
         "normals",
         "paper_figures",
         "random",

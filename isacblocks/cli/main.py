@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isacblocks._version import __version__
-from isacblocks.cli import calibrate, calibration, campaign, demo, desk, figure, graph
+from isacblocks.cli import calibrate, calibration, campaign, demo, desk, figure, graph, new_block
 from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
 
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
@@ -23,6 +23,7 @@ _EPILOG = f"""{STATUSES}
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json
   isacblocks run my_flowgraph.py                    a script of your own
   isacblocks run graph.toml                         a flowgraph from a file
+  isacblocks new-block MeanLevel --in detection     a block of your own, with its test
   isacblocks calibrate frames.isac                  a calibration file, a report and a picture from a recording
   isacblocks campaign sweep.toml --summary          a grid of simulations, its table and its figures
   isacblocks keys host.key                          keys for links to other hosts
@@ -168,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     campaign.add_parser(commands)
     figure.add_parser(commands)
     graph.add_parser(commands)
+    new_block.add_parser(commands)
     keys = commands.add_parser(
         "keys",
         help="make the keys of a host for links to others",
@@ -184,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = _parser().parse_known_args(given)
-    if rest and options.command in ("calibration", "campaign", "figure", "keys", "info", "warmup", *desk.COMMANDS):
+    if rest and options.command not in ("run", "demo", "calibrate", "graph"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
 
     def script(name: str, after: list[str]) -> int:
@@ -198,6 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
         "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options),
         "graph": lambda: graph.work(options, lambda: script(options.script, rest)),
         "figure": lambda: figure.work(options),
+        "new-block": lambda: new_block.work(options),
         "keys": lambda: make_keys(options.file),
         "info": info,
         "warmup": warmup,

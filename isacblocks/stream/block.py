@@ -22,12 +22,15 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from isacblocks.stream import codec
 from isacblocks.stream.declare import Reading, Setting, State
 from isacblocks.stream.errors import CheckpointError, PlacementError
 from isacblocks.stream.ports import In, Out, Port, PortSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 MAIN = "__isacblocks_main__"  # the name under which another process imports the script that was run
@@ -50,7 +53,7 @@ class Block:
     reading_values: dict[str, float]
     state_shapes: dict[str, tuple[int, ...]]  # of arrays, since the last start
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
         block = super().__new__(cls)
         block.arguments = (args, kwargs)
         block.ports = {name: Port(block, name, spec) for name, spec in cls._declared(PortSpec).items()}
