@@ -92,7 +92,7 @@ def work(options: argparse.Namespace) -> int:
         raise UsageError("--in: a source takes nothing; leave it out, or take --kind filter")
     if options.out is not None and options.kind == "sink":
         raise UsageError("--out: a sink makes nothing; leave it out, or take --kind filter")
-    _check_out(options.out, options.taken)
+    _check_out(options.out, options.taken, options.kind)
     for path, text in zip(paths, texts(kind, module, options.kind, options.taken or _OWN, options.out), strict=True):
         with path.open("x") as file:
             file.write(text)
@@ -100,7 +100,7 @@ def work(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_out(out: str | None, taken: str | None) -> None:
+def _check_out(out: str | None, taken: str | None, kind: str) -> None:
     """Raises UsageError for a name that no port can have."""
     from isacblocks.stream import Block, Items, Source
 
@@ -108,7 +108,13 @@ def _check_out(out: str | None, taken: str | None) -> None:
         return
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", out) is None or keyword.iskeyword(out):
         raise UsageError(f"--out: expected a name, say level, got {out!r}")
-    if out in {*_OWN_NAMES, *dir(Source), *Items.__slots__, *Block.__annotations__, taken or "x"}:
+    if out in {
+        *_OWN_NAMES,
+        *dir(Source if kind == "source" else Block),
+        *Items.__slots__,
+        *Block.__annotations__,
+        taken or "x",
+    }:
         raise UsageError(f"--out: {out} is a name that the block needs for something else; choose another one")
 
 
