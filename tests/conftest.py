@@ -46,6 +46,7 @@ BESIDE_OTHERS = frozenset(
         "simd",
         "simd_words",
         "simulation",
+        "site",
         "slope_search",
         "soundness",
         "spec_wire_codec",

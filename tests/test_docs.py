@@ -101,7 +101,7 @@ def test_files_that_are_named_are_there(page: Path) -> None:
 
 
 def test_the_shell_tools_are_plain_sh() -> None:
-    for name in ("demo", "test", "environment"):
+    for name in ("demo", "docs", "test", "environment"):
         path = ROOT / "tools" / name
         assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
         if Path("/bin/dash").exists():

@@ -146,12 +146,13 @@ def make_keys(path: str) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of all commands."""
+    top = argparse.ArgumentParser(
         "isacblocks", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"isacblocks {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action="version", version=f"isacblocks {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
         help="run a flowgraph script, or a flowgraph's file",
@@ -179,15 +180,15 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("file", metavar="FILE", help="where the keys are to be")
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
     commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
-    return parser
+    return top
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    options, rest = _parser().parse_known_args(given)
+    options, rest = parser().parse_known_args(given)
     if rest and options.command not in ("run", "demo", "calibrate", "graph"):
-        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
 
     def script(name: str, after: list[str]) -> int:
         return run_flowgraph(find_flowgraph(name), after)
