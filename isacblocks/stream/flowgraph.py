@@ -16,7 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
+from isacblocks.stream import checks
 from isacblocks.stream.block import Block, Source
+from isacblocks.stream.checks import Edge
 from isacblocks.stream.errors import PlacementError, WiringError
 from isacblocks.stream.keeper import Restart
 from isacblocks.stream.link import POLICIES, EdgeSpec
@@ -25,18 +27,13 @@ from isacblocks.stream.ports import In, Out, Port
 from isacblocks.stream.runner import Runner
 from isacblocks.stream.spec import ANY, mismatch
 
+_BUDGET = 16 << 20  # bytes on their way on an edge
+_NO_BUDGET = 1 << 62  # of a feedback with a lag: fewer messages than the lag would let its loop wait for ever
 _VIEW_INTERVAL = 0.1  # seconds between calls of a view
 # Of the largest record of a stream as much goes into a message as keeps what it costs to send small beside the work, but not
 # more than caches hold: docs/performance.md. The number of items is bounded too, since feedback counts its lag in messages.
 _MESSAGE_BYTES = 9_000_000
 _MESSAGE_ITEMS = 256
-
-
-class _Edge:
-    def __init__(self, sender: Port, receiver: Port, spec: EdgeSpec) -> None:
-        self.sender = sender
-        self.receiver = receiver
-        self.spec = spec
 
 
 class Flowgraph:
@@ -45,7 +42,7 @@ class Flowgraph:
     def __init__(self, name: str = "flowgraph") -> None:
         self.name = name
         self.blocks: dict[str, Block] = {}
-        self._edges: list[_Edge] = []
+        self._edges: list[Edge] = []
         self._runner: Runner | None = None
 
     # Drawing
@@ -55,7 +52,7 @@ class Flowgraph:
         *chain: Block | Port,
         policy: str = "block",
         depth: int = 16,
-        budget: int = 16 << 20,
+        budget: int = _BUDGET,
         interval: float = 0.0,
     ) -> None:
         """Connect blocks or ports, each to the next one; of a block, its first output and its first input are meant.
@@ -75,15 +72,21 @@ class Flowgraph:
         """Lead an output back to an optional input of a block further up.
 
         lag: what the sender makes of message n is in force from message n + lag on, wherever the blocks run, so that a
-        seeded run gives the same bits everywhere; None: the latest there is, for live use.
+        seeded run gives the same bits everywhere; None: the latest there is, for live use. depth: messages on their way,
+        more than the lag, lag + 2 by default; so many are let through however large they are.
         """
         if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int) or lag < 1):
             raise WiringError(f"feedback: lag must be a number of messages of at least 1, or None, got {lag!r}")
         into = self._port(receiver, In)
         if not (isinstance(into.spec, In) and into.spec.optional):
             raise WiringError(f"{into}: a feedback may only lead to an optional input: its first messages have none")
-        policy = "latest" if lag is None else "block"
-        self._link(self._port(sender, Out), into, policy, depth or (lag or 1) + 2, 16 << 20, True, lag)
+        if lag is not None and depth is not None and depth <= lag:
+            raise WiringError(
+                f"{sender} to {into}: a feedback with lag {lag} has {lag} messages on their way, and with depth {depth} its "
+                "loop would wait for ever; expected a depth of more than the lag, or None"
+            )
+        policy, budget = ("latest", _BUDGET) if lag is None else ("block", _NO_BUDGET)
+        self._link(self._port(sender, Out), into, policy, depth or (lag or 1) + 2, budget, True, lag)
 
     def _port(self, end: Block | Port, kind: type[In] | type[Out]) -> Port:
         if isinstance(end, Block):
@@ -139,7 +142,7 @@ class Flowgraph:
         receiver.adopt(sender.layout)
         token = secrets.token_bytes(16)
         edge = EdgeSpec(f"{sender}", f"{receiver}", token, policy, depth, budget, feedback, lag, interval)
-        self._edges.append(_Edge(sender, receiver, edge))
+        self._edges.append(Edge(sender, receiver, edge))
 
     def edges(self) -> list[EdgeSpec]:
         """The edges in the order in which they were drawn."""
@@ -147,60 +150,11 @@ class Flowgraph:
 
     def check(self) -> None:
         """See whether what is drawn can run. Raises WiringError saying what is missing."""
-        if not self.blocks:
-            raise WiringError(f"{self.name}: nothing is connected")
-        taken = {id(edge.receiver) for edge in self._edges}
-        data = {id(edge.receiver) for edge in self._edges if not edge.spec.feedback}
-        for block in self.blocks.values():
-            for name, port in block.inputs().items():
-                if not port.optional and id(block.ports[name]) not in taken:
-                    raise WiringError(f"{block.label}.{name} is not connected, and the block cannot do without it")
-            if not isinstance(block, Source) and not any(id(block.ports[name]) in data for name in block.inputs()):
-                raise WiringError(f"{block.label}: nothing leads to it but feedback; one input must be connected forward")
-        self._check_loops()
-        for edge in self._edges:
-            if edge.spec.lag is not None:
-                self._check_feedback(edge)
-
-    def _check_feedback(self, edge: _Edge) -> None:
-        """A lossy link inside a loop with a lag would let the loop wait for what never comes."""
-        inside = self._reach(edge.receiver.block, forward=True) & self._reach(edge.sender.block, forward=False)
-        for other in self._edges:
-            ends = {other.sender.block.label, other.receiver.block.label}
-            if other.spec.policy != "block" and not other.spec.feedback and ends <= inside:
-                raise WiringError(
-                    f"{other.spec.sender} to {other.spec.receiver} is {other.spec.policy!r} and lies inside the loop that "
-                    f"{edge.spec.sender} closes with a lag; make it 'block', or the feedback lag=None"
-                )
-
-    def _reach(self, start: Block, forward: bool) -> set[str]:
-        """The blocks that can be reached from one, itself included, along or against the edges, feedback left out."""
-        found = {start.label}
-        while True:
-            more = set()
-            for edge in self._edges:
-                a, b = edge.sender.block.label, edge.receiver.block.label
-                if not edge.spec.feedback and (a if forward else b) in found:
-                    more.add(b if forward else a)
-            if more <= found:
-                return found
-            found |= more
-
-    def _check_loops(self) -> None:
-        ahead = {
-            name: {e.receiver.block.label for e in self._edges if e.sender.block is block and not e.spec.feedback}
-            for name, block in self.blocks.items()
-        }
-        while ahead:
-            ends = [name for name, following in ahead.items() if not following & ahead.keys()]
-            if not ends:
-                raise WiringError(f"a loop through {', '.join(ahead)}: close it with feedback() instead of connect()")
-            for name in ends:
-                del ahead[name]
+        checks.check(self.name, self.blocks, self._edges)
 
     def suited_batch(self, source: Source) -> int:
         """The most items per message of a source whose `batch` is 0: a power of two, by the stream's widest record."""
-        reached = self._reach(source, forward=True)
+        reached = checks.reach(self._edges, source, forward=True)
         widest = max((e.sender.layout.item_bytes for e in self._edges if e.sender.block.label in reached), default=1)
         fitting = max(1, _MESSAGE_BYTES // max(1, widest))
         return int(min(_MESSAGE_ITEMS, 1 << (fitting.bit_length() - 1)))

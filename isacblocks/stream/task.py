@@ -115,7 +115,6 @@ class Task:
         if joint is None:
             return False
         if joint.final:
-            self.junction.commit(joint)
             return self._end()
         number, heads = joint.number, joint.heads
         if self._every and number > self._message:

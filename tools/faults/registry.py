@@ -8,6 +8,7 @@ from faults.case import Case
 
 MODULES: tuple[str, ...] = (
     "decoders",
+    "graphs",
     "kills",
     "numerics",
     "pauses",

@@ -1,0 +1,133 @@
+"""Random flowgraphs over policies, depths, lags and placements; what they are and are held to is in tools/faults."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from faults.graphs import Watch
+from faults.random_graphs import Drawing, Wire, draw_graph
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stream_blocks import Collect, Counter, EveryThird, Join, Leaky, Mixer, Scale
+
+from isacblocks.stream import Flowgraph, WiringError
+
+PATIENCE = 60.0  # seconds, against hanging
+
+
+@st.composite
+def drawings(draw: Any) -> Drawing:
+    """Graphs that hypothesis can shrink."""
+    return draw_graph(lambda lowest, highest: draw(st.integers(lowest, highest)))
+
+
+def hold(drawing: Drawing, placement: str, seed: int) -> None:
+    watch = Watch(drawing, placement, random.Random(seed))
+    assert not watch.breaches, "\n".join([*watch.breaches, f"{drawing}"])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(drawings(), st.integers(0, 1000))
+def test_no_graph_waits_for_ever_and_every_book_balances(drawing: Drawing, seed: int) -> None:
+    hold(drawing, "threads", seed)
+
+
+@pytest.mark.parametrize("placement", ["processes", "tcp"])
+def test_the_same_of_blocks_in_processes(placement: str) -> None:
+    held = 0
+    for seed in range(100, 200):
+        drawing = draw_graph(random.Random(seed).randint)
+        if len(drawing.nodes) > 3 and not drawing.may_wait_for_ever():
+            hold(drawing, placement, seed)
+            held += 1
+        if held == 2:
+            return
+
+
+def ends(fg: Flowgraph) -> None:
+    """It comes to its end, and the books say so."""
+    with fg:
+        fg.start(400)
+        assert fg.wait(PATIENCE), f"waits for ever: {fg.status}"
+    assert all(edge.balanced and not edge.in_flight for edge in fg.status.edges)
+
+
+class Seldom(EveryThird):
+    """Says something for every 90th message only."""
+
+    def process(self, number: Any) -> Any:
+        return self.some.items(value=number.value[:1]) if number.message % 90 == 0 else None
+
+
+def test_a_loop_whose_stream_is_silent_for_longer_than_its_links_are_deep() -> None:
+    source, seldom, mixer, leaky = Counter(), Seldom(), Mixer(), Leaky()
+    source.batch = 1
+    fg = Flowgraph("silent")
+    fg.connect(source, seldom, mixer, leaky)
+    fg.feedback(leaky.total, mixer.back, lag=1)
+    ends(fg)
+    assert mixer.heard == [[n, n - 90] for n in range(90, 400, 90)]
+
+
+def test_a_loop_that_is_joined_with_a_stream_that_ends_before_it() -> None:
+    source, short, mixer, join = Counter(), Counter(end=20), Mixer(), Join()
+    source.batch = short.batch = 1
+    fg = Flowgraph("short")
+    fg.connect(source, mixer, join.left)
+    fg.connect(short, join.right)
+    fg.feedback(join.gap, mixer.back, lag=2)
+    ends(fg)
+    assert join.joined == 20
+    assert mixer.heard == [[n, n - 2] for n in range(2, 22)]
+    books = {edge.receiver: edge for edge in fg.status.edges}
+    assert books["join.left"].dropped == {"unmatched": 380}
+    assert books["join.right"].lost == 0
+
+
+def test_a_loop_of_messages_that_are_larger_than_a_budget() -> None:
+    """Six lags of 8 MB are more than the 16 MB that other edges hold."""
+    source, mixer, leaky = Counter(size=1_000_000), Mixer(1_000_000), Leaky(1_000_000)
+    source.batch = 1
+    fg = Flowgraph("large")
+    fg.connect(source, mixer)
+    fg.connect(mixer, leaky, depth=2)
+    fg.feedback(leaky.total, mixer.back, lag=6)
+    with fg:
+        fg.start(12)
+        assert fg.wait(PATIENCE), f"waits for ever: {fg.status}"
+    assert mixer.heard == [[n, n - 6] for n in range(6, 12)]
+
+
+def test_loops_that_would_wait_for_ever_are_refused() -> None:
+    mixer, leaky = Mixer(), Leaky()
+    with pytest.raises(WiringError, match=r"with lag 8 has 8 messages on their way.*expected a depth of more than the lag"):
+        Flowgraph("shallow").feedback(leaky.total, mixer.back, lag=8, depth=8)
+    source, scale, sink = Counter(), Scale(), Mixer()
+    fg = Flowgraph("aside")
+    fg.connect(source, scale)
+    fg.connect(source, sink)
+    fg.feedback(scale.scaled, sink.back, lag=2)
+    with pytest.raises(WiringError, match="nothing leads from mixer to scale"):
+        fg.check()
+    source, mixer, scale, join, sink2 = Counter(), Mixer(), Scale(), Join(), Collect()
+    fg = Flowgraph("joined")
+    fg.connect(source, mixer, join.left)
+    fg.connect(source, scale, policy="latest")
+    fg.connect(scale, join.right)
+    fg.connect(join, sink2)
+    fg.feedback(join.gap, mixer.back, lag=2)
+    with pytest.raises(WiringError, match=r"'latest' and leads into the loop .* at join\.right, where what has no partner"):
+        fg.check()
+
+
+def test_what_is_drawn_reaches_what_it_is_for() -> None:
+    """The drawings have loops, joins, losses and refusals among them; else the tests above would say little."""
+    made = [draw_graph(random.Random(seed).randint) for seed in range(300)]
+    refused = sum(drawing.may_wait_for_ever() for drawing in made)
+    loops = sum(any(wire.lag > 0 for wire in d.wires) and not d.may_wait_for_ever() for d in made)
+    lossy = sum(any(wire.policy != "block" for wire in drawing.wires) for drawing in made)
+    exact = sum(len(drawing.exact()) == len(drawing.sources) + len(drawing.nodes) for drawing in made)
+    assert min(refused, loops, lossy, exact) > 20
+    assert any(isinstance(wire, Wire) and wire.lag > 4 for drawing in made for wire in drawing.wires)
