@@ -27,7 +27,7 @@ from isacblocks.cli.script import UsageError, compile_kernels, execute, positive
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 RESULT = DOCS / "results" / "performance.json"
-ALONE = ("flowgraph", "runs", "start")  # measured after the rounds, not in them
+ALONE = ("flowgraph", "runs", "viewing", "start")  # measured after the rounds, not in them
 ROUNDS, QUICK_ROUNDS = 15, 2
 
 
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 def measure(options: argparse.Namespace) -> int:
     """The cases; prints the table and writes the JSON."""
-    from benchmarks import flowgraph_run, measure, registry, report, starting, stream_runs
+    from benchmarks import flowgraph_run, measure, registry, report, starting, stream_runs, viewing
 
     known = [*registry.GROUPS, *ALONE]
     chosen = options.only or [name for name in known if not (options.quick and name in ALONE)]
@@ -61,6 +61,9 @@ def measure(options: argparse.Namespace) -> int:
     if "runs" in chosen:
         say("flowgraphs of nothing but streams")
         found["runs"] = stream_runs.measure_runs(60 if options.quick else 3000)
+    if "viewing" in chosen:
+        say("the whole flowgraph, without and with somebody who looks on")
+        found["viewing"] = viewing.measure_viewing(*((0.5, 1) if options.quick else (4.0, 5)))
     if "start" in chosen:
         say("starts: compiling in an empty cache, loading")
         few = ["compression", "detection"] if options.quick else None

@@ -29,11 +29,11 @@ class _Knob:
 
 
 class Controls:
-    """The widgets, by name, in ``widgets``; ``told`` says what was done last."""
+    """The widgets, by name, in ``widgets``; ``say`` is told what was done last."""
 
     def __init__(self, feed: Feed, style: Style) -> None:
         self.feed = feed
-        self.told = ""
+        self.say: Callable[[str], None] = lambda _told: None
         sheet = f":host {{ color: {style.ink}; font-size: 13px; }}"
         sheet += f" .bk-input {{ background: {style.paper}; color: {style.ink}; }}"
         self._common: dict[str, Any] = {"stylesheets": [InlineStyleSheet(css=sheet)]}
@@ -129,10 +129,10 @@ class Controls:
     def _try(self, said: str, work: Callable[[], Any]) -> Any:
         try:
             result = work()
-            self.told = said
+            self.say(said)
             return result
         except DeskError as error:
-            self.told = f"{said}: {error}"
+            self.say(f"{said}: {error}")
             return None
 
     def _do(self, said: str, action: str, **arguments: Any) -> Any:
@@ -154,12 +154,12 @@ class Controls:
     def _save(self) -> None:
         path = self._do("calibration not saved", "save")
         if path is not None:
-            self.told = f"calibration saved: {path}"
+            self.say(f"calibration saved: {path}")
 
     def _recording(self, active: bool) -> None:
         path = self._do("recording" if active else "recording ended", "record", active=active)
         if path is not None:
-            self.told = f"{'recording to' if active else 'recorded:'} {path}"
+            self.say(f"{'recording to' if active else 'recorded:'} {path}")
 
     def _pressed(self, _attr: str, _old: Any, new: dict[str, list[Any]]) -> None:
         key = str(new["key"][0]) if new.get("key") else ""

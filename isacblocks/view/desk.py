@@ -25,13 +25,17 @@ from typing import Any
 import msgspec
 import zmq
 
-from isacblocks.stream import Flowgraph, Port, Source, codec
+from isacblocks.stream import Flowgraph, Port, Source
 from isacblocks.stream.directory import SocketDirectory
 from isacblocks.view.tap import INTERVAL, Tap, looks_on
 
 DIRECTORY = "desk"  # the kind of directory that desks are found by
 _LARGEST = 1 << 24  # bytes of a message
 _KINDS = (bool, int, float, str)  # of settings that may be set from outside
+
+
+# In one call, where the codec of streams would look at every value: the flowgraph waits for the interpreter meanwhile
+_packed = msgspec.msgpack.Encoder(enc_hook=lambda value: value.tolist()).encode  # numbers and arrays of numpy
 
 
 class DeskError(RuntimeError):
@@ -137,11 +141,11 @@ class Desk:
         client, *rest = self._asked.recv_multipart(zmq.NOBLOCK)
         try:
             request = msgspec.msgpack.decode(rest[-1], type=dict[str, Any])
-            answer = {"ok": True, **self._met(request)}
+            answer = _packed({"ok": True, **self._met(request)})
         except Exception as error:  # a client's mistake is the client's
             self._log.debug("a request failed", exc_info=True)
-            answer = {"ok": False, "error": " ".join(str(error).split()) or type(error).__name__}
-        self._asked.send_multipart([client, *rest[:-1], codec.encode(answer)], zmq.NOBLOCK)
+            answer = _packed({"ok": False, "error": " ".join(str(error).split()) or type(error).__name__})
+        self._asked.send_multipart([client, *rest[:-1], answer], zmq.NOBLOCK)
 
     def _met(self, request: dict[str, Any]) -> dict[str, Any]:
         ask = request.get("ask")
@@ -163,7 +167,7 @@ class Desk:
         raise DeskError(f"{ask!r}: expected one of status, seen, set, do")
 
     def _standing(self) -> dict[str, Any]:
-        return {"name": self.flowgraph.name, "status": msgspec.to_builtins(self.flowgraph.status), "paused": self.paused}
+        return {"name": self.flowgraph.name, "status": self.flowgraph.status, "paused": self.paused}
 
     def _drawing(self) -> dict[str, Any]:
         """How the flowgraph is drawn, without those that look on; and the facts."""

@@ -8,17 +8,21 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Status, codec
 from isacblocks.view.client import AwayError, DeskClient, status_of
 from isacblocks.view.desk import DeskError
 
-_INTERVAL = 0.07  # seconds between two questions
-_RARELY = 14  # questions between two that ask for everything
+INTERVAL = 0.09  # seconds between two questions, while anybody looks on
+_ALONE = 1.0  # the same while nobody does
+_RARELY = 1.0  # seconds between two questions for everything
 _KEPT = 600  # points of a curve
 _READINGS = ("loss_db", "slope_deg", "p_d", "p_fa", "snr_db", "used")
 
@@ -58,17 +62,20 @@ class Feed:
         self.numbers: dict[str, int] = {}  # how often each of them has been replaced
         self.history = History()
         self.gone = False  # the flowgraph's program has ended
+        self.came = 0.0  # time.time() of the newest answer
+        self.renewed: Callable[[], None] = lambda: None  # called in the feed's thread when there is something new
+        self._watched = threading.Event()
         self._rates: list[tuple[float, int]] = []
         self._orders = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="isacblocks feed", daemon=True)
 
-    @property
+    @cached_property
     def radar(self) -> OfdmRadar:
         """The radar that the flowgraph said it has."""
         return msgspec.convert(self.facts["radar"], OfdmRadar)
 
-    @property
+    @cached_property
     def scene(self) -> Scene:
         """The scene that it said it looks at."""
         return msgspec.convert(self.facts["scene"], Scene)
@@ -81,6 +88,7 @@ class Feed:
     def close(self) -> None:
         """Follow no more."""
         self._stop.set()
+        self._watched.set()  # wakes it
         if self._thread.ident is not None:
             self._thread.join(3.0)
         self.client.close()
@@ -102,11 +110,21 @@ class Feed:
         """The first setting of that name, of whatever block."""
         return next((one for one in self.settings.values() if one["setting"] == setting), None)
 
+    def watch(self, watched: bool) -> None:
+        """Whether anybody looks on and keeps up."""
+        (self._watched.set if watched else self._watched.clear)()
+
     def _follow(self) -> None:
-        count = 0
-        while not (self.gone or self._stop.wait(_INTERVAL)):
-            self._look_again(count % _RARELY == 0)
-            count += 1
+        asked, due = 0.0, time.monotonic()
+        while not self.gone:
+            if self._watched.wait(_ALONE):
+                due = max(due + INTERVAL, time.monotonic())
+                self._stop.wait(due - time.monotonic())
+            if self._stop.is_set():
+                return
+            everything = time.monotonic() - asked > _RARELY
+            asked = time.monotonic() if everything else asked
+            self._look_again(everything)
 
     def _look_again(self, everything: bool) -> None:
         try:
@@ -116,13 +134,15 @@ class Feed:
         except AwayError:
             self.gone = True
         except DeskError:
-            pass  # it said no; that is nothing to stop for
+            return  # it said no; that is nothing to stop for
+        self.renewed()
 
     def _look(self) -> None:
         answer = self.request(ask="seen", after=self.numbers)
         for kind, (number, data) in answer["seen"].items():
             self.seen = {**self.seen, kind: codec.decode(data)}
             self.numbers[kind] = number
+        self.came = time.time()
         self._take(answer)
 
     def _take(self, answer: dict[str, Any]) -> None:
@@ -131,12 +151,20 @@ class Feed:
         if self.status.seconds == before.seconds or self.status.phase not in ("running", "finished"):
             return
         point = {name: value for b in self.status.blocks.values() for name, value in b.readings.items() if name in _READINGS}
-        self.history.add({"seconds": self.status.seconds, "rate": self._rate(), **point})
+        self.history.add({"seconds": self.status.seconds, "rate": self._rate(), **point, **self._expected()})
+
+    def _expected(self) -> dict[str, float]:
+        """The loss that the calibrator itself expects from its standard deviations, in dB."""
+        if "kappa" not in self.seen:
+            return {}
+        fields = self.seen["kappa"]["fields"]
+        variance = np.abs(fields["kappa"][-1]) ** 2 * fields["sigma"][-1] ** 2 + fields["gain_sigma"][-1] ** 2
+        return {"expected_db": float(-20 * np.log10(max(1 - 0.5 * float(variance.mean()), 1e-6)))}
 
     def _rate(self) -> float:
-        """Items per second over the last second, at the block of which most have come in."""
+        """Items per second over the last second or two, at the block of which most have come in."""
         items = max((block.items_in for block in self.status.blocks.values()), default=0)
-        now = time.monotonic()
-        self._rates = [(then, count) for then, count in self._rates if now - then < 1.0] + [(now, items)]
+        now = self.status.seconds
+        self._rates = [(then, count) for then, count in self._rates if now - then < 1.5 * _ALONE] + [(now, items)]
         (then, count), (here, total) = self._rates[0], self._rates[-1]
         return (total - count) / (here - then) if here > then else math.nan

@@ -35,7 +35,7 @@ from isacblocks.view.desk import Desk, DeskError
 PORT = 5006
 _TRIES = 5  # servers that may die one after the other, within a minute each
 _SHOWN = ("present", "position", "range", "theta", "theta_min", "theta_max", "tau_min", "tau_max", "valid")
-_FRAMES = 8  # of a message, for the map: enough that mostly one of them has a target
+_FRAMES = 4  # of a message, for the map: enough that mostly one of them has a target
 
 
 class NoViewError(RuntimeError):

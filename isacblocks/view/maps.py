@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis, delay_basis
 from isacblocks.kernels.detection import window_thresholds, windows
+from isacblocks.kernels.peak import Peaks
 from isacblocks.kernels.search import search_compressed
 from isacblocks.radar import OfdmRadar, Scene
 
@@ -52,44 +53,43 @@ class Mapper:
     def picture(self, message: dict[str, Any], kappa: NDArray[np.complex128], p_fa: float) -> MapPicture | None:
         """Of the newest frame of a message with a detection, else of the newest one; None where none can be used.
 
-        message: what a tap showed of a stream of compressed frames; kappa: (N,).
+        message: what a tap showed of a stream of compressed frames; kappa: (N,). Maps are made of that one frame alone.
         """
-        fields = message["fields"]
-        picture = None
-        for row in reversed(np.flatnonzero(fields["valid"])):
-            made = self._picture(fields, int(row), int(message["first"]) + int(row), kappa, p_fa)
-            if made.detected:
-                return made
-            picture = picture or made
-        return picture
-
-    def _picture(
-        self, fields: dict[str, Any], row: int, number: int, kappa: NDArray[np.complex128], p_fa: float
-    ) -> MapPicture:
-        one = {name: np.ascontiguousarray(array[row : row + 1]) for name, array in fields.items()}
-        frame = Compressed(one["g"], one["energy"], one["symbol_energy"])
-        low, high = float(one["theta_min"][0]), float(one["theta_max"][0])
-        theta = np.linspace(low, high, POINTS)[None]
-        tau = np.linspace(*self.basis.window, POINTS)[None]
-        maps = np.empty((2, 1, POINTS, POINTS), np.float32)
-        plain = search_compressed(frame, self.basis, np.ones(self.radar.antennas, np.complex128), theta, tau, False, maps[0])
-        found = search_compressed(frame, self.basis, kappa, theta, tau, False, maps[1])
-        power, gain = float(found.statistic[0]), float(found.statistic[0] / max(plain.statistic[0], 1e-300))
-        cells, share = self.radar.antennas * self.radar.subcarriers, self.radar.antennas * float(one["symbol_energy"][0])
-        noise = 1.0 if self.noise_known else max((float(one["energy"][0]) - power / share) / (cells - 1), 1e-300)
-        extents = windows(one, self.radar, POINTS, POINTS)
+        rows = np.flatnonzero(message["fields"]["valid"])
+        if not rows.size:
+            return None
+        fields = {name: np.ascontiguousarray(array[rows]) for name, array in message["fields"].items()}
+        found = self._search(fields, kappa, None)
+        power, symbols = found.statistic, fields["symbol_energy"].astype(np.float64)
+        share, cells = self.radar.antennas * symbols, self.radar.antennas * self.radar.subcarriers
+        rest = np.maximum((fields["energy"] - power / share) / (cells - 1), 1e-300)
+        levels = power / (share * (1.0 if self.noise_known else rest))
+        extents = windows(fields, self.radar, POINTS, POINTS)
         samples = math.inf if self.noise_known else cells - 1
-        threshold = float(window_thresholds(p_fa, extents[0], extents[1], POINTS, POINTS, samples)[0])
-        top = max(float(maps.max()), 1e-30)
+        thresholds = window_thresholds(p_fa, extents[0], extents[1], POINTS, POINTS, samples)
+        detected = np.flatnonzero(levels >= thresholds)
+        row = int(detected[-1]) if detected.size else rows.size - 1
+        one = {name: array[row : row + 1] for name, array in fields.items()}
+        maps = np.empty((2, 1, POINTS, POINTS), np.float32)
+        plain = self._search(one, np.ones(self.radar.antennas, np.complex128), maps[0])
+        self._search(one, kappa, maps[1])
+        gain, top = power[row] / max(plain.statistic[0], 1e-300), max(float(maps.max()), 1e-30)
         return MapPicture(
-            frame=number,
+            frame=int(message["first"]) + int(rows[row]),
             before=maps[0, 0] / top,
             after=maps[1, 0] / top,
             gain_db=10 * math.log10(max(gain, 1e-30)),
-            sector=(low, high),
+            sector=(float(one["theta_min"][0]), float(one["theta_max"][0])),
             window=self.basis.window,
-            theta=float(found.theta[0]),
-            tau=float(found.tau[0]),
-            level=power / (share * noise),
-            threshold=threshold,
+            theta=float(found.theta[row]),
+            tau=float(found.tau[row]),
+            level=float(levels[row]),
+            threshold=float(thresholds[row]),
         )
+
+    def _search(self, fields: dict[str, Any], kappa: NDArray[np.complex128], maps: NDArray[np.float32] | None) -> Peaks:
+        """The peaks of some frames; maps: where their maps go."""
+        frames = Compressed(fields["g"], fields["energy"], fields["symbol_energy"])
+        theta = np.ascontiguousarray(np.linspace(fields["theta_min"], fields["theta_max"], POINTS, axis=1))
+        tau = np.linspace(*self.basis.window, POINTS)[None]
+        return search_compressed(frames, self.basis, kappa, theta, tau, False, maps)

@@ -11,12 +11,15 @@ import logging
 import os
 import socket
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 from isacblocks.view.access import admits
 
 _FORGET = 5000  # ms after which the page of a browser that went away is dropped
+_LONGEST_WORD = 4096  # bytes of what a browser says of an update
 
 
 def _guarded(token: str | None, applications: dict[str, Any], **options: Any) -> Any:
@@ -51,6 +54,60 @@ def _guarded(token: str | None, applications: dict[str, Any], **options: Any) ->
     return Guarded(applications, auth_provider=NullAuth(), **options)
 
 
+def _watching(hub: Any, origins: list[str]) -> Any:
+    """The handler of the websocket by which pages get their updates, see :mod:`isacblocks.view.hub`."""
+    import msgspec
+    from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+    from isacblocks.view.hub import Drawn
+
+    words = msgspec.json.Decoder(Drawn)
+
+    class Watching(WebSocketHandler):  # type: ignore[misc]
+        def check_origin(self, origin: str) -> bool:
+            return origin.partition("://")[2] in origins or ("*" in origins and super().check_origin(origin))
+
+        def open(self) -> None:
+            self.set_nodelay(True)
+            self.watcher = hub.join(self._send)
+
+        def _send(self, update: bytes) -> None:
+            try:
+                self.write_message(update.decode())
+            except WebSocketClosedError:
+                self.on_close()
+
+        def on_message(self, message: str | bytes) -> None:
+            if len(message) > _LONGEST_WORD:
+                self.close(1009)
+                return
+            try:
+                hub.hear(self.watcher, words.decode(message))
+            except msgspec.MsgspecError:
+                self.close(1007)
+
+        def on_close(self) -> None:
+            hub.leave(self.watcher)
+
+    return Watching
+
+
+def _called(loop: Any, work: Callable[[], None]) -> Callable[[], None]:
+    """Has `work` done by the loop, from any thread; once, however often it is asked for before that."""
+    asked = threading.Event()
+
+    def do() -> None:
+        asked.clear()
+        work()
+
+    def ask() -> None:
+        if not asked.is_set():
+            asked.set()
+            loop.add_callback(do)
+
+    return ask
+
+
 def _cookie(request: Any) -> str:
     """The name of the cookie: browsers tell hosts apart, not ports."""
     return f"isacblocks-token-{request.host.rpartition(':')[2]}"
@@ -79,7 +136,8 @@ def serve(told: dict[str, Any]) -> None:
 
     from isacblocks.kernels.warmup import load
     from isacblocks.view.feed import Feed
-    from isacblocks.view.page import Page
+    from isacblocks.view.hub import Hub
+    from isacblocks.view.page import Page, painters_of
 
     logging.getLogger("bokeh").setLevel(logging.ERROR)  # browsers come and go; that is nothing to be told
     np.seterr(all="ignore")  # what a curve cannot show it does not show
@@ -94,6 +152,8 @@ def serve(told: dict[str, Any]) -> None:
         Page(document, feed, dark=theme == b"dark")
 
     loop = IOLoop.current()
+    hub = Hub(feed, painters_of(feed), time.time)
+    feed.renewed = _called(loop, hub.publish)
     application = _guarded(
         told["token"],
         {"/": Application(FunctionHandler(open_page))},
@@ -101,6 +161,7 @@ def serve(told: dict[str, Any]) -> None:
         unused_session_lifetime_milliseconds=_FORGET,
         check_unused_sessions_milliseconds=_FORGET,
         use_index=False,
+        extra_patterns=[("/updates", _watching(hub, told["origins"]))],
     )
     http = HTTPServer(application)
     listener = socket.socket(fileno=told["fd"])

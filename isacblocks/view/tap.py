@@ -15,7 +15,7 @@ from isacblocks.stream import Block, In, codec
 from isacblocks.stream.spec import ANY, Items
 
 PREFIX = "view_"  # of the names of blocks that are there only to look on
-INTERVAL = 0.075  # seconds between two messages that are shown
+INTERVAL = 0.08  # seconds between two messages that are shown
 
 
 def looks_on(block: str) -> bool:

@@ -12,6 +12,8 @@ from benchmarks.registry import Bench
 from benchmarks.stream_runs import HEAD as RUNS_HEAD
 from benchmarks.stream_runs import rows as run_rows
 from benchmarks.targets import ratios, unmeasured
+from benchmarks.viewing import HEAD as VIEWING_HEAD
+from benchmarks.viewing import rows as viewing_rows
 from isacblocks.study.provenance import commit
 
 Report = dict[str, Any]
@@ -123,6 +125,8 @@ def text(report: Report) -> str:
     parts += [f"{name}: {flowgraph_text(report[name])}" for name in ("flowgraph", "flowgraph_full") if name in report]
     if "runs" in report:
         parts.append(columns(RUNS_HEAD, run_rows(report["runs"])))
+    if "viewing" in report:
+        parts.append(columns(VIEWING_HEAD, viewing_rows(report["viewing"])))
     if "start" in report:
         parts.append(start_text(report["start"]))
     return "\n\n".join(parts)

@@ -6,79 +6,60 @@ Two curves: the true loss, where a judge knows it, and what the calibrator itsel
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource
 
 from isacblocks.kernels.bounds import loss_bound_db
-from isacblocks.view.feed import Feed, History
-from isacblocks.view.plots.style import ORANGE, RED, Style
+from isacblocks.view.feed import Feed
+from isacblocks.view.plots.content import Content, short
+from isacblocks.view.plots.style import ORANGE, RED, Style, source
+
+
+def figures(feed: Feed, style: Style) -> list[Any]:
+    """One figure, both axes logarithmic."""
+    shown = source("error_data", "frames", "loss", "expected", "bound")
+    made = style.figure(
+        "frames used",
+        "loss [dB]",
+        x_axis_type="log",
+        y_axis_type="log",
+        hover=[("frames", "@frames{0,0}"), ("loss", "@loss{0.0000} dB"), ("bound", "@bound{0.0000} dB")],
+        name="error",
+    )
+    made.line("frames", "loss", source=shown, line_color=RED, line_width=2, legend_label="true loss")
+    calm = {"line_color": ORANGE, "line_width": 2, "line_dash": "dashdot", "legend_label": "expected by the calibrator"}
+    made.line("frames", "expected", source=shown, **calm)
+    bound = {"line_color": style.ink, "line_dash": "dashed", "legend_label": "bound, hardware at rest"}
+    made.line("frames", "bound", source=shown, **bound)
+    style.legend(made, "bottom_left")
+    return [made]
 
 
 class Error:
-    """One figure, both axes logarithmic."""
+    """The curves up to now."""
 
-    def __init__(self, feed: Feed, style: Style) -> None:
-        self.source = ColumnDataSource({"frames": [], "loss": [], "expected": [], "bound": []}, name="error_data")
-        made = style.figure(
-            "loss of array gain",
-            "frames used",
-            "loss [dB]",
-            x_axis_type="log",
-            y_axis_type="log",
-            hover=[("frames", "@frames{0,0}"), ("loss", "@loss{0.0000} dB"), ("bound", "@bound{0.0000} dB")],
-            name="error",
-        )
-        self.title = made.title
-        made.line("frames", "loss", source=self.source, line_color=RED, line_width=2, legend_label="true loss")
-        made.line(
-            "frames",
-            "expected",
-            source=self.source,
-            line_color=ORANGE,
-            line_width=2,
-            line_dash="dashdot",
-            legend_label="expected by the calibrator",
-        )
-        made.line(
-            "frames",
-            "bound",
-            source=self.source,
-            line_color=style.ink,
-            line_dash="dashed",
-            legend_label="bound, hardware at rest",
-        )
-        style.legend(made, "bottom_left")
-        self.figures = [made]
-        self.history = History()
+    figures = ("error",)
+    every = 3
+
+    def __init__(self, feed: Feed) -> None:
         self._antennas, self._scene = feed.radar.antennas, feed.scene
         self._used = 0.0
-        for point in feed.history.points:  # what was before this page was opened
-            self._note(point, math.nan)
 
-    def _note(self, point: dict[str, float], expected: float) -> None:
-        used = point.get("used", 0.0)
-        if used <= self._used:
-            return
-        self._used = used
-        bound = loss_bound_db(np.array([used]), self._antennas, self._scene.snr, self._scene.target_probability)[0]
-        self.history.add(
-            {"frames": used, "loss": point.get("loss_db", math.nan), "expected": expected, "bound": float(bound)}
-        )
-
-    def update(self, feed: Feed) -> None:
-        """Add the newest point."""
-        if not feed.history.points:
-            return
-        expected = math.nan
-        if "kappa" in feed.seen:
-            fields = feed.seen["kappa"]["fields"]
-            power = np.abs(fields["kappa"][-1]) ** 2
-            variance = power * fields["sigma"][-1] ** 2 + fields["gain_sigma"][-1] ** 2
-            expected = float(-20 * np.log10(max(1 - 0.5 * float(variance.mean()), 1e-6)))
-        self._note(feed.history.points[-1], expected)
-        columns = self.history.columns("frames", "loss", "expected", "bound")
-        self.source.data = {name: np.array(column) for name, column in columns.items()}
-        last = self.history.points[-1] if self.history.points else {}
-        if math.isfinite(last.get("loss", math.nan)):
-            self.title.text = f"loss of array gain: {last['loss']:.4f} dB, bound {last['bound']:.4f} dB"
+    def update(self, feed: Feed) -> Content | None:
+        """With the newest point, where more frames have been used."""
+        points = [point for point in feed.history.points if point.get("used", 0.0) > 0]
+        if not points or points[-1]["used"] == self._used:
+            return None
+        self._used = points[-1]["used"]
+        used = np.array([point["used"] for point in points])
+        columns = {
+            "frames": used,
+            "loss": np.array([point.get("loss_db", math.nan) for point in points]),
+            "expected": np.array([point.get("expected_db", math.nan) for point in points]),
+            "bound": loss_bound_db(used, self._antennas, self._scene.snr, self._scene.target_probability),
+        }
+        title = {}
+        if math.isfinite(columns["loss"][-1]):
+            title["error"] = f"loss of array gain: {columns['loss'][-1]:.4f} dB, bound {columns['bound'][-1]:.4f} dB"
+        return Content({"error_data": short(columns)}, title)

@@ -6,60 +6,58 @@ nobody can know: what is left is the error. Where it is not, the estimate is tur
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import Range1d
 
 from isacblocks.view.feed import Feed
+from isacblocks.view.plots.content import Content, short
 from isacblocks.view.plots.estimate import newest
-from isacblocks.view.plots.style import RED, Style, short
+from isacblocks.view.plots.style import RED, Style, source
 
 _SIZE = 330  # pixels of the frame, both ways
 
 
-class Plane:
+def figures(feed: Feed, style: Style) -> list[Any]:
     """One square figure."""
+    shown = source("plane_data", "x", "y", "w", "h", "turn", "tx", "ty", "antenna")
+    made = style.figure(
+        "Re kappa [mean gain 1]",
+        "Im kappa [mean gain 1]",
+        square=True,
+        frame_width=_SIZE,
+        frame_height=_SIZE,
+        x_range=Range1d(-1.75, 1.75),
+        y_range=Range1d(-1.75, 1.75),
+        hover=[("antenna", "@antenna"), ("learned", "@x{0.000} @y{+0.000}j"), ("true", "@tx{0.000} @ty{+0.000}j")],
+        name="plane",
+    )
+    made.segment("tx", "ty", "x", "y", source=shown, line_color=style.ink, line_alpha=0.5)
+    look = {"fill_color": RED, "fill_alpha": 0.18, "line_color": RED, "line_alpha": 0.6}
+    made.ellipse("x", "y", "w", "h", angle="turn", source=shown, **look)
+    made.scatter("x", "y", source=shown, size=5, color=RED, legend_label="learned")
+    ring = {"size": 8, "fill_color": None, "line_color": style.ink, "legend_label": "true (simulated)"}
+    made.scatter("tx", "ty", source=shown, **ring)
+    style.legend(made)
+    return [made]
 
-    def __init__(self, feed: Feed, style: Style) -> None:
-        self.source = ColumnDataSource(
-            {"x": [], "y": [], "w": [], "h": [], "turn": [], "tx": [], "ty": [], "antenna": []}, name="plane_data"
-        )
-        made = style.figure(
-            "kappa, with ellipses of 2 sigma",
-            "Re kappa [mean gain 1]",
-            "Im kappa [mean gain 1]",
-            square=True,
-            frame_width=_SIZE,
-            frame_height=_SIZE,
-            x_range=Range1d(-1.75, 1.75),
-            y_range=Range1d(-1.75, 1.75),
-            hover=[("antenna", "@antenna"), ("learned", "@x{0.000} @y{+0.000}j"), ("true", "@tx{0.000} @ty{+0.000}j")],
-            name="plane",
-        )
-        made.segment("tx", "ty", "x", "y", source=self.source, line_color=style.ink, line_alpha=0.5)
-        made.ellipse(
-            "x",
-            "y",
-            "w",
-            "h",
-            angle="turn",
-            source=self.source,
-            fill_color=RED,
-            fill_alpha=0.18,
-            line_color=RED,
-            line_alpha=0.6,
-        )
-        made.scatter("x", "y", source=self.source, size=5, color=RED, legend_label="learned")
-        made.scatter(
-            "tx", "ty", source=self.source, size=8, fill_color=None, line_color=style.ink, legend_label="true (simulated)"
-        )
-        style.legend(made)
-        self.figures = [made]
 
-    def update(self, feed: Feed) -> None:
-        """Show the newest estimate."""
+class Plane:
+    """The newest estimate."""
+
+    figures = ("plane",)
+    every = 1
+
+    def __init__(self) -> None:
+        self._number = -1
+
+    def update(self, feed: Feed) -> Content | None:
+        """The newest estimate, where there is a new one."""
         estimate = newest(feed)
-        if estimate is None:
-            return
+        if estimate is None or feed.numbers.get("kappa", -1) == self._number:
+            return None
+        self._number = feed.numbers["kappa"]
         fields, kappa, truth = estimate
         unknown = np.full(kappa.size, np.nan)
         true = unknown + 1j * unknown if truth is None else truth
@@ -73,4 +71,4 @@ class Plane:
             "ty": true.imag,
             "antenna": np.arange(kappa.size),
         }
-        self.source.data = short(columns)
+        return Content({"plane_data": short(columns)})

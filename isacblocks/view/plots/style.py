@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from bokeh.models import BoxZoomTool, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool
+from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool
 from bokeh.palettes import Cividis256
 from bokeh.plotting import figure
 
@@ -17,9 +16,9 @@ BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E0
 MAP_COLOURS = Cividis256
 
 
-def short(columns: dict[str, Any]) -> dict[str, list[Any]]:
-    """Columns of some tens of numbers as lists to five digits: every array would be two websocket messages of its own."""
-    return {name: np.round(column, 5).tolist() for name, column in columns.items()}
+def source(name: str, *columns: str) -> ColumnDataSource:
+    """An empty source. The page fills it with what comes; the server need not hear of that."""
+    return ColumnDataSource({column: [] for column in columns}, name=name, syncable=False)
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,17 @@ class Style:
         """The blue that can be seen on this paper."""
         return SKY if self.dark else BLUE
 
-    def figure(self, title: str, across: str, up: str, **options: Any) -> Any:
-        """An empty figure; across, up: what the axes say, with units. square: of equal scales, which zooming keeps."""
+    def figure(self, across: str, up: str, **options: Any) -> Any:
+        """An empty figure; across, up: what the axes say, with units. square: of equal scales, which zooming keeps.
+
+        Its title is the page's: one in the figure is drawn anew, with all that is in it, when a digit changes.
+        """
         square = options.pop("square", False)
         hover = options.pop("hover", None)
         size = {} if square else {"sizing_mode": "stretch_width", "height": options.pop("height", 300)}
         tools = [PanTool(), WheelZoomTool(zoom_together="all"), BoxZoomTool(match_aspect=square)]
         tools += [ResetTool(), SaveTool()]
         made = figure(
-            title=title,
             x_axis_label=across,
             y_axis_label=up,
             tools=tools,
@@ -75,9 +76,9 @@ class Style:
     def _dress(self, made: Any) -> None:
         made.toolbar.logo = None
         made.toolbar.autohide = True
+        made.toolbar_inner = True
         made.background_fill_color = made.border_fill_color = self.paper
         made.outline_line_color = self.faint
-        made.title.text_color, made.title.text_font_size = self.ink, "13px"
         for axis in (*made.xaxis, *made.yaxis):
             axis.axis_label_text_color = axis.major_label_text_color = self.ink
             axis.axis_label_text_font_style = "normal"
