@@ -24,6 +24,9 @@ from isacblocks.blocks.kappa_calibrator import METHODS
 from isacblocks.blocks.methods import full_circle
 from isacblocks.blocks.records import COMPRESSED, DETECTION, FRAME, KAPPA, PEAK, SYMBOL, TRUTH
 from isacblocks.kernels.adam import Adam
+from isacblocks.kernels.delay_basis import Compressed
+from isacblocks.kernels.expectation import em_step
+from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.losses import max_gradient
 from isacblocks.stream import Flowgraph, WiringError, jig
 from isacblocks.stream.spec import ANY
@@ -309,6 +312,25 @@ def test_calibrator_needs_frames_for_some_methods(streams: dict[str, Fields]) ->
     for options in cases:
         with pytest.raises(WiringError, match="needs compressed frames; connect a DelayCompressor"):
             jig.run(KappaCalibrator(RADAR, **options), {"peak": streams["peak"]})
+
+
+def test_em_takes_the_whole_map_and_keeps_no_frames(streams: dict[str, Fields]) -> None:
+    """Its first update is one EM step on the frames of that update, which are let go then."""
+    inputs = {"peak": streams["peak"], "compressed": streams["compressed"]}
+    block = KappaCalibrator(RADAR, SCENE, "em", batch=8, confidence=0.0, slope=False, shrink=False)
+    made, seen = jig.run(block, inputs, look=lambda block: block)
+    assert seen.learned["buffer"]["g"].shape[0] == len(streams["peak"]["valid"]) % 8
+    peak, first = streams["peak"], slice(0, 8)
+    assert peak["valid"][first].all()
+    g, energy = streams["compressed"]["g"][first], streams["compressed"]["energy"][first]
+    symbols = streams["compressed"]["symbol_energy"][first]
+    theta = peak["theta_min"][first, None] + (peak["theta_max"] - peak["theta_min"])[first, None] * np.linspace(0, 1, 100)
+    low, high = seen.basis.window
+    tau = np.linspace(low, high, 100)[None]
+    kappa = np.ones(RADAR.antennas, np.complex128)
+    step = em_step(Compressed(g, energy, symbols), seen.basis, kappa, theta, tau, SCENE.snr, SCENE.target_probability)
+    wanted: Any = retract(step.direction(kappa))
+    np.testing.assert_allclose(made["kappa"]["kappa"][0], wanted, rtol=1e-5)
 
 
 def test_no_truth_reaches_the_receiver() -> None:

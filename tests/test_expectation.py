@@ -253,3 +253,20 @@ def test_gains_are_shrunk_by_what_their_errors_explain() -> None:
     np.testing.assert_allclose(np.abs(shrink_gains(truth, 10.0)), 1, rtol=1e-12)  # nothing but error: phases only
     np.testing.assert_allclose(shrink_gains(truth, 0.0), truth, rtol=1e-12)
     assert gain_variance(SCENE.snr, 64, 500) == pytest.approx(64 * (1 + SCENE.snr) / (2 * SCENE.snr**2 * 500))
+
+
+def test_one_unknown_gain_does_not_stop_the_others_from_being_believed() -> None:
+    """An antenna that starts anew: its error says nothing about the spread of the gains, nor about the others."""
+    truth = draw_impairments("table1", 64, 4)
+    error = 0.01 * np.random.default_rng(2).standard_normal(64)
+    measured = truth * (1 + error)
+    measured[5] *= 1.5
+    variance = np.full(64, 1e-4)
+    whole = shrink_gains(measured, variance)
+    variance[5] = 0.5
+    others = np.arange(64) != 5
+    made = shrink_gains(measured, variance)
+    scale = np.abs(made[others]).mean() / np.abs(truth[others]).mean()
+    assert np.abs(np.abs(made[others]) / scale - np.abs(truth[others])).max() < 0.04
+    assert np.ptp(np.abs(made[others])) > 0.8 * np.ptp(np.abs(whole[others]))
+    assert abs(np.abs(made[5]) / np.abs(made).mean() - 1) < 0.02  # the mean is the best guess

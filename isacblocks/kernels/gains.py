@@ -12,6 +12,7 @@ from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.jit import jit
 from isacblocks.kernels.median import median
 
+_UNKNOWN = 4.0  # times the median variance: an antenna's gain that says nothing about the spread
 _OUTSIDE = 4.0  # standard deviations from the median gain beyond which the prior is not believed
 
 
@@ -40,6 +41,21 @@ def shrink_gains(kappa: Complex, variance: ArrayLike, prior_variance: float | No
 
 
 @jit
+def measured_spread(size: Float, v: Float) -> float:
+    """The variance of the gains `size` (N,) from antenna to antenna: what theirs exceeds that of their errors v (N,) by.
+
+    One antenna that has just started anew would bring more error than all others bring spread: it is left out.
+    """
+    most = _UNKNOWN * median(v)
+    known = v <= most
+    if np.all(known):
+        return float(max(size.var() - v.mean(), 0.0))
+    if not np.any(known):
+        return 0.0
+    return float(max(size[known].var() - v[known].mean(), 0.0))
+
+
+@jit
 def moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
     """kappa (N,) with its gains moved, retracted, or nothing where it has no norm; v (N,).
 
@@ -54,7 +70,7 @@ def moved_gains(kappa: Complex, v: Float, prior_variance: float) -> Complex:
     retraction = math.sqrt(elements / power)
     for n in range(elements):
         size[n] = math.sqrt(kappa[n].real ** 2 + kappa[n].imag ** 2) * retraction
-    pv = max(size.var() - v.mean(), 0.0) if math.isnan(prior_variance) else prior_variance
+    pv = measured_spread(size, v) if math.isnan(prior_variance) else prior_variance
     centre, middle, count = median(size), 0.0, 0
     for n in range(elements):
         if abs(size[n] - centre) <= _OUTSIDE * math.sqrt(pv + v[n]):

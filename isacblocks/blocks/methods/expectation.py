@@ -15,9 +15,7 @@ from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.delay_basis import DelayBasis
 from isacblocks.kernels.expectation import em_step
-from isacblocks.kernels.impairments import retract
 
-_STEPS = 3  # on the frames of one update: about what EM needs from kappa = 1
 _POINTS = 100  # of the grids
 
 
@@ -39,16 +37,12 @@ class ExpectationMaximisation(Online):
         super().add(memory, frames)
         buffer.append(memory["buffer"], frames)
 
-    def gather(self, memory: Memory, total: Complex) -> tuple[Complex, float]:
-        """The frames' share of v by EM steps from the present kappa, `total` being that of the earlier frames."""
+    def gather(self, memory: Memory) -> tuple[Complex, float]:
+        """The frames' share of v by one EM step from the present kappa: more of them would fit kappa to these few frames."""
         kept = memory["buffer"]
         theta = kept["theta_min"][:, None] + (kept["theta_max"] - kept["theta_min"])[:, None] * np.linspace(0, 1, _POINTS)
         tau = np.linspace(*self.basis.window, _POINTS)[None, :]
         believed = self.surroundings.believed(memory["surroundings"])
-        kappa = memory["kappa"]
-        for _ in range(_STEPS):
-            made = em_step(buffer.samples(kept), self.basis, kappa, theta, tau, *believed)
-            direction = made.direction(kappa)
-            kappa = retract(total + direction)
+        made = em_step(buffer.samples(kept), self.basis, memory["kappa"], theta, tau, *believed)
         memory["buffer"] = buffer.empty()
-        return direction, float(made.probability.sum())
+        return made.direction(memory["kappa"]), float(made.probability.sum())

@@ -57,11 +57,10 @@ class Online:
         keep = math.exp(-count / forget)
         # A frame with a target adds |gamma|^2 N X^2 kappa on average: SNR S N0 per element of modulus one.
         worth = snr * self.surroundings.radar.subcarriers * noise_power
-        memory["total"] = keep * (memory["total"] + memory["confidence"] * worth * memory["kappa"]) + memory["pending"]
-        memory["weight"] = (
-            np.array([keep, keep * keep]) * (memory["weight"] + memory["confidence"]) + memory["pending_targets"]
-        )
-        memory["targets"] += memory["pending_targets"]
+        fresh, targets = self.gather(memory)
+        memory["total"] = keep * (memory["total"] + memory["confidence"] * worth * memory["kappa"]) + fresh
+        memory["weight"] = np.array([keep, keep * keep]) * (memory["weight"] + memory["confidence"]) + targets
+        memory["targets"] += targets
         memory["confidence"] = memory["pending_targets"] = 0.0
         memory["pending"] = np.zeros_like(memory["total"])
         before, after = memory["kappa"], retract(memory["total"])
@@ -73,8 +72,8 @@ class Online:
         self.surroundings.update(memory["surroundings"], count)
         return self.estimate(memory)
 
-    def gather(self, memory: Memory, total: Complex) -> tuple[Complex, float]:
-        """What the update's frames add to v, and the expected number of targets among them; `total`: v without them."""
+    def gather(self, memory: Memory) -> tuple[Complex, float]:
+        """What the update's frames add to v, and the expected number of targets among them."""
         return memory["pending"], memory["pending_targets"]
 
     def estimate(self, memory: Memory) -> Estimate:
