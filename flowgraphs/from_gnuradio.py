@@ -13,13 +13,14 @@ import sys
 
 from isacblocks import OfdmRadar
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector
-from isacblocks.cli.script import compile_kernels, execute, positive
+from isacblocks.cli.script import STATUSES, add_common, compile_kernels, execute, positive, start_logging
 from isacblocks.frontends import Framing, GnuRadioMessages, GnuRadioSink, GnuRadioSource
 from isacblocks.stream import Flowgraph
 
 
 def work(o: argparse.Namespace) -> None:
     """Run until it is stopped, or no frame has come for a while."""
+    start_logging(o.log)
     radar = OfdmRadar(o.antennas, o.subcarriers)
     shape = (o.antennas + 1 + o.sectors, o.subcarriers)
     frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, end_after=o.end_after)
@@ -36,10 +37,11 @@ def work(o: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser("from_gnuradio", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser("from_gnuradio", description=__doc__.split("\n\n")[0], epilog=STATUSES)
     parser.add_argument("--at", default="ipc:///tmp/isacblocks", help="how the endpoints begin (default: %(default)s)")
     parser.add_argument("--antennas", type=positive, default=64)
     parser.add_argument("--subcarriers", type=positive, default=256)
     parser.add_argument("--sectors", action="store_true", help="frames tell in which sector a target may be")
     parser.add_argument("--end-after", type=float, metavar="S", help="end when nothing has come for S seconds")
+    add_common(parser)
     sys.exit(execute("from_gnuradio", lambda: work(parser.parse_args())))

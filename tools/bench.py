@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """The tool; returns the exit status."""
     options = parser().parse_args()
-    start_logging("warning")
+    start_logging()
     work = {"cases": measure, "curves": curves, "page": renew, "fill": fill}[options.command]
     return execute("bench", lambda: work(options))
 

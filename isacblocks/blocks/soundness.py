@@ -33,17 +33,31 @@ def sound_samples(y: Complex, valid: NDArray[Any]) -> tuple[Complex, dict[str, N
     return y, made, refused
 
 
+_LOOK = "look at what the front end sends"
+_REMEDIES = {
+    "too few antennas": "see which antennas are refused, saturated or silent in the health of the kappa records",
+    "interference": "if the noise stays at this level it is believed after 17 frames; else look for who disturbs",
+}
+
+
 class Refusals:
-    """Says once in the log what is refused, for a block; counting is the block's."""
+    """Tells the 1st, 2nd, 4th, 8th, ... frame that is refused for a reason, for a block."""
 
     def __init__(self, label: str) -> None:
         self.log = logging.getLogger(f"isacblocks.{label}")
-        self.said: set[int] = set()
+        self.counts: dict[int, int] = {}  # by code
 
     def note(self, codes: NDArray[np.uint8], first: int) -> None:
         """codes (F,): what :func:`judge_frames` said of the frames from number `first` on."""
         for code in np.unique(codes[codes > MARKED]).tolist():
-            if code not in self.said:
-                self.said.add(code)
-                frame = first + int(np.flatnonzero(codes == code)[0])
-                self.log.warning("frame %d is refused: %s; later ones are counted without a word", frame, REASONS[code])
+            before, found = self.counts.get(code, 0), np.flatnonzero(codes == code)
+            after = self.counts[code] = before + found.size
+            if after.bit_length() > before.bit_length():
+                frame = first + int(found[(1 << after.bit_length() - 1) - before - 1])
+                self.log.warning(
+                    "frame %d is refused: %s (%d so far for this reason); nothing is detected in it or learned from it; %s",
+                    frame,
+                    REASONS[code],
+                    after,
+                    _REMEDIES.get(REASONS[code], _LOOK),
+                )

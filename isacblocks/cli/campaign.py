@@ -25,8 +25,7 @@ _EPILOG = """keys of FILE.toml, each a value, a list or a range {from, to, step}
 
 files in DIR: state.jsonl (what is done), table.csv, table.parquet (with the extra [table]), provenance.json
 
-exit statuses: 0 done, 1 cells failed or it could not run, 2 called wrongly, stopped: 129 SIGHUP, 130 Ctrl-C,
-143 SIGTERM"""
+Where a cell failed, the others are run, and the exit status is 1."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from isacblocks._version import __version__
 from isacblocks.cli import calibrate, calibration, campaign, demo, desk, figure, graph, new_block
-from isacblocks.cli.script import STATUSES, UsageError, compile_kernels, execute
+from isacblocks.cli.script import STATUSES, UsageError, add_common, compile_kernels, execute, start_logging
 
+PASSING = ("run", "demo", "calibrate", "graph")  # what these do not know goes to a script
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
 _EPILOG = f"""{STATUSES}
 
@@ -180,14 +181,30 @@ def parser() -> argparse.ArgumentParser:
     keys.add_argument("file", metavar="FILE", help="where the keys are to be")
     commands.add_parser("info", help="what is installed, where the compiled kernels are, which blocks there are")
     commands.add_parser("warmup", help="compile and cache the kernels, once per version on this machine")
+    _finish(top)
     return top
+
+
+def _finish(one: argparse.ArgumentParser) -> None:
+    """Every command says its exit statuses, and has --log; what goes on to a script has the script's."""
+    for action in one._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                _finish(below)
+                if STATUSES not in (below.epilog or ""):
+                    below.epilog = f"{below.epilog}\n\n{STATUSES}" if below.epilog else STATUSES
+                whole = not any(isinstance(a, argparse._SubParsersAction) for a in below._actions)
+                if whole and name not in PASSING and "--log" not in below._option_string_actions:
+                    add_common(below)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options, rest = parser().parse_known_args(given)
-    if rest and options.command not in ("run", "demo", "calibrate", "graph"):
+    if options.command not in PASSING:
+        start_logging(options.log)
+    if rest and options.command not in PASSING:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
 
     def script(name: str, after: list[str]) -> int:

@@ -11,10 +11,11 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -24,6 +25,8 @@ FAILED, USAGE, HUNG_UP, INTERRUPTED, TERMINATED = 1, 2, 129, 130, 143
 STATUSES = (
     "exit statuses: 0 done, 1 failed while running, 2 called wrongly, 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM"
 )
+LEVELS = ("debug", "info", "warning", "error")
+LogLevel = tuple[str | None, str]  # of a block, or another part below isacblocks; None: of everything
 
 
 class UsageError(Exception):
@@ -145,15 +148,29 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Options that every command has."""
     parser.add_argument(
         "--log",
-        choices=("debug", "info", "warning", "error"),
-        default="warning",
-        help="how much to log to the standard error output (default: warning)",
+        action="append",
+        type=log_level,
+        metavar="[BLOCK=]LEVEL",
+        help=f"how much is told on the standard error output: {', '.join(LEVELS)} (default: warning); with BLOCK=, by one "
+        "block, or a part as stream.link; may be given several times",
     )
 
 
-def start_logging(level: str) -> None:
-    """Log to the standard error output."""
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+def log_level(text: str) -> LogLevel:
+    """The value of --log."""
+    part, equals, level = text.rpartition("=")
+    if level not in LEVELS:
+        raise argparse.ArgumentTypeError(f"expected [BLOCK=]LEVEL, a level of {', '.join(LEVELS)}, got {text!r}")
+    if equals and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", part) is None:
+        raise argparse.ArgumentTypeError(f"expected the name of a block before '=', got {text!r}")
+    return (part.removeprefix("isacblocks.") if equals else None), level
+
+
+def start_logging(levels: Iterable[LogLevel] | None = None) -> None:
+    """Log to the standard error output: warnings, or as --log says."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for part, level in levels or ():
+        logging.getLogger(None if part is None else f"isacblocks.{part}").setLevel(level.upper())
 
 
 def execute(name: str, work: Callable[[], int | None]) -> int:

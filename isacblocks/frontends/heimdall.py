@@ -131,6 +131,7 @@ class HeimdallSource(Source):
         self.finish()
         log = logging.getLogger(f"isacblocks.{self.label}")
         self._log, self._tally, self._clock = log, Tally(log), Clock()
+        self.closed = 0  # connections, by the server
         self._assembly = Assembly(self.group, self.channels)
         self._buffer = bytearray(HEADER.size)
         self._filled = 0
@@ -156,7 +157,7 @@ class HeimdallSource(Source):
         ready = min(self._assembly.ready(), count)
         if not ready:
             if self._clock.due():
-                there = "connected" if self._socket is not None else "nobody is there"
+                there = "connected; does its DAQ run?" if self._socket is not None else "nobody is there; start the server"
                 self._log.warning("%s:%d: no frame for %.0f s: %s", self.host, self.port, self._clock.idle, there)
             return self.samples.items(**self.samples.layout.empty(0))
         fields = self.samples.allocate(ready)
@@ -177,7 +178,15 @@ class HeimdallSource(Source):
         except OSError:
             count = 0
         if not count:
-            self._log.warning("%s:%d: the server has closed the connection", self.host, self.port)
+            self.closed += 1
+            if self.closed & (self.closed - 1) == 0:
+                self._log.warning(
+                    "%s:%d: the server has closed the connection (%d times so far); frames until it is there again are "
+                    "lost, and a gap in what follows; it is tried again by itself",
+                    self.host,
+                    self.port,
+                    self.closed,
+                )
             self._drop()
             return False
         self._filled += count

@@ -202,7 +202,11 @@ class SoapySource(Source):
             self.overflows += 1
             self._assembly.interrupt()
             if self.overflows & (self.overflows - 1) == 0:
-                self._log.warning("the device overflowed (%d so far): samples are lost", self.overflows)
+                self._log.warning(
+                    "the device overflowed (%d so far): samples are lost, a gap in what follows; take a lower rate or fewer "
+                    "channels, or give this block a process of its own",
+                    self.overflows,
+                )
             return True
         if result.ret < 0:
             self._check(result.ret, "readStream")

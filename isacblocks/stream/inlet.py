@@ -212,7 +212,12 @@ class Inlet:
             if self._inline:
                 raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
             self._inline = True
-            self._log.warning("%s: no shared memory with %s, %s", self.edge.receiver, self.edge.sender, error)
+            self._log.warning(
+                "%s: no shared memory with %s, %s; from now on its frames go through the socket: the same items, slower",
+                self.edge.receiver,
+                self.edge.sender,
+                error,
+            )
             self.hello()
             return
         except WireError:

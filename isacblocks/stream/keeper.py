@@ -70,7 +70,13 @@ class Keeper:
             raise BlockError(name, "again and again", f"{cause}, {fruitless} times in a row without getting on")
         pause = self.policy.pause(fruitless - 1)
         self.restarts[name] = self.restarts.get(name, 0) + 1
-        self._log.warning("%s: %s; it goes on in another one%s", name, cause, f" in {pause:.1f} s" if pause else "")
+        self._log.warning(
+            "%s: %s (%d times so far); it goes on in another one%s, nothing is lost on lossless edges; see why it dies",
+            name,
+            cause,
+            self.restarts[name],
+            f" in {pause:.1f} s" if pause else "",
+        )
         self.down.add(name)
         self._due[name] = time.monotonic() + pause
 

@@ -131,7 +131,7 @@ class AllowList:
                 self._keys = self._load()
             except AccessError as error:
                 self._keys = frozenset()
-                self._log.error("nobody is let in any more: %s", error)
+                self._log.error("nobody is let in any more: %s; mend the list, it is read again when it changes", error)
         return public in self._keys
 
 

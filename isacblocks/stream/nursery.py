@@ -54,7 +54,7 @@ class Setup(msgspec.Struct):
     main: str | None  # the script that was run, where blocks are defined in it
     path: list[str]  # sys.path of the program
     directory: str  # removed when the program is gone
-    log_level: int
+    log_levels: dict[str, int]  # of the root, "", and of the loggers below isacblocks that have one of their own
 
 
 class Birth(msgspec.Struct):
@@ -263,12 +263,18 @@ def _has_journal(name: str, journals: dict[str, Files], sock: socket.socket) -> 
     return True
 
 
+def _start_logging(setup: Setup) -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    for name, level in setup.log_levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
 def _nurse(sock: socket.socket) -> None:
     first = _receive(sock)
     if first is None:
         return
     setup = msgspec.msgpack.decode(first, type=Setup)
-    logging.basicConfig(level=setup.log_level, format="%(levelname)s %(name)s: %(message)s")
+    _start_logging(setup)
     children: dict[int, str] = {}
     journals: dict[str, Files] = {}  # of the blocks that keep snapshots; open here, so that they outlive their processes
     wake_read, wake_write = socket.socketpair()

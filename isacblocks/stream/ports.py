@@ -116,7 +116,10 @@ class Port:
             return self.pool.take(self.layout, count)
         except OSError as error:
             logging.getLogger("isacblocks.stream.link").warning(
-                "%r: no shared memory, frames go through the socket: %s", self, error.strerror
+                "%r: no shared memory, frames go through the socket: %s; the same items, slower; free some memory, or "
+                "raise the limit on files, and start again",
+                self,
+                error.strerror,
             )
             self.pool = Pool(shared=False)
             return None

@@ -24,7 +24,14 @@ class Refusals:
             self.counts[reason] += 1
             number = self.counts[reason]
         if number & (number - 1) == 0:
-            self._log.warning("%s: skipped a bad message (%s, %d so far): %s", self.owner, reason, number, text)
+            self._log.warning(
+                "%s: skipped a bad message (%s, %d so far): %s; a lossless link asks for it again, what a sender cannot "
+                "mend is counted as dropped; see who sends here",
+                self.owner,
+                reason,
+                number,
+                text,
+            )
 
     def count(self, reason: str) -> None:
         """Count a message that was not needed, which can happen among honest peers too."""

@@ -41,6 +41,13 @@ def _make_checkpoint_directory(path: Path) -> None:
         ) from error
 
 
+def _log_levels() -> dict[str, int]:
+    """What is to be logged, for other processes: the root's level as "", and those of our loggers that have their own."""
+    known = [name for name in logging.root.manager.loggerDict if name.startswith("isacblocks.")]
+    own = {name: level for name in known if (level := logging.getLogger(name).level) != logging.NOTSET}
+    return {"": logging.getLogger().getEffectiveLevel()} | own
+
+
 def _end_after(threads: list[threading.Thread], context: zmq.Context[zmq.Socket[bytes]]) -> None:
     """Threads that hang in a call end when it returns; the context with the last of them."""
     for thread in threads:
@@ -179,9 +186,7 @@ class Runner:
                 "blocks defined at a prompt cannot be made in another process; run with placement='threads'"
             )
         assert self._directory is not None
-        self._nursery = Nursery(
-            Setup(classes, main, sys.path, str(self._directory.path), logging.getLogger().getEffectiveLevel())
-        )
+        self._nursery = Nursery(Setup(classes, main, sys.path, str(self._directory.path), _log_levels()))
         for name, spec in specs.items():
             self._nursery.bear(spec, descriptions[name])
 
@@ -345,14 +350,16 @@ class Runner:
         left = [name for name, thread in self._threads.items() if thread.is_alive() and not self._hands[name].over]
         if left:
             self._log.warning(
-                "%s did not stop within %.1f s and was left behind in its thread; it ends when its present call returns",
+                "%s did not stop within %.1f s and was left behind in its thread; it ends when its present call returns, "
+                "and what it does until then is lost; with placement 'processes' it could have been ended",
                 ", ".join(left),
                 _GRACE,
             )
         silent = [name for name in self.plan.blocks if name not in self._finished]
         if silent and self._nursery is not None and self._began and self.error is None:
             self._log.warning(
-                "%s did not answer within %.1f s of being told to stop; what it learned since its last checkpoint is lost",
+                "%s did not answer within %.1f s of being told to stop; what it learned since its last checkpoint is lost; "
+                "shorter messages (--batch) answer sooner",
                 ", ".join(silent),
                 _GRACE,
             )

@@ -182,10 +182,18 @@ class LiveView:
             died += 1
             if died > _TRIES:
                 self._log.warning(
-                    "the live view's server died %d times and is left alone; the flowgraph goes on without it", died
+                    "the live view's server died %d times and is left alone; the flowgraph goes on without it, and "
+                    "isacblocks top still shows it; what the server said last is above",
+                    died,
                 )
                 return
-            self._log.warning("the live view's server ended with status %d; starting another one", server.returncode)
+            self._log.warning(
+                "the live view's server ended with status %d (%d of at most %d times); starting another one; the flowgraph "
+                "does not notice, viewers connect again by themselves",
+                server.returncode,
+                died,
+                _TRIES,
+            )
             if server.stdin is not None:
                 server.stdin.close()
             self._server = self._start_server()

@@ -173,7 +173,12 @@ class Tally:
         """One more."""
         count = self.reasons[reason] = self.reasons.get(reason, 0) + 1
         if count & (count - 1) == 0:
-            self._log.warning("skipped a bad message (%s, %d so far): %s", reason, count, text)
+            self._log.warning(
+                "skipped a bad message (%s, %d so far): %s; its samples are missing; see who sends here, and as what",
+                reason,
+                count,
+                text,
+            )
 
 
 def endless(seconds: float | None) -> float:

@@ -27,6 +27,7 @@ class Sender:
         self._lossless = lossless
         self._patience = patience
         self._log = log
+        self._bad_requests = 0
         self._line = Line(wiring, lossless)
 
     @property
@@ -66,7 +67,15 @@ class Sender:
                 asked = self._line.socket.recv()
                 if len(asked) == 4 and (wanted := struct.unpack("<I", asked)[0]):
                     return int(wanted)
-                self._log.warning("answered a bad request of %d bytes with nothing, expected a number of items", len(asked))
+                self._bad_requests += 1
+                if self._bad_requests & (self._bad_requests - 1) == 0:
+                    self._log.warning(
+                        "answered a bad request of %d bytes with nothing, expected a number of items in 4 bytes (%d "
+                        "so far); nothing is lost; only a ZMQ REQ source may connect to %s",
+                        len(asked),
+                        self._bad_requests,
+                        self.wiring.endpoint,
+                    )
                 self._line.socket.send(b"")
             self._wait(clock, attend)
         return None
@@ -80,7 +89,7 @@ class Sender:
             attend()
         if clock.due():
             self._line.watch()
-            who = f"{self._line.peers} connected, not taking any" if self._line.peers else "nobody is there"
+            who = f"{self._line.peers} connected, not taking any" if self._line.peers else "nobody is there; start it"
             block = f"a ZMQ {OPPOSITE[self.wiring.pattern].upper()} source"
             self._log.warning("%s: waiting for %s: %s", self.wiring.endpoint, block, who)
 
