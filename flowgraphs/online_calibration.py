@@ -184,7 +184,7 @@ def tell(options: argparse.Namespace, status: Status, blocks: dict[str, object],
         print(f"report: {options.report}")
     if isinstance(calibrator, KappaCalibrator):
         if options.calibration is not None:
-            made = calibrator.calibration(provenance=f"{NAME}, simulated, seed {options.seed}")
+            made = calibrator.calibration(f"{NAME}, simulated, seed {options.seed}", options.temperature)
             save_calibration(options.calibration, made)
             print(f"calibration: {options.calibration}")
         if options.plot is not None:

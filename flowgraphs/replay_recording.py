@@ -33,8 +33,8 @@ from isacblocks.cli import options as shared
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
+from isacblocks.frontends.sigmf_calibration import annotate_calibration
 from isacblocks.frontends.sigmf_format import SUFFIXES
-from isacblocks.frontends.sigmf_sink import annotate_calibration
 from isacblocks.stream import Flowgraph, Source
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
@@ -171,7 +171,7 @@ def work(options: argparse.Namespace) -> int:
     if options.report is not None:
         write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
         print(f"report: {options.report}")
-    made = calibrator.calibration(provenance=f"{NAME} {options.recording}")
+    made = calibrator.calibration(f"{NAME} {options.recording}", options.temperature)
     if options.calibration is not None:
         save_calibration(options.calibration, made)
         print(f"calibration: {options.calibration}")

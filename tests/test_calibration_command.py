@@ -19,9 +19,38 @@ from isacblocks.blocks.calibration_file import (
     save_calibration,
 )
 from isacblocks.cli.main import main
+from isacblocks.frontends.samples import IQ
+from isacblocks.stream import Flowgraph, Items, Out, Source
 
 RADAR = OfdmRadar(antennas=6, subcarriers=32)
 KAPPA = np.array([1, 1j, -1, 0.5, 1.2 * np.exp(0.3j), 0.01])
+
+
+class Samples(Source):
+    """Raw samples of the array at a carrier in hertz."""
+
+    samples = Out(IQ)
+
+    def __init__(self, carrier: float) -> None:
+        self.carrier = carrier
+
+    def dimensions(self) -> dict[str, int]:
+        return {"C": 6, "T": 16}
+
+    def produce(self, first: int, count: int) -> Items | None:
+        number = np.arange(first, first + count)
+        return self.samples.items(
+            iq=np.ones((count, 6, 16), np.complex64),
+            start=16 * number,
+            gap=0 * number,
+            lost=0 * number,
+            changed=0 * number,
+            seconds=0 * number,
+            fraction=16e-6 * number,
+            rate=np.full(count, 1e6),
+            frequency=np.full(count, self.carrier),
+            gain=np.zeros((count, 6)),
+        )
 
 
 @pytest.fixture
@@ -67,6 +96,60 @@ def test_two_are_compared_in_a_common_gauge(file: Path, tmp_path: Path, capsys: 
     assert "at antenna 20" in capsys.readouterr().out
     assert main(["calibration", "diff", str(file), str(tmp_path / "flat")]) == 1
     assert "was made for antennas 64" in capsys.readouterr().err
+
+
+def test_it_is_exported_as_sigmf_without_samples(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another reader, the library's, accepts it; the array and kappa are in it."""
+    sigmf = pytest.importorskip("sigmf")
+    assert main(["calibration", "export", str(file), str(tmp_path / "kappa.sigmf-meta"), "--sigmf"]) == 0
+    made = sigmf.sigmffile.fromfile(str(tmp_path / "kappa.sigmf-meta"))
+    made.validate()
+    assert made.get_global_field("core:metadata_only") is True
+    assert made.get_global_field("spatial:num_elements") == 6
+    (note,), (capture,) = made.get_annotations(), made.get_captures()
+    wavelength = 299_792_458 / RADAR.carrier_frequency
+    np.testing.assert_allclose(
+        [one["point"] for one in capture["spatial:element_geometry"]],
+        [[0, n * 0.5 * wavelength, 0] for n in range(6)],
+    )
+    kappa = read_calibration(file)[0].vector
+    back = 10 ** (np.array(note["isacblocks:gain_db"]) / 20) * np.exp(1j * np.radians(note["isacblocks:phase_deg"]))
+    np.testing.assert_allclose(back, kappa * np.exp(-1j * np.angle(kappa[0])), atol=1e-12)
+    np.testing.assert_allclose(note["isacblocks:sigma_deg"], np.degrees([0.1] * 6))
+    assert (note["isacblocks:temperature_c"], note["isacblocks:acceptance"]) == (41.0, 9.5)
+    assert (note["isacblocks:frames"], note["isacblocks:health"][3]) == (1000, "restarted")
+    assert "common phase" in note["isacblocks:gauge"]
+    capsys.readouterr()
+    assert main(["calibration", "export", str(file), str(tmp_path / "kappa"), "--sigmf"]) == 1
+    assert "kappa.sigmf-meta: exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("collection", [False, True])
+def test_it_is_exported_into_a_recording(
+    file: Path, tmp_path: Path, collection: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sigmf")
+    from isacblocks.frontends.sigmf_format import open_sigmf
+    from isacblocks.frontends.sigmf_sink import SigmfSink
+
+    def record(name: str, carrier: float) -> Path:
+        fg = Flowgraph("record")
+        fg.connect(Samples(carrier), SigmfSink(tmp_path / name, collection=collection))
+        fg.run(4)
+        return tmp_path / f"{name}.sigmf-{'collection' if collection else 'meta'}"
+
+    right, wrong = record("right", RADAR.carrier_frequency), record("wrong", 2.4e9)
+    assert main(["calibration", "export", str(file), str(right), "--sigmf"]) == 0
+    notes = [note for part in open_sigmf(right).parts for note in part.meta["annotations"]]
+    phases = np.concatenate([note["isacblocks:phase_deg"] for note in notes])
+    np.testing.assert_allclose(phases, np.degrees(np.angle(KAPPA)), atol=1e-9)
+    assert {note["isacblocks:frames"] for note in notes} == {1000}
+    offsets = open_sigmf(right).phase_offsets()
+    assert offsets is not None
+    np.testing.assert_allclose(np.degrees(offsets), phases, atol=1e-9)
+    capsys.readouterr()
+    assert main(["calibration", "export", str(file), str(wrong), "--sigmf"]) == 2
+    assert "was made for 6e+10 Hz, the recording was at 2.4e+09 Hz" in capsys.readouterr().err
 
 
 def test_it_is_exported(file: Path, tmp_path: Path) -> None:

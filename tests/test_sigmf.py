@@ -15,8 +15,8 @@ from isacblocks import OfdmRadar
 from isacblocks.blocks import ImpairedChannel, OfdmSource, Probe
 from isacblocks.frontends import SigmfFrames, SigmfSink, SigmfSource
 from isacblocks.frontends.samples import IQ
+from isacblocks.frontends.sigmf_calibration import annotate_calibration
 from isacblocks.frontends.sigmf_format import SigmfError, open_sigmf
-from isacblocks.frontends.sigmf_sink import annotate_calibration
 from isacblocks.stream import BlockError, Flowgraph, Out, Source
 from isacblocks.stream.spec import Items
 

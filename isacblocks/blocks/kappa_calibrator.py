@@ -291,8 +291,8 @@ class KappaCalibrator(Block):
         found |= {"frames_passed_over": int(self.passed_over), "frames_not_numbers": int(self.broken)}
         return found | {"health": {name: antennas for name, antennas in codes if antennas}}
 
-    def calibration(self, provenance: str = "") -> Calibration:
-        """What has been learned so far, for a calibration file."""
+    def calibration(self, provenance: str = "", temperature_c: float | None = None) -> Calibration:
+        """What has been learned so far, for a calibration file; temperature_c: of the hardware, where it is known."""
         made = self.learner.estimate(self.learned)
         return calibration_of(
             self.radar,
@@ -308,4 +308,5 @@ class KappaCalibrator(Block):
             method=self.method,
             snr_db=decibels(self._believed()[0]),
             provenance=provenance,
+            temperature_c=temperature_c,
         )

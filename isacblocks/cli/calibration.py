@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from isacblocks.blocks.calibration_file import Calibration
 
+# Fields of a calibration that an annotation repeats
+_TOLD = (
+    *("gain_sigma", "slope_rad", "slope_sigma_rad", "gauge", "frames", "targets", "method", "snr_db", "acceptance"),
+    *("temperature_c", "created", "provenance"),
+)
 _SILENT = 0.1  # of the mean gain: an antenna below it is left out rather than made loud
 
 
@@ -26,12 +31,18 @@ def add_parser(commands: Any) -> None:
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     show = parts.add_parser("show", help="what is in a file")
     diff = parts.add_parser("diff", help="how far two files of one array are apart, common phase and slope removed")
-    export = parts.add_parser("export", help="a row per antenna as CSV")
+    export = parts.add_parser("export", help="a row per antenna as CSV, or SigMF")
     apply = parts.add_parser("apply", help="take the array's gains and phases out of complex samples in an .npy")
     for one in (show, diff, export, apply):
         one.add_argument("file", metavar="FILE", help="a calibration file")
     diff.add_argument("other", metavar="OTHER", help="the other one")
-    export.add_argument("out", metavar="OUT.csv", help="where to write")
+    export.add_argument("out", metavar="OUT", help="where to write: OUT.csv; with --sigmf a name, or a recording")
+    export.add_argument(
+        "--sigmf",
+        action="store_true",
+        help="as SigMF with the extension spatial: metadata without samples, or, where OUT is a recording of this array, "
+        "as its annotation and phase offsets",
+    )
     apply.add_argument("samples", metavar="IN.npy", help="complex samples, one axis of antennas")
     apply.add_argument("out", metavar="OUT.npy", help="where to write")
     apply.add_argument("--axis", type=int, help="that axis (default: the only one that is as long as the array)")
@@ -112,6 +123,9 @@ def _export(options: argparse.Namespace) -> None:
     from isacblocks.blocks.calibration_file import read_calibration
     from isacblocks.stream.files import write_atomically
 
+    if options.sigmf:
+        _export_sigmf(options)
+        return
     made = rows(read_calibration(options.file)[0])
     text = io.StringIO()
     writer = csv.DictWriter(text, list(made[0]))
@@ -119,6 +133,34 @@ def _export(options: argparse.Namespace) -> None:
     writer.writerows(made)
     write_atomically(Path(options.out), text.getvalue().encode())
     print(options.out)
+
+
+def _export_sigmf(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from isacblocks.blocks.calibration_file import read_calibration
+    from isacblocks.frontends.sigmf_calibration import annotate_calibration, write_calibration
+    from isacblocks.frontends.sigmf_format import SUFFIXES, open_sigmf
+
+    found, radar = read_calibration(options.file)
+    out = Path(options.out)
+    base = out.with_suffix("") if out.suffix in SUFFIXES else out
+    recordings = [base.with_suffix(suffix) for suffix in (".sigmf-collection", ".sigmf-data")]
+    recording = next((path for path in recordings if path.exists()), None)
+    told = {name: value for name in _TOLD if (value := getattr(found, name)) not in (None, "")}
+    told["health"] = [row["health"] for row in rows(found)] if found.health is not None else None
+    told = {name: value for name, value in told.items() if value is not None}
+    sigma = None if found.sigma_rad is None else np.array(found.sigma_rad)
+    if recording is None:
+        print(write_calibration(base, radar, found.vector, sigma, **told))
+        return
+    name = recording if recording.suffix == ".sigmf-collection" else recording.with_suffix(".sigmf-meta")
+    at = [capture["core:frequency"] for capture in open_sigmf(name).captures if "core:frequency" in capture]
+    if any(not math.isclose(one, radar.carrier_frequency, rel_tol=1e-6) for one in at):
+        made = f"{radar.carrier_frequency:g} Hz, the recording was at {at[0]:g} Hz"
+        raise UsageError(f"{options.file}: was made for {made}; kappa belongs to a carrier, calibrate at that one")
+    annotate_calibration(name, found.vector, sigma, **told)
+    print(f"annotated: {name}")
 
 
 def corrected(samples: NDArray[Any], kappa: NDArray[np.complex128], axis: int) -> NDArray[Any]:

@@ -141,5 +141,5 @@ def _save(options: argparse.Namespace, calibrator: Block | None, fg: Flowgraph) 
     if not isinstance(calibrator, KappaCalibrator):
         print(f"no calibration: {fg.name} has not just one KappaCalibrator", file=sys.stderr)
         return
-    save_calibration(options.calibration, calibrator.calibration(provenance=f"{fg.name}, seed {options.seed}"))
+    save_calibration(options.calibration, calibrator.calibration(f"{fg.name}, seed {options.seed}", options.temperature))
     print(f"calibration: {options.calibration}")

@@ -34,6 +34,13 @@ def _seed(text: str) -> int:
     return value
 
 
+def _celsius(text: str) -> float:
+    value = float(text)
+    if not -273.15 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"expected degrees Celsius, got {text}")
+    return value
+
+
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Where to run, and what to leave behind."""
     group = _add_place(parser)
@@ -53,6 +60,9 @@ def _add_place(parser: argparse.ArgumentParser, said: bool = False) -> argparse.
     group.add_argument("--report", metavar="FILE", help="write a report as JSON")
     group.add_argument(
         "--calibration", metavar="FILE", help="start from the kappa in FILE if it exists, save what was learned to it"
+    )
+    group.add_argument(
+        "--temperature", type=_celsius, metavar="C", help="of the hardware, where it is known: it is noted in that file"
     )
     add_common(parser)
     return group

@@ -1,19 +1,17 @@
-"""Writes raw samples or frames as a SigMF recording, and calibration results into one."""
+"""Writes raw samples or frames as a SigMF recording."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isacblocks._version import __version__
-from isacblocks.frontends.sigmf_format import SigmfError, library, open_sigmf
+from isacblocks.frontends.sigmf_format import SigmfError, library
 from isacblocks.radar import SPEED_OF_LIGHT, OfdmRadar
 from isacblocks.stream import ANY, Block, In, Reading, State, WiringError
 from isacblocks.stream.spec import Items
@@ -184,54 +182,3 @@ def write_meta(path: Path, data: Path, meta: dict[str, Any]) -> None:
     except Exception as error:  # jsonschema's, of which there are several
         raise SigmfError(f"{path}: {str(error).splitlines()[0]}") from error
     made.tofile(str(path), overwrite=True)
-
-
-def annotate_calibration(path: str | Path, kappa: NDArray[Any], sigma: NDArray[Any] | None = None, **known: Any) -> None:
-    """Write a calibration into the metadata of a recording, as an annotation of all of its samples and as phase offsets.
-
-    kappa: complex, one per antenna; sigma: standard deviations of the phases, rad; known: further plain values, kept under
-    isacblocks:NAME. What a recording said before of phase offsets and gains is replaced. Raises SigmfError.
-    """
-    recording = open_sigmf(path)
-    antennas = int(recording.meta.get("spatial:num_elements", recording.channels))
-    if np.shape(kappa) != (antennas,) or not np.isfinite(kappa).all():
-        raise SigmfError(f"{path}: expected kappa of {antennas} antennas, got shape {np.shape(kappa)}")
-    phases = np.degrees(np.angle(kappa * np.conj(kappa[0])))
-    phases[0] = 0.0  # the reference, and not rounding
-    gains = 20 * np.log10(np.maximum(np.abs(kappa), 1e-12))
-    first = 0
-    for part in recording.parts:
-        here = slice(first, first + part.channels)
-        meta = json.loads(json.dumps(part.meta))
-        told = [float(p) for p in phases[here]] + [0.0] * (part.channels - len(phases[here]))
-        if not meta["captures"]:
-            meta["captures"].append({"core:sample_start": 0})
-        for capture in meta["captures"]:
-            capture.update({"spatial:phase_offset": told[0]} if part.channels == 1 else {"isacblocks:phase_offsets": told})
-        entry: dict[str, Any] = {
-            "core:sample_start": int(meta["global"].get("core:offset", 0)),
-            "core:sample_count": part.samples,
-            "core:label": "calibration",
-            "core:generator": f"isacblocks {__version__}",
-            "isacblocks:phase_deg": [float(p) for p in phases[here]],
-            "isacblocks:gain_db": [float(g) for g in gains[here]],
-        }
-        if sigma is not None:
-            entry["isacblocks:sigma_deg"] = [float(s) for s in np.degrees(sigma[here])]
-        entry |= {f"isacblocks:{name}": value for name, value in known.items()}
-        kept = [one for one in meta.get("annotations", []) if one.get("core:label") != "calibration"]
-        meta["annotations"] = [*kept, entry]
-        write_meta(part.path.with_suffix(".sigmf-meta"), part.path, meta)
-        first += part.channels
-    if recording.path.suffix == ".sigmf-collection":
-        _rehash(recording.path)
-
-
-def _rehash(path: Path) -> None:
-    """The metadata has changed, so its checksums in the collection change too."""
-    from sigmf import hashing
-
-    meta = json.loads(path.read_bytes())
-    for stream in meta["collection"]["core:streams"]:
-        stream["hash"] = hashing.calculate_sha512(filename=path.with_name(stream["name"] + ".sigmf-meta"))
-    path.write_text(json.dumps(meta, indent=2) + "\n")
