@@ -39,8 +39,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(
     while not list(tmp_path.glob("manifest.json")) or first.status.blocks["collect"].items_in < 200:
         assert not first.wait(0.005)
     first.stop()
-    if "collect did not answer" not in caplog.text:  # a busy machine may not let it, within the second that stop() has
-        assert 0 < len(sink.values) < 800
+    # A busy machine may not let a process answer within the second that stop() has: the runner says so, and the block is
+    # as it was before the run. What the checkpoint holds is exact in any case.
+    warned = any("collect" in line and "did not answer" in line for line in caplog.messages)
+    known = sink.state_values.get("values", [])
+    assert known == ([] if warned else expected[0][: len(known)])
+    assert warned or 0 < len(known) < 800
+    manifest = checkpoint.load_manifest(tmp_path, "kept", ["counter", "mixer", "leaky", "collect"])
+    assert manifest is not None
+    cut = checkpoint.load_block(tmp_path, "collect", manifest.message)
+    assert cut["state"]["values"] == expected[0][: 4 * (manifest.message + 1)]
 
     second, sink, leaky, mixer = graph()
     status = second.run(800, placement=placement, checkpoint=tmp_path, checkpoint_every=8)

@@ -184,3 +184,16 @@ def test_somebody_looks_at_the_time_whoever_leaves() -> None:
     for turns in (1, 2, 3, 5, 8, 13, 40, 41):
         gang.add(sleepy(turns))
     gang.work()
+
+
+def test_who_leaves_wakes_another_to_look_at_the_time() -> None:
+    """The thread that looked at the time goes, its block being over; all others sleep until they are called."""
+    crew = Crew(2)
+    mine = Turn(crew)
+    own, others = threading.Lock(), [threading.Lock(), threading.Lock()]
+    for bed in (own, *others):
+        bed.acquire()
+    crew._watcher, crew._beds = own, list(others)
+    assert crew._next(mine, own) is None
+    assert [bed.locked() for bed in others] == [False, True]
+    assert crew._beds == others[1:]

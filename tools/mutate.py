@@ -2,13 +2,15 @@
 """Takes protections out, one at a time, and sees whether their tests notice: python tools/mutate.py [--fill]
 
 tools/mutations/*.toml name a protection, the lines that are it, what is put in their place, and a test. The tool copies the
-project, makes the change there and runs the test, which must fail; on the unchanged copy it must pass. --fill writes the
-table of docs/reliability.md.
+project, makes the change there and runs the test, which must fail; on the unchanged copy it must pass. A kernel's test runs
+it as plain Python, so that nothing is compiled. --fill writes the table of docs/reliability.md; of a part of the mutations
+(--only) their lines alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -57,11 +59,12 @@ def mutated(mutation: Mutation, root: Path = ROOT) -> str:
     return text.replace(mutation.find, mutation.replace)
 
 
-def passes(root: Path, test: str) -> bool:
-    """Whether a test passes in a copy of the project."""
+def passes(root: Path, test: str, plain: bool = False) -> bool:
+    """Whether a test passes in a copy of the project. plain: with kernels that are not compiled."""
+    env = os.environ | ({"NUMBA_DISABLE_JIT": "1"} if plain else {})
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         return False
     if done.returncode not in (0, 1):  # neither passed nor failed: no such test
@@ -72,20 +75,30 @@ def passes(root: Path, test: str) -> bool:
 def noticed(mutation: Mutation, root: Path) -> str:
     """What a test makes of the change: "noticed", or what is wrong."""
     path = root / mutation.file
-    whole = path.read_text()
-    if not passes(root, mutation.test):
+    whole, plain = path.read_text(), "/kernels/" in mutation.file
+    if not passes(root, mutation.test, plain):
         return "THE TEST FAILS ANYWAY"
     path.write_text(mutated(mutation, root))
     try:
-        return "NOT NOTICED" if passes(root, mutation.test) else "noticed"
+        return "NOT NOTICED" if passes(root, mutation.test, plain) else "noticed"
     finally:
         path.write_text(whole)
 
 
-def table(rows: list[tuple[Mutation, str]]) -> str:
-    """As it stands in docs/reliability.md."""
+def _line(mutation: Mutation) -> str:
+    return f"| {mutation.protection} | {mutation.file} | `{mutation.test}` |"
+
+
+def table(rows: list[tuple[Mutation, str]], page: str = "") -> str:
+    """As it stands in docs/reliability.md. page: its text; its verdicts on mutations that were not tried stay."""
+    verdicts = {_line(mutation): verdict for mutation, verdict in rows}
+    known = page.rsplit(BEGIN, maxsplit=1)[-1].split(END, maxsplit=1)[0].splitlines()
     lines = ["| taken out | in | test | |", "| --- | --- | --- | --- |"]
-    lines += [f"| {m.protection} | {m.file} | `{m.test}` | {verdict} |" for m, verdict in rows]
+    for line in map(_line, mutations()):
+        if line in verdicts:
+            lines.append(f"{line} {verdicts[line]} |")
+        else:
+            lines += [old for old in known if old.startswith(line)]
     return "\n".join(lines)
 
 
@@ -112,7 +125,8 @@ def work(options: argparse.Namespace) -> int:
             print(f"{verdict}: {mutation.protection} ({mutation.file})", flush=True)
             rows.append((mutation, verdict))
     if options.fill:
-        PAGE.write_text(fill(PAGE.read_text(), table(rows)))
+        page = PAGE.read_text()
+        PAGE.write_text(fill(page, table(rows, page)))
     good = sum(verdict == "noticed" for _, verdict in rows)
     print(f"{good} of {len(rows)} protections have a test that notices when they are gone")
     return 0 if good == len(rows) else 1

@@ -204,7 +204,7 @@ class Trial:
 
 
 def stop_once(state: State, placement: str, moments: random.Random, patience: float = LIMIT) -> Trial:
-    """Bring a flowgraph into the state, stop it, look. patience: seconds that processes have to be gone from the tables."""
+    """Bring a flowgraph into the state, stop it, look. patience: seconds until all is to be gone, LIMIT in stop()."""
     with place_of_its_own():
         before = standing()
         fg = Flowgraph("stops")
@@ -216,7 +216,7 @@ def stop_once(state: State, placement: str, moments: random.Random, patience: fl
             began = time.monotonic()
             fg.stop()
             stopped = time.monotonic()
-        left = ["the flowgraph has not ended"] if not fg.wait(0) else []
+        left = ["the flowgraph has not ended"] if not fg.wait(max(patience - LIMIT, 0.0)) else []
         _wait_for_threads()  # one that was compiling keeps its sockets until it comes back
         while (found := left_behind(before)) and time.monotonic() < stopped + patience:
             time.sleep(0.002)
