@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from stream_blocks import Collect, Counter, Leaky, Mixer, Scale
 
-from isacblocks.stream import CheckpointError, Flowgraph, checkpoint
+from isacblocks.stream import CheckpointError, Flowgraph, checkpoint, codec
 
 
 def graph(pause: float = 0.0) -> tuple[Flowgraph, Collect, Leaky, Mixer]:
@@ -58,6 +58,51 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(
         assert edge.balanced
         assert edge.in_flight == edge.lost == 0
         assert edge.produced == (200 if edge.sender == "leaky.total" else 800)
+
+
+class Onlooker(Collect):
+    """It is not waited for, and not kept."""
+
+    onlooker = True
+
+
+def watched(fg: Flowgraph, *, looks: bool) -> None:
+    """Two that look on: at a stream that others take too, and at one that nobody else takes."""
+    if looks:
+        mixer, scale = fg.blocks["mixer"], fg.blocks["scale"]
+        fg.connect(mixer.ports["mixed"], Onlooker(), policy="latest", interval=0.01)
+        fg.connect(scale.ports["scaled"], Onlooker(), policy="drop-oldest")
+
+
+def test_a_checkpoint_knows_nothing_of_who_looks_on(placement: str, tmp_path: Path) -> None:
+    """What was saved with onlookers is what is saved without, and either is gone on from with or without."""
+    found = []
+    for looks in (True, False):
+        whole, _, _, mixer = graph()
+        whole.connect(mixer, Scale())
+        watched(whole, looks=looks)
+        whole.run(400, placement=placement, checkpoint=tmp_path / f"{looks}", checkpoint_every=50)
+        known = checkpoint.load_manifest(tmp_path / f"{looks}", "kept", ["counter", "mixer", "leaky", "collect", "scale"])
+        assert known is not None
+        values = {name: checkpoint.load_block(tmp_path / f"{looks}", name, known.message) for name in known.blocks}
+        for one in values.values():
+            for edges in one["outlets"].values():
+                for edge in edges.values():
+                    del edge["recent"]  # whole messages, with the time at which they were sent
+        found.append((known, codec.encode(values)))
+    assert found[0] == found[1]
+
+    ends = []
+    for looked in (True, False):
+        cut, sink, leaky, mixer = graph()
+        cut.connect(mixer, Scale())
+        watched(cut, looks=not looked)
+        status = cut.run(800, placement=placement, checkpoint=tmp_path / f"{looked}", checkpoint_every=50)
+        assert sink.numbers == list(range(800))
+        assert all(edge.balanced and edge.in_flight == 0 for edge in status.edges)
+        assert not any(edge.lost for edge in status.edges if "onlooker" not in edge.receiver)
+        ends.append((sink.values, leaky.memory.tobytes(), mixer.heard))
+    assert ends[0] == ends[1]
 
 
 def test_a_run_resumed_at_its_end_has_nothing_to_do(placement: str, tmp_path: Path) -> None:

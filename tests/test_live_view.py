@@ -6,7 +6,8 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -14,14 +15,17 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser import Browser, needs_browser
+from stream_blocks import Collect, Counter
 
 from isacblocks import OfdmRadar, Scene
-from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource
+from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, Recorder
 from isacblocks.blocks.calibration_file import load_calibration
+from isacblocks.blocks.recording import Recording
 from isacblocks.stream import Flowgraph
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.view.access import AccessError
 from isacblocks.view.client import DeskClient
+from isacblocks.view.desk import DeskError
 from isacblocks.view.live import LiveView
 
 RADAR, SCENE = OfdmRadar(antennas=16, subcarriers=64), Scene()
@@ -58,7 +62,8 @@ def flowgraph(tmp_path: Path, **options: object) -> Shown:
     fg.connect(channel.ports["truth"], judge.ports["truth"])
     fg.connect(detector, calibrator, judge.ports["kappa"])
     fg.feedback(calibrator.ports["kappa"], image.ports["kappa"], lag=2)
-    view = LiveView(fg, RADAR, SCENE, port=0, calibration=tmp_path / "saved.json", **options)  # type: ignore[arg-type]
+    files = {"calibration": tmp_path / "saved.json", "recording": tmp_path / "frames.isac"}
+    view = LiveView(fg, RADAR, SCENE, port=0, **files, **options)  # type: ignore[arg-type]
     view.watch(channel.ports["compressed"], detector.ports["detection"], calibrator.ports["kappa"], channel.ports["truth"])
     view.control(channel)
     return Shown(fg=fg, view=view, channel=channel, source=source, calibrator=calibrator, detector=detector)
@@ -129,7 +134,7 @@ def test_what_it_shows_is_what_was_learned(shown: Shown, browser: Browser) -> No
 
 
 @needs_browser
-def test_each_knob_acts(shown: Shown, browser: Browser) -> None:
+def test_each_knob_acts(shown: Shown, browser: Browser, tmp_path: Path) -> None:
     open_page(browser, shown)
     browser.set("snr_db", "value_throttled", 5)
     browser.until(lambda: value(shown, "snr_db") == 5.0, "the SNR")
@@ -153,11 +158,87 @@ def test_each_knob_acts(shown: Shown, browser: Browser) -> None:
     saved = load_calibration(shown.view.path, RADAR)
     assert saved.frames > 0
     assert saved.sigma_rad is not None
+    browser.press("record")
+    label = "return Bokeh.documents[0].get_model_by_name('record').label"
+    browser.until(lambda: "Stop recording (" in browser.run(label), "what is recorded")
+    browser.press("record")
+    browser.until(lambda: browser.run(label) == "Record frames", "the recording's end")
+    recording = Recording(tmp_path / "frames.isac")
+    assert len(recording) > 0
+    assert recording.radar() == RADAR
     browser.press("pause")
     browser.until(lambda: shown.view.desk.paused, "the pause")
     browser.press("pause")
     browser.until(lambda: not shown.view.desk.paused, "the stream to go on")
     assert browser.errors() == []
+
+
+def test_a_recording_says_what_it_has_and_what_it_lost(tmp_path: Path) -> None:
+    """Whatever the disk's pace: what is in it is what passed, and what is missing is counted; no file is overwritten."""
+    shown = flowgraph(tmp_path)
+    shown.source.rate = 20_000.0
+    shown.fg.connect(shown.channel.ports["compressed"], Recorder(tmp_path / "all.isac"))
+    with shown.view, shown.fg, DeskClient(shown.view.desk.endpoint, patience=20_000) as client:
+        shown.fg.start()
+
+        def told() -> dict[str, float]:
+            return dict(shown.fg.status.blocks["view_reel"].readings)
+
+        def until(holds: Callable[[], bool]) -> None:
+            limit = time.monotonic() + 60
+            while not holds():
+                assert time.monotonic() < limit, told()
+                time.sleep(0.02)
+
+        paths = [shown.view.record(), shown.view.record()]  # once more: it is the same one
+        until(lambda: told().get("recorded", 0) > 2000)
+        assert client.do("record", active=False) == paths[0] == paths[1]
+        until(lambda: told()["recording"] == 0)
+        first = told()
+        paths.append(client.do("record"))
+        until(lambda: told()["recording"] == 1 and told()["recorded"] > 500)
+        with pytest.raises(DeskError, match="there is no such setting"):
+            client.set("view_reel", "take", 7)
+    assert paths == [str(tmp_path / "frames.isac")] * 2 + [str(tmp_path / "frames-2.isac")]
+    every = Recording(tmp_path / "all.isac")
+    for path, counted in ((paths[0], first), (paths[2], told())):
+        found = Recording(path)
+        assert len(found) == counted["recorded"]
+        assert found.gaps() == counted["missed"]
+        np.testing.assert_array_equal(found.items, every.items[found.items["sequence"]])
+
+
+def test_a_flowgraph_of_our_blocks_shows_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    source, channel, image = (
+        OfdmSource(RADAR, seed=1),
+        ImpairedChannel(RADAR, SCENE, seed=1),
+        AngleDelayMap(RADAR, scene=SCENE),
+    )
+    source.rate = 500.0
+    fg = Flowgraph("by itself")
+    fg.connect(source, channel)
+    fg.connect(channel.ports["compressed"], image.ports["compressed"])
+    fg.connect(image, MaprtDetector(RADAR, noise="estimated"))
+    before = dict(fg.blocks), fg.edges()
+    with fg, ThreadPoolExecutor() as pool:
+        running = pool.submit(fg.run, view=True)
+        said = ""
+        while "live view: " not in said:
+            assert not running.done(), running.result()
+            said += capfd.readouterr().err
+            time.sleep(0.05)
+        port = urlsplit(said.partition("live view: ")[2].split(";")[0].strip()).port
+        assert port is not None
+        status, page = get(port, "/")
+        assert (status, "map_after" in page) == (200, True)
+        fg.stop()
+        assert running.result(60).phase == "stopped"
+    assert "without kappa: there is not one KappaCalibrator" in said
+    assert (dict(fg.blocks), fg.edges()) == before
+    nothing = Flowgraph("of numbers")
+    nothing.connect(Counter(), Collect())
+    assert nothing.run(64, view=True).phase == "finished"
+    assert "no live view of of numbers: none of its blocks is an AngleDelayMap" in capfd.readouterr().err
 
 
 @needs_browser

@@ -28,7 +28,8 @@ def add_parsers(commands: Any) -> None:
     turn = commands.add_parser("set", help="change settings of a running flowgraph, or list them")
     turn.add_argument("change", nargs="*", metavar="BLOCK.SETTING=VALUE", help="without any, all settings are listed")
     turn.add_argument("--at", metavar="ENDPOINT", help=_AT)
-    act = commands.add_parser("do", help="have a running flowgraph do something: pause, resume, stop, kick, mute, save")
+    deeds = "pause, resume, stop, kick, mute, save, record"
+    act = commands.add_parser("do", help=f"have a running flowgraph do something: {deeds}")
     act.add_argument("action", help="its name")
     act.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="say antenna=7 degrees=90")
     act.add_argument("--at", metavar="ENDPOINT", help=_AT)

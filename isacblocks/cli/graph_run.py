@@ -8,19 +8,19 @@ import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector
+from isacblocks.blocks import KappaCalibrator, MaprtDetector
 from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.cli import options as shared
 from isacblocks.cli.graph_build import build, values_of
 from isacblocks.cli.graph_file import GraphFile, load_graph
 from isacblocks.cli.script import STATUSES, compile_kernels, start_logging, usage, writable
-from isacblocks.stream import Block, Flowgraph, Port, Source, Status
+from isacblocks.stream import Block, Flowgraph, Source, Status
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.report import calibration_report, flowgraph_report, in_words
 from isacblocks.view.live import LiveView
+from isacblocks.view.shown import only, watch_all
 from isacblocks.view.terminal import TerminalView
 
 
@@ -42,12 +42,6 @@ def settle(options: argparse.Namespace, graph: GraphFile) -> None:
     shared.check_stream(options)
     for path in (options.report, options.calibration):
         writable(path)
-
-
-def only(fg: Flowgraph, kind: type[Any]) -> Any:
-    """The block of this kind where there is just one, else None."""
-    found = [block for block in fg.blocks.values() if isinstance(block, kind)]
-    return found[0] if len(found) == 1 else None
 
 
 def work(path: Path, arguments: list[str]) -> int:
@@ -94,27 +88,8 @@ def _counted(fg: Flowgraph) -> str:
 
 def show(view: LiveView, fg: Flowgraph) -> None:
     """What the live view shows of the flowgraph, and what may be done to it."""
-    channel, detector = only(fg, ImpairedChannel), only(fg, MaprtDetector)
-    image, calibrator = only(fg, AngleDelayMap), only(fg, KappaCalibrator)
-    compressed = None if image is None else _leading_to(fg, image.compressed)
-    view.watch(
-        compressed,
-        None if detector is None else detector.detection,
-        None if calibrator is None else calibrator.kappa,
-        None if channel is None else channel.truth,
-    )
-    if channel is not None:
-        view.control(channel)
-    print(f"live view: {view.url}", file=sys.stderr, flush=True)
-
-
-def _leading_to(fg: Flowgraph, port: Port) -> Port | None:
-    """The output port at the other end of an input's edge."""
-    for edge in fg.edges():
-        if edge.receiver == repr(port):
-            block, _, name = edge.sender.partition(".")
-            return fg.blocks[block].ports[name]
-    return None
+    left = watch_all(view, fg)
+    print(f"live view: {view.url}" + "".join(f"; without {what}" for what in left), file=sys.stderr, flush=True)
 
 
 def tell(options: argparse.Namespace, status: Status, fg: Flowgraph, graph: GraphFile) -> None:

@@ -39,6 +39,7 @@ MAIN = "__isacblocks_main__"  # the name under which another process imports the
 class Block:
     """Base of all blocks; see the module."""
 
+    onlooker = False  # True: there only to look on; a checkpoint leaves it out, and one without it can be gone on from
     name: str | None = None  # set it before connecting, or let the flowgraph choose
     remote: Callable[[str, Any], None] | None = None  # while running: where a change of a setting goes instead
     # While running: to be called at least every 100 ms by process() or finish() while it waits for the world outside. Takes

@@ -8,10 +8,12 @@ fg.run(items=4096, placement="processes")
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +36,16 @@ _VIEW_INTERVAL = 0.1  # seconds between calls of a view
 # more than caches hold: docs/performance.md. The number of items is bounded too, since feedback counts its lag in messages.
 _MESSAGE_BYTES = 9_000_000
 _MESSAGE_ITEMS = 256
+
+
+_VIEW = ("isacblocks.view.shown", "shown")  # imported when it is asked for: streams know nothing of views
+
+
+def _view_of(flowgraph: Flowgraph) -> AbstractContextManager[None]:
+    """What serves the live view of a flowgraph while it is entered."""
+    module, name = _VIEW
+    view: AbstractContextManager[None] = getattr(importlib.import_module(module), name)(flowgraph)
+    return view
 
 
 class Flowgraph:
@@ -141,8 +153,18 @@ class Flowgraph:
                 raise WiringError(f"cannot connect {sender} to {receiver}: {reason}")
         receiver.adopt(sender.layout)
         token = secrets.token_bytes(16)
-        edge = EdgeSpec(f"{sender}", f"{receiver}", token, policy, depth, budget, feedback, lag, interval)
+        looks_on = receiver.block.onlooker
+        if looks_on and policy == "block":
+            raise WiringError(f"{sender} to {receiver}: who only looks on holds nobody up; take 'latest' or 'drop-oldest'")
+        edge = EdgeSpec(f"{sender}", f"{receiver}", token, policy, depth, budget, feedback, lag, interval, looks_on)
         self._edges.append(Edge(sender, receiver, edge))
+
+    def remove(self, block: Block) -> None:
+        """Take a block and its edges out again. Raises WiringError while the flowgraph runs."""
+        if self._runner is not None and not self._runner.wait(0):
+            raise WiringError(f"{self.name} is running; stop it first")
+        self._edges = [edge for edge in self._edges if block not in (edge.sender.block, edge.receiver.block)]
+        self.blocks = {name: known for name, known in self.blocks.items() if known is not block}
 
     def edges(self) -> list[EdgeSpec]:
         """The edges in the order in which they were drawn."""
@@ -200,7 +222,7 @@ class Flowgraph:
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 16,
         restart: Restart | None = None,
-        view: Callable[[Status], None] | None = None,
+        view: Callable[[Status], None] | bool | None = None,
     ) -> Status:
         """Run to the end of the stream and return the final status; afterwards the blocks hold their final state.
 
@@ -210,10 +232,16 @@ class Flowgraph:
         `checkpoint_every` messages, from which a run that was cut off goes on; restart: what happens when a block's process
         dies, by default the end of the flowgraph; with a :class:`Restart` another process takes its place and goes on where
         it was, so that nothing is lost or doubled (not in threads); view: called with the status ten times a
-        second. Raises BlockError where a block raises or its process dies. On Ctrl-C everything is ended and
-        KeyboardInterrupt goes on.
+        second; True: a live view in the browser is served while it runs, its address on the standard error output.
+        Raises BlockError where a block raises or its process dies. On Ctrl-C everything is ended and KeyboardInterrupt goes
+        on.
         """
         every = checkpoint_every
+        if view is True:
+            where = {"placement": placement, "port": port, "checkpoint": checkpoint, "restart": restart}
+            with _view_of(self):
+                return self.run(items, checkpoint_every=every, **where)  # type: ignore[arg-type]
+        view = view or None
         self.start(items, placement=placement, port=port, checkpoint=checkpoint, checkpoint_every=every, restart=restart)
         try:
             while not self.wait(_VIEW_INTERVAL):

@@ -96,6 +96,7 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     feedback: bool = False
     lag: int | None = None
     interval: float = 0.0  # seconds between two messages, at least; of "latest"
+    onlooker: bool = False  # of the receiver: no checkpoint knows the edge
 
 
 class EdgeCount(msgspec.Struct):

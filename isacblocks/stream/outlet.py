@@ -274,7 +274,7 @@ class Outlet:
     def save(self) -> dict[str, Any]:
         """What a checkpoint keeps: the totals, and the last messages of lagged feedback edges, still on their way."""
         kept = {}
-        for peer in self._peers.values():
+        for peer in self._kept():
             kept[peer.edge.receiver] = {
                 "serial": self.serial,
                 "produced": peer.produced,
@@ -286,7 +286,7 @@ class Outlet:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue the books of :meth:`save`, with the kept messages waiting to be sent again."""
-        for peer in self._peers.values():
+        for peer in self._kept():
             kept = saved[peer.edge.receiver]
             self.serial = kept["serial"]
             self.produced = peer.produced = kept["produced"]
@@ -298,6 +298,10 @@ class Outlet:
                 peer.recent.append(parcel)
                 peer.bytes += parcel.size
             peer.unsettled = True
+
+    def _kept(self) -> list[Peer]:
+        """The edges that checkpoints know."""
+        return [peer for peer in self._edges if not peer.edge.onlooker]
 
     def held(self) -> list[Parcel]:
         """What some edge has not acknowledged, each message once."""

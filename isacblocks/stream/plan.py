@@ -73,7 +73,7 @@ def worker_specs(plan: Plan, endpoint: Callable[[str], str], resume: int | None)
             epoch=epoch,
             limit=plan.limit,
             batch=plan.batches.get(name, 1),
-            checkpoint=None if plan.checkpoint is None else str(plan.checkpoint),
+            checkpoint=None if plan.checkpoint is None or block.onlooker else str(plan.checkpoint),
             checkpoint_every=plan.checkpoint_every,
             resume=resume,
             restart=plan.restart is not None,

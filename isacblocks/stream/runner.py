@@ -82,6 +82,7 @@ class Runner:
         self._lock = threading.Lock()
         if plan.checkpoint is not None:
             _make_checkpoint_directory(plan.checkpoint)
+        self._kept = sorted(name for name, block in plan.blocks.items() if not block.onlooker)  # what checkpoints hold
         self._resume = self._cut_to_resume()
         descriptors.expect(self._descriptors(), f"the flowgraph {plan.name}, in {plan.placement},")
         self._directory = None if plan.placement == "threads" else SocketDirectory()
@@ -102,7 +103,7 @@ class Runner:
     def _cut_to_resume(self) -> int | None:
         if self.plan.checkpoint is None:
             return None
-        manifest = checkpoint.load_manifest(self.plan.checkpoint, self.plan.name, list(self.plan.blocks))
+        manifest = checkpoint.load_manifest(self.plan.checkpoint, self.plan.name, self._kept)
         return None if manifest is None else manifest.message
 
     def _descriptors(self) -> int:
@@ -268,8 +269,8 @@ class Runner:
     def _note_cut(self, name: str, message: int) -> None:
         saved = self._cuts.setdefault(message, set())
         saved.add(name)
-        if len(saved) == len(self.plan.blocks) and self.plan.checkpoint is not None:
-            manifest = checkpoint.Manifest(self.plan.name, sorted(self.plan.blocks), message)
+        if len(saved) == len(self._kept) and self.plan.checkpoint is not None:
+            manifest = checkpoint.Manifest(self.plan.name, self._kept, message)
             checkpoint.save_manifest(self.plan.checkpoint, manifest)
             self._cuts = {m: names for m, names in self._cuts.items() if m > message}
 

@@ -207,7 +207,7 @@ class Task:
             "position": self._position,
             "junction": self.junction.save(),
             "inlets": {name: inlet.save() for name, inlet in self.inlets.items()},
-            "outlets": {name: outlet.save() for name, outlet in self.outlets.items()},
+            "outlets": {name: saved for name, outlet in self.outlets.items() if (saved := outlet.save())},
         }
         checkpoint.save_block(Path(self.spec.checkpoint), self.spec.name, message, values)
         self._saved(message)
@@ -247,4 +247,4 @@ class Task:
         for name, inlet in self.inlets.items():
             inlet.restore(values["inlets"][name])
         for name, outlet in self.outlets.items():
-            outlet.restore(values["outlets"][name])
+            outlet.restore(values["outlets"].get(name, {}))

@@ -39,6 +39,7 @@ class Controls:
         self._common: dict[str, Any] = {"stylesheets": [InlineStyleSheet(css=sheet)]}
         self._knobs: list[_Knob] = []
         self.widgets: list[Any] = []
+        self._recorded = False
         self.keys = ColumnDataSource({"key": [], "number": []}, name="keys")
         self.keys.on_change("data", self._pressed)
         self.pause = self._toggle("pause", "Pause", self._pausing)
@@ -68,7 +69,7 @@ class Controls:
         if "save" in self.feed.actions:
             self._button("save", "Save calibration", self._save)
         if "record" in self.feed.actions:
-            self.record = self._toggle("record", "Record detections", self._recording)
+            self.record = self._toggle("record", "Record frames", self._recording)
 
     # Making them
 
@@ -172,11 +173,25 @@ class Controls:
         elif key == "r" and "record" in self.feed.actions:
             self.record.active = not self.record.active
 
+    def _show_recording(self) -> None:
+        """What another viewer began or ended, and how much is recorded and lost."""
+        block = self.feed.status.blocks.get("view_reel")
+        told = block.readings if block is not None else {}
+        active = told.get("recording", 0.0) > 0
+        if active == self._recorded != self.record.active:  # it did not change: another viewer's button did
+            self.record.active = active
+        elif active != self._recorded:
+            self._recorded = self.record.active = active
+        counts = f"{told.get('recorded', 0):,.0f} frames, {told.get('missed', 0):,.0f} lost"
+        self.record.label = f"Stop recording ({counts})" if self.record.active and active else "Record frames"
+
     def update(self) -> None:
         """Take over what others have changed."""
         if self.pause.active != self.feed.paused:
             self.pause.active = self.feed.paused
         self.pause.label = "Go on" if self.pause.active else "Pause"
+        if "record" in self.feed.actions:
+            self._show_recording()
         for knob in self._knobs:
             setting = self.feed.settings.get(knob.key)
             if setting is None:

@@ -80,9 +80,9 @@ class Desk:
 
     def set(self, block: str, setting: str, value: Any) -> None:
         """Change a setting by names. Raises DeskError for names that are unknown, ValueError for values that may not be."""
-        found = self.flowgraph.blocks.get(block)
+        found = None if looks_on(block) else self.flowgraph.blocks.get(block)
         if found is None or setting not in found.settings():
-            known = sorted(f"{name}.{one}" for name, b in self.flowgraph.blocks.items() for one in b.settings())
+            known = sorted(f"{one['block']}.{one['setting']}" for one in self.settings())
             raise DeskError(f"{block}.{setting}: there is no such setting; there are {', '.join(known)}")
         if found.settings()[setting].kind not in _KINDS:
             raise DeskError(f"{block}.{setting}: cannot be set from outside; is there an action for it?")
@@ -116,7 +116,7 @@ class Desk:
             }
             for name, block in self.flowgraph.blocks.items()
             for setting, spec in block.settings().items()
-            if spec.kind in _KINDS
+            if spec.kind in _KINDS and not looks_on(name)
         ]
 
     # The service

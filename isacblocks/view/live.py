@@ -10,11 +10,13 @@ flowgraph nothing. A server that dies is started again.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -31,6 +33,7 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Port, codec
 from isacblocks.view.access import AccessError, is_loopback, require_token
 from isacblocks.view.desk import Desk, DeskError
+from isacblocks.view.reel import BUDGET, DEPTH, Reel
 
 PORT = 5006
 _TRIES = 5  # servers that may die one after the other, within a minute each
@@ -45,7 +48,8 @@ class NoViewError(RuntimeError):
 class LiveView:
     """See the module. host, port: where to listen, port 0 for a free one; token: needed beyond loopback.
 
-    calibration: where `save` writes; noise_known: N0 = 1, else it is estimated from every frame.
+    calibration: where `save` writes; recording: where `record` does, by default the flowgraph's name with .isac;
+    noise_known: N0 = 1, else it is estimated from every frame.
     Raises AccessError for an address that may not be or cannot be bound, NoViewError without Bokeh.
     """
 
@@ -60,6 +64,7 @@ class LiveView:
         token: str | None = None,
         calibration: str | Path = "calibration.json",
         noise_known: bool = False,
+        recording: str | Path | None = None,
     ) -> None:
         require_token(host, token)
         if find_spec("bokeh") is None:
@@ -76,6 +81,8 @@ class LiveView:
         self._closing = threading.Event()
         self._nurse = threading.Thread(target=self._keep_serving, name="isacblocks live view", daemon=True)
         self._channel: ImpairedChannel | None = None
+        self._take = 1  # the present or last recording, else the first one
+        self._reel = Reel(str(Path(recording or f"{flowgraph.name.replace('/', '_')}.isac").absolute()), radar)
 
     @staticmethod
     def _listen(host: str, port: int) -> socket.socket:
@@ -111,6 +118,8 @@ class LiveView:
         """Show these streams; before the flowgraph runs."""
         if compressed is not None:
             self.desk.watch("compressed", compressed, newest=_FRAMES)
+            self.desk.flowgraph.connect(compressed, self._reel, policy="drop-oldest", depth=DEPTH, budget=BUDGET)
+            self.desk.actions["record"] = self.record
         if detection is not None:
             assert all(any(f.name == name for f in DETECTION.fields) for name in _SHOWN)
             self.desk.watch("detection", detection, list(_SHOWN), newest=64)
@@ -125,6 +134,22 @@ class LiveView:
         self._channel = channel
         self.desk.actions["kick"] = channel.kick
         self.desk.actions["mute"] = channel.mute
+
+    def record(self, active: bool = True) -> str:
+        """Record the frames that pass into a file that does not exist yet, or end that; returns its path. Raises DeskError.
+
+        What could not be written in time is missing in the recording, and counted: ``Recording.gaps()``.
+        """
+        if active and not self._reel.take:
+            take = next(n for n in itertools.count(1) if not self._reel.path_of(n).exists())
+            try:
+                tempfile.TemporaryFile(dir=self._reel.path.parent).close()
+            except OSError as error:
+                raise DeskError(f"{self._reel.path}: cannot be recorded to: {error.strerror}") from error
+            self._take, self._reel.take = take, take
+        elif not active:
+            self._reel.take = 0
+        return str(self._reel.path_of(self._take))
 
     def save(self, path: str | None = None) -> str:
         """Write what has been learned up to now as a calibration file; returns its path. Raises DeskError."""

@@ -30,6 +30,7 @@ class Tap(Block):
     behind or away, nothing is sent.
     """
 
+    onlooker = True
     items = In(ANY)
 
     def __init__(self, kind: str, endpoint: str, fields: list[str] | None = None, newest: int = 1) -> None:
