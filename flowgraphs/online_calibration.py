@@ -41,9 +41,8 @@ from isacblocks.stream import Flowgraph, Port, Status
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.pictures import NoPlotsError, draw_calibration
-from isacblocks.study.report import calibration_report, in_words
+from isacblocks.study.report import calibration_report
 from isacblocks.view.live import LiveView
-from isacblocks.view.terminal import TerminalView
 
 NAME = "online_calibration"
 LAG = 2  # messages until a new kappa is in force
@@ -140,7 +139,7 @@ def work(options: argparse.Namespace) -> int:
         options.steps = [shared.step_of(text) for text in options.step]
         forgets = options.method in ("online", "em")  # the others remember everything, or find out by themselves
         options.memory = shared.memory_of(options, radar, scene) if forgets or options.memory is not None else math.inf
-        if options.plot is None and not options.no_view:
+        if options.plot is None and not (options.no_view or options.quiet or options.json):
             options.plot = f"{NAME}.png"
         for path in (options.report, options.plot, options.calibration, options.record):
             writable(path)
@@ -149,7 +148,7 @@ def work(options: argparse.Namespace) -> int:
         live = shared.view_of(options, fg, radar, scene)
         policy = shared.restart_of(options)
     compile_kernels()
-    line = None if options.no_view else TerminalView(options.frames, "evaluation")
+    line = shared.line_of(options, "evaluation")
     with ExitStack() as stack:
         stack.enter_context(metrics)
         if live is not None:
@@ -178,20 +177,20 @@ def tell(options: argparse.Namespace, status: Status, blocks: dict[str, object],
     if isinstance(calibrator, KappaCalibrator):
         known["receiver"] = calibrator.findings()
     report = calibration_report(status, judge, radar, scene, options.p_fa, **known)
-    print(in_words(report))
+    shared.say_result(options, report)
     if options.report is not None:
         write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
-        print(f"report: {options.report}")
+        shared.say(options, f"report: {options.report}")
     if isinstance(calibrator, KappaCalibrator):
         if options.calibration is not None:
             made = calibrator.calibration(f"{NAME}, simulated, seed {options.seed}", options.temperature)
             save_calibration(options.calibration, made)
-            print(f"calibration: {options.calibration}")
+            shared.say(options, f"calibration: {options.calibration}")
         if options.plot is not None:
             try:
                 learned, truth = calibrator.estimate, judge.final_truth
                 draw_calibration(options.plot, radar, scene, truth, learned, judge.kappa_errors(), options.seed)
-                print(f"picture: {options.plot}")
+                shared.say(options, f"picture: {options.plot}")
             except NoPlotsError as error:
                 print(error)
 

@@ -140,6 +140,8 @@ def work(name: str, given: list[str], run: Callable[[list[str]], int]) -> int:
     """Say what is about to be seen, run the script, say what was. run: the script, with its options."""
     if {"-h", "--help"} & {*given}:
         return run(given)
+    if {"--quiet", "--json"} & {*given}:
+        return run(options_of(name, given, watched=False))
     scenario = SCENARIOS[name]
     print(scenario.before, flush=True)
     report = Path("online_calibration.report.json")

@@ -18,10 +18,9 @@ from isacblocks.cli.script import STATUSES, compile_kernels, start_logging, usag
 from isacblocks.stream import Block, Flowgraph, Source, Status
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.evaluation import Evaluation
-from isacblocks.study.report import calibration_report, flowgraph_report, in_words
+from isacblocks.study.report import calibration_report, flowgraph_report
 from isacblocks.view.live import LiveView
 from isacblocks.view.shown import only, watch_all
-from isacblocks.view.terminal import TerminalView
 
 
 def parse(path: Path, arguments: list[str]) -> argparse.Namespace:
@@ -64,7 +63,7 @@ def work(path: Path, arguments: list[str]) -> int:
         policy = shared.restart_of(options)
     if any(type(block).__module__.startswith("isacblocks.") for block in fg.blocks.values()):
         compile_kernels()
-    line = None if options.no_view else TerminalView(options.frames, _counted(fg))
+    line = shared.line_of(options, _counted(fg))
     with ExitStack() as stack:
         stack.enter_context(metrics)
         if live is not None:
@@ -104,10 +103,10 @@ def tell(options: argparse.Namespace, status: Status, fg: Flowgraph, graph: Grap
         report = calibration_report(status, judge, graph.radar, graph.scene, detector.p_fa, **known)
     else:
         report = flowgraph_report(status, graph.radar, graph.scene, **known)
-    print(in_words(report))
+    shared.say_result(options, report)
     if options.report is not None:
         write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
-        print(f"report: {options.report}")
+        shared.say(options, f"report: {options.report}")
     if options.calibration is not None:
         _save(options, calibrator, fg)
 
@@ -117,4 +116,4 @@ def _save(options: argparse.Namespace, calibrator: Block | None, fg: Flowgraph) 
         print(f"no calibration: {fg.name} has not just one KappaCalibrator", file=sys.stderr)
         return
     save_calibration(options.calibration, calibrator.calibration(f"{fg.name}, seed {options.seed}", options.temperature))
-    print(f"calibration: {options.calibration}")
+    shared.say(options, f"calibration: {options.calibration}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from isacblocks.blocks.impaired_channel import PhaseStep
 from isacblocks.blocks.kappa_calibrator import METHODS as CALIBRATORS
@@ -16,6 +18,7 @@ from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Restart
 from isacblocks.stream.plan import PLACEMENTS
+from isacblocks.study.report import in_words
 from isacblocks.study.simulation import matched_memory
 from isacblocks.view.access import parse_address, read_token
 from isacblocks.view.desk import Desk
@@ -23,6 +26,7 @@ from isacblocks.view.live import PORT as VIEW_PORT
 from isacblocks.view.live import LiveView, NoViewError
 from isacblocks.view.metrics import PORT as METRICS_PORT
 from isacblocks.view.metrics import MetricsServer
+from isacblocks.view.terminal import JsonView, TerminalView
 
 METHODS = (*CALIBRATORS, "known", "none")
 
@@ -126,6 +130,13 @@ def _add_stream(group: argparse._ArgumentGroup) -> None:
         "--rate", type=float, metavar="N", help="at most so many frames per second (default: as fast as it goes)"
     )
     group.add_argument("--no-view", action="store_true", help="no live line, and no picture unless --plot asks for it")
+    said = group.add_mutually_exclusive_group()
+    said.add_argument("--quiet", action="store_true", help="say nothing but errors; files only where they are asked for")
+    said.add_argument(
+        "--json",
+        action="store_true",
+        help="lines of JSON on the standard output: an object every second, then one with the report as its result",
+    )
 
 
 def add_scene(parser: argparse.ArgumentParser) -> None:
@@ -201,6 +212,26 @@ def check_stream(options: argparse.Namespace) -> None:
         raise ValueError(f"--rate: expected at least 0.001 frames per second, got {options.rate:g}")
     if not 1 <= options.port <= 65535 and options.port != 0:
         raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
+
+
+def line_of(options: argparse.Namespace, counted: str) -> TerminalView | None:
+    """What tells how far it is, as it was asked for. counted: the block whose items are counted."""
+    if options.json:
+        return JsonView(options.frames, counted)
+    return None if options.no_view or options.quiet else TerminalView(options.frames, counted)
+
+
+def say(options: argparse.Namespace, text: str) -> None:
+    """Print what people read."""
+    if not (options.quiet or options.json):
+        print(text)
+
+
+def say_result(options: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Print the report, as it was asked for."""
+    if options.json:
+        print(json.dumps({"result": report}, allow_nan=False), flush=True)
+    say(options, in_words(report))
 
 
 def restart_of(options: argparse.Namespace) -> Restart | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
@@ -11,6 +12,13 @@ from isacblocks.stream import Status
 from isacblocks.view.tap import looks_on
 
 _QUIET = 5.0  # seconds between lines where the output is not a terminal
+_APART = 1.0  # seconds between lines for programs
+_SHOWN = {
+    "loss_db": "loss {:.3f} dB",
+    "slope_deg": "slope {:+.3f} deg",
+    "p_d": "P_d {:.3f}",
+    "p_fa": "P_fa {:.4f}",
+}
 
 
 def duration(seconds: float) -> str:
@@ -23,6 +31,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def has_ended(status: Status) -> bool:
+    """Whether nothing more will come."""
+    return status.phase not in ("starting", "running", "restarting")
 
 
 class TerminalView:
@@ -39,7 +52,7 @@ class TerminalView:
 
     def __call__(self, status: Status) -> None:
         """Show the status; the last one, when the flowgraph has ended, is always shown."""
-        ended = status.phase not in ("starting", "running", "restarting")
+        ended = has_ended(status)
         now = time.monotonic()
         if not self._live and not ended and now - self._last < _QUIET:
             return
@@ -53,27 +66,50 @@ class TerminalView:
             self.stream.write(line + "\n")
         self.stream.flush()
 
-    def line(self, status: Status) -> str:
-        """The status as one line."""
+    def figures(self, status: Status) -> dict[str, float | str | None]:
+        """What there is to tell: phase, seconds, frames, total, frames_per_second, lost, and loss_db, slope_deg, p_d, p_fa
+        where a judge knows them; None for what is not known yet."""
         block = status.blocks.get(self.counted)
         done = block.items_in if block is not None else 0
         self._rates = [*self._rates[-20:], (status.seconds, done)]
         (then, before), (here, after) = self._rates[0], self._rates[-1]
         rate = (after - before) / (here - then) if here > then else 0.0
-        if status.phase not in ("starting", "running", "restarting"):
+        if has_ended(status):
             rate = done / status.seconds if status.seconds else 0.0
+        readings = {name: value for b in status.blocks.values() for name, value in b.readings.items()}
+        return {
+            "phase": status.phase,
+            "seconds": status.seconds,
+            "frames": done,
+            "total": self.total,
+            "frames_per_second": rate,
+            "lost": sum(edge.lost for edge in status.edges if not looks_on(edge.receiver)),
+            **{name: readings[name] if math.isfinite(readings.get(name, math.nan)) else None for name in _SHOWN},
+        }
+
+    def line(self, status: Status) -> str:
+        """The status as one line."""
+        told = self.figures(status)
+        done, rate = int(told["frames"] or 0), float(told["frames_per_second"] or 0)
         total = f"/{self.total}" if self.total else ""
         parts = [f"{status.phase:8s} {done}{total} frames  {rate:6.0f}/s"]
-        readings = {name: value for b in status.blocks.values() for name, value in b.readings.items()}
-        shown = (
-            ("loss_db", "loss {:.3f} dB"),
-            ("slope_deg", "slope {:+.3f} deg"),
-            ("p_d", "P_d {:.3f}"),
-            ("p_fa", "P_fa {:.4f}"),
-        )
-        parts += [text.format(readings[name]) for name, text in shown if math.isfinite(readings.get(name, math.nan))]
-        lost = sum(edge.lost for edge in status.edges if not looks_on(edge.receiver))
-        parts.append(f"lost {lost}")
+        parts += [text.format(told[name]) for name, text in _SHOWN.items() if told[name] is not None]
+        parts.append(f"lost {told['lost']}")
         if self.total and status.phase == "running" and rate > 0:
             parts.append(f"{duration((self.total - done) / rate)} to go")
         return "  ".join(parts)
+
+
+class JsonView(TerminalView):
+    """The same as a line of JSON every second, its keys those of :meth:`TerminalView.figures`, on the standard output."""
+
+    def __init__(self, total: int | None, counted: str, stream: TextIO | None = None) -> None:
+        super().__init__(total, counted, stream or sys.stdout)
+
+    def __call__(self, status: Status) -> None:
+        """Tell the status; the last one is always told."""
+        now = time.monotonic()
+        if has_ended(status) or now - self._last >= _APART:
+            self._last = now
+            self.stream.write(json.dumps(self.figures(status), allow_nan=False) + "\n")
+            self.stream.flush()
