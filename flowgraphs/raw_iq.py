@@ -1,8 +1,7 @@
 """Calibrates from the raw samples of a receiver with several channels, while they come.
 
-    FROM --iq--> OfdmReceiver --frame--> AngleDelayMap --> MaprtDetector --> KappaCalibrator
-                      |                        ^-- kappa ------------------------+
-                      +--frame--> Recorder
+    FROM --iq--> OfdmReceiver --frame--> AngleDelayMap --> MaprtDetector --> KappaCalibrator --kappa--> AngleDelayMap
+                      +--changes--> KappaCalibrator       +--frame--> Recorder
 
 FROM: soapy:DEVICE, kraken:HOST:PORT, gnuradio:ENDPOINT, a SigMF recording, or "simulated". WAVEFORM: a TOML file that
 says what is sent (docs/formats.md), or ofdm_waveform, which comes with isacblocks.
@@ -35,6 +34,7 @@ def work(o: argparse.Namespace) -> None:
     fg = Flowgraph("raw_iq")
     fg.connect(source, receiver, image, detector, calibrator)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
+    fg.connect(receiver.changes, calibrator.changes)
     if o.record:
         fg.connect(receiver, Recorder(o.record, radar=radar))
     compile_kernels()

@@ -19,6 +19,7 @@ BESIDE_OTHERS = frozenset(
         "blocks",
         "calibration_kernels",
         "campaign",
+        "changes",
         "compressed_simulation",
         "compression",
         "contract",

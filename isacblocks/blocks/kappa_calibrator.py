@@ -13,11 +13,13 @@ Methods, by name:
 ``adam-max``, ``adam-reconstruction``
     the paper's: gradient descent on eq. (14) or (15), Algorithm 1: :mod:`isacblocks.blocks.methods.descent`.
 
-Each may start from kappa^(0), or, with full_circle, from nothing: :mod:`isacblocks.blocks.methods.full_circle`.
+Each may start from kappa^(0), or, with full_circle, from nothing: :mod:`isacblocks.blocks.methods.full_circle`; and forgets
+what a front end says does not hold any more: :mod:`isacblocks.blocks.methods.changes`.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
+from isacblocks.blocks.methods import changes as changing
 from isacblocks.blocks.methods.base import Estimate, Frames, Method
 from isacblocks.blocks.methods.descent import Descent
 from isacblocks.blocks.methods.expectation import ExpectationMaximisation
@@ -34,7 +37,7 @@ from isacblocks.blocks.methods.online import Online
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
-from isacblocks.blocks.records import COMPRESSED, GAUGE_START, KAPPA, PEAK, SAMPLES, radar_sizes
+from isacblocks.blocks.records import AS_BEFORE, CHANGE, COMPRESSED, GAUGE_START, KAPPA, PEAK, SAMPLES, radar_sizes
 from isacblocks.kernels.arrays import Complex, frozen
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.gains import shrink_gains
@@ -65,12 +68,14 @@ class KappaCalibrator(Block):
     shrink: whether the gains that are sent are moved towards their mean by the share of their spread that is error,
     :mod:`isacblocks.kernels.gains` (not Adam's); full_circle: the phases may be anywhere, start from nothing; window: a
     scene whose delay window says in which basis compressed frames come. "em" and full_circle need them, on ``compressed``,
-    beside peaks.
+    beside peaks. Where ``changes`` is connected, as an OfdmReceiver has them for each frame, antennas that were changed are
+    learned anew from that frame on, and the map is told at once; a new phase of all of them is a new start.
     The result depends on the frames and their order, not on how they are divided into messages.
     """
 
     peak = In(PEAK)
     compressed = In(COMPRESSED, optional=True)
+    changes = In(CHANGE, optional=True)
     kappa = Out(KAPPA, aligned=False)
     memory = Setting(float, initial=math.inf, unit="frames", minimum=1.0, doc="of online and em; the tracker finds its own")
     estimate = State("complex128", "N")
@@ -79,7 +84,11 @@ class KappaCalibrator(Block):
     learned = State(dict)  # the method's memory
     broken = State("uint64")  # frames that came as valid, with numbers that are none
     passed_over = State("uint64")  # frames, these and those that came marked
+    times_changed = State("uint64")
+    starts = State("uint64")  # anew, because all phases were told to be unknown
+    forgotten = State("uint64")  # antennas, summed over the other changes
     used = Reading("frames")
+    changed = Reading("times", "that the receiver was said to be changed, so that something was forgotten")
     invalid = Reading("frames", "not used so far")
     snr_db = Reading("dB", "told, or estimated")
     target_probability = Reading("1", "told, or estimated")
@@ -159,10 +168,24 @@ class KappaCalibrator(Block):
             load("start")
         self.estimate = self.initial
         self.learned = self.learner.begin(self.initial, self.confidence)
+        self.changed = 0.0
 
-    def process(self, peak: Items, compressed: Items | None) -> Items | None:
-        """Fill updates with the usable frames; one kappa item for every update that is complete."""
-        frames = self._usable(peak, compressed)
+    def process(self, peak: Items, compressed: Items | None, changes: Items | None = None) -> Items | None:
+        """Fill updates with the usable frames; one kappa item for every update that is complete, and every change."""
+        frames, usable = self._usable(peak, compressed)
+        if changes is None or not (changes.changed != AS_BEFORE).any():
+            made = self._learn(frames)
+            return None if made is None else self._send(made)
+        parts: list[dict[str, NDArray[Any]]] = []
+        for row, piece in changing.pieces(frames, usable, changes):
+            if row is not None and self.frames:  # else nothing has been learned yet
+                parts.append(self._forget(changes.changed[row], changes.gain[row], changes.first + row))
+            made = self._learn(piece)
+            parts += [] if made is None else [made]
+        return self._send({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}) if parts else None
+
+    def _learn(self, frames: Frames) -> dict[str, NDArray[Any]] | None:
+        """The fields of the kappa items of all updates that become full."""
         if isinstance(self.learner, Tracker):
             return self._follow(self.learner, frames)
         count, done, filled, used, updates = frames["energy"].size, 0, self.filled, self.frames, 0
@@ -176,9 +199,32 @@ class KappaCalibrator(Block):
                     made[name][updates] = value
                 filled, updates = 0, updates + 1
         self.filled, self.frames, self.used = filled, used, float(used)
-        if not updates:
-            return None
-        return self._send(made)
+        return made if updates else None
+
+    def _forget(self, changed: NDArray[Any], gain: NDArray[Any], frame: int) -> dict[str, NDArray[Any]]:
+        """What is known no more since `frame` is forgotten; the fields of one kappa item, which says so."""
+        if self.filled:
+            self.learner.update(self.learned, self.filled, self.memory)
+            self.filled = 0
+        anew = changing.begins_anew(changed)
+        if anew:
+            known = self.learned["surroundings"]
+            self.learned = self.learner.begin(self.initial, self.confidence) | {"surroundings": known}
+            self.starts += 1
+        else:
+            changing.forget(self.learner, self.learned, changed, gain)
+            self.forgotten += int(np.count_nonzero(changed))
+        count = self.times_changed = int(self.times_changed) + 1
+        self.changed = float(count)
+        if count & (count - 1) == 0:
+            what = "all phases" if anew else f"antennas {', '.join(map(str, np.flatnonzero(changed)))}"
+            logging.getLogger(f"isacblocks.{self.label}").warning(
+                "the receiver was changed before frame %d: %s learned anew (change %d)", frame, what, count
+            )
+        made = self.kappa.layout.empty(1)
+        for name, value in self._row(self.learner.estimate(self.learned), self.frames).items():
+            made[name][0] = value
+        return made
 
     def _send(self, made: dict[str, NDArray[Any]]) -> Items:
         self.estimate = made["kappa"][-1]
@@ -186,8 +232,8 @@ class KappaCalibrator(Block):
             array.flags.writeable = False
         return self.kappa.items(**made)
 
-    def _follow(self, tracker: Tracker, frames: Frames) -> Items | None:
-        """As process(), for the method that takes a message as a whole."""
+    def _follow(self, tracker: Tracker, frames: Frames) -> dict[str, NDArray[Any]] | None:
+        """As _learn(), for the method that takes a message as a whole."""
         count, filled, used = frames["energy"].size, self.filled, self.frames
         found = tracker.follow(self.learned, frames, filled, self.batch)
         updates = (filled + count) // self.batch
@@ -196,27 +242,25 @@ class KappaCalibrator(Block):
             return None
         snr = 10.0 * np.log10(found.snr)
         self.snr_db, self.target_probability = float(snr[-1]), float(found.target_probability[-1])
-        return self._send(
-            {
-                "kappa": found.sent if self.shrink else found.kappa,
-                "sigma": found.sigma,
-                "gain_sigma": found.gain_sigma,
-                "health": found.health,
-                "slope": found.slope,
-                "slope_sigma": found.slope_sigma,
-                "frames": used + self.batch * np.arange(1, updates + 1, dtype=np.uint64) - np.uint64(filled),
-                "targets": found.targets,
-                "loss": np.full(updates, math.nan),
-                "acceptance": np.full(updates, math.nan),
-                "snr": snr,
-                "target_probability": found.target_probability,
-                "noise_power": found.noise_power,
-                "gauge": np.full(updates, GAUGE_START, np.uint8),
-            }
-        )
+        return {
+            "kappa": found.sent if self.shrink else found.kappa,
+            "sigma": found.sigma,
+            "gain_sigma": found.gain_sigma,
+            "health": found.health,
+            "slope": found.slope,
+            "slope_sigma": found.slope_sigma,
+            "frames": used + self.batch * np.arange(1, updates + 1, dtype=np.uint64) - np.uint64(filled),
+            "targets": found.targets,
+            "loss": np.full(updates, math.nan),
+            "acceptance": np.full(updates, math.nan),
+            "snr": snr,
+            "target_probability": found.target_probability,
+            "noise_power": found.noise_power,
+            "gauge": np.full(updates, GAUGE_START, np.uint8),
+        }
 
-    def _usable(self, peak: Items, compressed: Items | None) -> Frames:
-        """What a method may ask of the message's usable frames."""
+    def _usable(self, peak: Items, compressed: Items | None) -> tuple[Frames, NDArray[np.bool_]]:
+        """What a method may ask of the message's usable frames, and which these are (F,)."""
         fields = {name: peak.fields[name][:, 0] if name in _OF_SLOTS else peak.fields[name] for name in _ASKED}
         if self.needs_frames and compressed is not None:
             fields["g"] = compressed.g
@@ -230,17 +274,20 @@ class KappaCalibrator(Block):
             frozen(fields["snapshot"]),
             flags,
         )
+        usable = flags != 0
         if np.count_nonzero(flags) < flags.size:
             self.passed_over += flags.size - int(np.count_nonzero(flags))
-            usable = flags != 0
             fields = {name: array[usable] for name, array in fields.items()}
         self.invalid = float(self.passed_over)
         fields["snapshot"] = fields["snapshot"].astype(np.complex128)
-        return self.surroundings.prepared(fields)
+        return self.surroundings.prepared(fields), usable
 
     def _update(self, used: int) -> dict[str, Any]:
         """The update is full, `used` frames since the start: a new estimate from it."""
-        new = self.learner.update(self.learned, self.batch, self.memory)
+        return self._row(self.learner.update(self.learned, self.batch, self.memory), used)
+
+    def _row(self, new: Estimate, used: int) -> dict[str, Any]:
+        """The fields of one kappa item."""
         snr, prior, noise_power = self._believed()
         self.snr_db, self.target_probability = decibels(snr), prior
         return {
@@ -289,6 +336,8 @@ class KappaCalibrator(Block):
         found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         codes = ((name, np.flatnonzero(made.health == code).tolist()) for code, name in enumerate(HEALTH) if code)
         found |= {"frames_passed_over": int(self.passed_over), "frames_not_numbers": int(self.broken)}
+        if self.starts or self.forgotten:
+            found |= {"starts_anew": int(self.starts), "antennas_forgotten": int(self.forgotten)}
         return found | {"health": {name: antennas for name, antennas in codes if antennas}}
 
     def calibration(self, provenance: str = "", temperature_c: float | None = None) -> Calibration:

@@ -1,4 +1,4 @@
-"""The records that flow between the blocks: symbol, frame, compressed, truth, peak, detection, kappa; units in the fields.
+"""The records that flow between the blocks: symbol, frame, compressed, truth, change, peak, detection, kappa; with units.
 
 Dimensions: N antennas, S subcarriers, D functions of a delay basis, K peaks a frame may hold (one slot unless a block says
 otherwise).
@@ -66,6 +66,17 @@ TRUTH = Record(
         Field("kappa", "complex64", ("N",), doc="the impairments of this frame"),
     ),
     doc="what only a simulation knows; no receiver block takes it",
+)
+
+AS_BEFORE, GAIN_CHANGED, PHASE_UNKNOWN = 0, 1, 2  # the codes of a change
+
+CHANGE = Record(
+    "change",
+    (
+        Field("changed", "uint8", ("N",), doc="since the frame before: 1 another gain, 2 another phase, which nobody knows"),
+        Field("gain", "float32", ("N",), unit="dB", doc="by which an antenna's gain was changed, as far as it was told"),
+    ),
+    doc="what was done to the receiver before each frame, so that what was learned of it does not hold any more",
 )
 
 PEAK = Record(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import FRAME, radar_sizes
+from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
+from isacblocks.frontends.changes import Change, Watch, nothing_told
 from isacblocks.frontends.ofdm_sync import carrier_offset, find_preamble, find_prefix, prefix_correlation, waveform
 from isacblocks.frontends.samples import IQ
 from isacblocks.radar import OfdmRadar, Scene
@@ -27,6 +28,16 @@ _SYMBOLS = 16  # in which a start is looked for by their prefixes
 _CARRIER_MEMORY = 64.0  # frames
 _CLUTTER_FRAMES = 8  # before the static part is known well enough to be subtracted
 _MIXED = -1  # the setting of samples that are of two
+
+
+class _Made(NamedTuple):
+    """A frame: Y (N, S), x (S,), whether it is valid, seconds, and what was done to the receiver before it."""
+
+    y: NDArray[Any]
+    x: NDArray[Any]
+    valid: bool
+    time: float
+    change: Change
 
 
 class OfdmReceiver(Block):
@@ -41,12 +52,15 @@ class OfdmReceiver(Block):
     and angles of every frame; noise_power: N0 of the samples, which are scaled to N0 = 1.
 
     Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
-    among them, is marked invalid, as are those before the static part is known.
+    among them, is marked invalid, as are those before the static part is known. ``changes`` says with each frame whether the
+    receiver was changed since the frame before; it goes to the calibrator's.
     """
 
     iq = In(IQ)
     frame = Out(FRAME, aligned=False)
+    changes = Out(CHANGE, aligned=False)
     held = State(dict)
+    told = State(dict)  # of changes
     sent = State("uint64")
     offset_hz = Reading("Hz", "of the carrier, relative to the sampling rate's clock")
     searching = Reading("1", "1 while the symbols' start is not known")
@@ -102,6 +116,7 @@ class OfdmReceiver(Block):
         """Nothing has come."""
         super().start()
         self.held = self._nothing() | {"setting": 0, "frequency": math.nan, "gain": np.full(self.radar.antennas, math.nan)}
+        self.told = nothing_told(self.radar.antennas)
 
     def _nothing(self) -> dict[str, Any]:
         """No samples, no timing, no carrier, no static part."""
@@ -117,11 +132,14 @@ class OfdmReceiver(Block):
             "static_frames": 0.0,
         }
 
-    def process(self, iq: Items) -> Items | None:
+    def process(self, iq: Items) -> tuple[Items, ...] | None:
         """The frames whose last sample is among these."""
-        made: list[tuple[NDArray[Any], NDArray[Any], bool, float]] = []
+        made: list[_Made] = []
         for k in range(len(iq)):
             self._take(iq, k)
+            Watch(self.told).see(
+                int(iq.start[k]), self.length, bool(iq.gap[k]), float(iq.frequency[k]), iq.gain[k].astype(float)
+            )
             if self.held["epoch"] < 0:
                 self._search()
             if self.held["epoch"] >= 0:
@@ -133,13 +151,18 @@ class OfdmReceiver(Block):
         limits = {
             name: np.full(count, v) for name, v in zip(("theta_min", "theta_max", "tau_min", "tau_max"), window, strict=True)
         }
-        return self.frame.items(
-            y=np.stack([y for y, *_ in made]),
-            x=np.stack([x for _, x, *_ in made]),
+        frames = self.frame.items(
+            y=np.stack([one.y for one in made]),
+            x=np.stack([one.x for one in made]),
             **limits,
-            time=np.array([time for *_, time in made]),
-            valid=np.array([valid for *_, valid, _ in made], np.uint8),
+            time=np.array([one.time for one in made]),
+            valid=np.array([one.valid for one in made], np.uint8),
         )
+        changes = [one.change for one in made]
+        told = self.changes.items(
+            changed=np.stack([one.codes for one in changes]), gain=np.stack([one.gain for one in changes])
+        )
+        return frames, told
 
     def _take(self, iq: Items, k: int) -> None:
         """Add item k to what is held; a setting has a number, by which symbols are known that are of two."""
@@ -179,19 +202,20 @@ class OfdmReceiver(Block):
         held = self.held
         held["y"], held["settings"], held["at"] = held["y"][:, count:], held["settings"][count:], held["at"] + count
 
-    def _cut(self) -> list[tuple[NDArray[Any], NDArray[Any], bool, float]]:
-        """All whole symbols that are held, as (Y, x, valid, time)."""
+    def _cut(self) -> list[_Made]:
+        """All whole symbols that are held."""
         held, made = self.held, []
         self._let_go(min(-(held["at"] - held["epoch"]) % self.period, held["y"].shape[1]))
         while (held["at"] - held["epoch"]) % self.period == 0 and held["y"].shape[1] >= self.period:
             number = (held["at"] - held["epoch"]) // self.period % len(self.symbols)
             y, settings = held["y"][:, : self.period], held["settings"][self.prefix : self.period]
-            x = self.symbols[number]
+            x, change = self.symbols[number], Watch(self.told).take(held["at"] + self.period)
+            time = held["at"] * (self.radar.frame_duration / self.period)
             if settings[0] != _MIXED and (settings == settings[0]).all():
                 found, ready = self._without_clutter(self._transform(y), x)
-                made.append((found, x, ready, held["at"] / (self.period / self.radar.frame_duration)))
+                made.append(_Made(found, x, ready, time, change))
             else:
-                made.append((np.zeros((self.radar.antennas, x.size), np.complex64), x, False, float(held["at"])))
+                made.append(_Made(np.zeros((self.radar.antennas, x.size), np.complex64), x, False, time, change))
             self._let_go(self.period)
         return made
 

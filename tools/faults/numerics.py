@@ -62,8 +62,8 @@ class Receiver:
             self.compressor.start()
         self._word: Fields | None = None
 
-    def take(self, frames: Fields) -> None:
-        """One message."""
+    def take(self, frames: Fields, changes: Fields | None = None) -> None:
+        """One message, and what was done to the receiver before its frames."""
         back = [
             None if self._word is None else _items(block, "kappa", dict(self._word)) for block in (self.map, self.detector)
         ]
@@ -78,7 +78,10 @@ class Receiver:
         self.present.append(made.present[:, 0])
         self.valid.append(peak.valid)
         held = small and _items(self.calibrator, "compressed", dict(small.fields))
-        sent = self.calibrator.process(_items(self.calibrator, "peak", dict(peak.fields)), held)
+        told = None if changes is None else _items(self.calibrator, "changes", changes)
+        if told is not None:
+            told.first = sum(len(one) for one in self.valid[:-1])
+        sent = self.calibrator.process(_items(self.calibrator, "peak", dict(peak.fields)), held, told)
         if sent is not None and len(sent):
             self._word = dict(sent.fields)
             self.kappas.append(sent.kappa)

@@ -52,6 +52,12 @@ class Method(Protocol):
     def update(self, memory: Memory, count: int, forget: float) -> Estimate:
         """The update of `count` frames is full; forget: the memory in frames that was set, inf for none."""
 
+    def forget(self, memory: Memory, which: NDArray[np.bool_], kappa: Complex, spread: Float) -> None:
+        """Between two updates: of the antennas `which` (N,) nothing is known any more but kappa (N,), a guess.
+
+        spread: standard deviations of the guess along kappa_n and across, (2, N), where that is less than the prior
+        """
+
     def estimate(self, memory: Memory) -> Estimate:
         """What the memory says now, of the updates that were full."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.blocks.methods.base import Estimate, Frames, Memory, unknown
 from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.kernels.adam import SECOND_MOMENTS, adam_step
-from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
 
@@ -69,6 +70,11 @@ class Descent:
         self.surroundings.update(memory["surroundings"], count)
         memory["last_loss"] = loss
         return self.estimate(memory)
+
+    def forget(self, memory: Memory, which: NDArray[np.bool_], kappa: Complex, spread: Float) -> None:
+        """Descend from the guess, without the moments of these antennas' gradients."""
+        memory["kappa"] = retract(kappa)
+        memory["mean"][which], memory["square"][which] = 0.0, 0.0
 
     def estimate(self, memory: Memory) -> Estimate:
         """The latest kappa; gradient descent does not say how well it is known."""

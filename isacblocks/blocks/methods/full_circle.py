@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.blocks.methods import buffer
 from isacblocks.blocks.methods.base import Estimate, Frames, Memory, Method
 from isacblocks.blocks.methods.surroundings import Surroundings
-from isacblocks.kernels.arrays import Complex
+from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.delay_basis import DelayBasis
 from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.start import Start, full_circle_start
@@ -73,6 +74,13 @@ class FullCircle:
         self.follower.add(memory["follower"], self._seen(memory["buffer"], start.kappa))
         memory["buffer"] = buffer.empty()
         return self._judged(memory, self.follower.update(memory["follower"], held, forget))
+
+    def forget(self, memory: Memory, which: NDArray[np.bool_], kappa: Complex, spread: Float) -> None:
+        """The follower forgets; frames that are still kept for the start were of other hardware and are let go."""
+        if memory["started"]:
+            self.follower.forget(memory["follower"], which, kappa, spread)
+        else:
+            memory["buffer"], memory["wanted"] = buffer.empty(), FIRST
 
     def estimate(self, memory: Memory) -> Estimate:
         """What the follower says; before the start, that nothing is known."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.blocks.methods.base import Estimate, Frames, Memory
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
-from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.calibration import online_sums, rotate
 from isacblocks.kernels.impairments import retract
 
@@ -33,6 +34,7 @@ class Online:
             "weight": np.zeros(2),  # sums of the weights that the memory gives them, and of the squares
             "pending_targets": 0.0,
             "confidence": confidence,  # not yet turned into a part of `total`
+            "missing": np.zeros(kappa.size),  # of the weight, what antennas have forgotten: they were learned from less
             "surroundings": self.surroundings.begin(),
             "slope": self.slope.begin() if self.slope is not None else {},
         }
@@ -63,7 +65,8 @@ class Online:
         memory["targets"] += targets
         memory["confidence"] = memory["pending_targets"] = 0.0
         memory["pending"] = np.zeros_like(memory["total"])
-        before, after = memory["kappa"], retract(memory["total"])
+        memory["missing"] *= keep
+        before, after = memory["kappa"], retract(self._direction(memory))
         if self.slope is not None:
             turn = self.slope.update(memory["slope"], before, after, keep)
             rotate(after, turn)
@@ -71,6 +74,25 @@ class Online:
         memory["kappa"] = after
         self.surroundings.update(memory["surroundings"], count)
         return self.estimate(memory)
+
+    def _direction(self, memory: Memory) -> Complex:
+        """v, the antennas that have forgotten something raised to what the others have added up."""
+        missing = memory["missing"]
+        if not missing.any():
+            return np.asarray(memory["total"])
+        return np.asarray(memory["total"] * (memory["weight"][0] / (memory["weight"][0] - missing)))
+
+    def forget(self, memory: Memory, which: NDArray[np.bool_], kappa: Complex, spread: Float) -> None:
+        """These antennas' sums begin anew, with the guess as if it had been learned from one frame with a target."""
+        weight = float(memory["weight"][0])
+        memory["kappa"] = retract(kappa)
+        if weight <= 1.0:  # hardly more than the guess has been learned so far
+            memory["total"] = memory["kappa"] * (np.linalg.norm(memory["total"]) / math.sqrt(kappa.size))
+            memory["missing"][:] = 0.0
+            return
+        size = np.linalg.norm(self._direction(memory)) / (math.sqrt(kappa.size) * weight)  # of v after one target
+        memory["total"][which] = size * memory["kappa"][which]
+        memory["missing"][which] = weight - 1.0
 
     def gather(self, memory: Memory) -> tuple[Complex, float]:
         """What the update's frames add to v, and the expected number of targets among them."""

@@ -17,12 +17,13 @@ from isacblocks.blocks.methods.base import Estimate, Frames, Memory
 from isacblocks.blocks.methods.slope import SlopeStep
 from isacblocks.blocks.methods.surroundings import Surroundings
 from isacblocks.kernels import follow
-from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.bounds import slope_worth
 from isacblocks.kernels.drift import drift_bank, drift_estimate
 from isacblocks.kernels.estimation import mixture_grid
 from isacblocks.kernels.follow import Made
 from isacblocks.kernels.health import cable_places
+from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.jumps import FAST_MEMORIES, jump_threshold
 from isacblocks.kernels.scores import PHASE
 from isacblocks.kernels.uncertainty import gauge_leverage
@@ -155,6 +156,14 @@ class Tracker:
         """The filters' step, the jumps, the slope."""
         made = self.follow(memory, self._no_frames, count, count)
         return self.estimates(made, 0)
+
+    def forget(self, memory: Memory, which: NDArray[np.bool_], kappa: Complex, spread: Float) -> None:
+        """The filters of these antennas begin anew, as after a jump; what the others know stays as it is."""
+        memory["kappa"] = retract(kappa)
+        for name in ("offset", "held", "fast", "fast_variance", "gathered"):
+            memory[name][..., which] = 0.0
+        memory["variance"][..., which] = np.minimum(self.variance, np.square(spread[:, None, which]))
+        memory["suspect"][which], memory["place"][which], memory["place_variance"][which] = 0, 0.0, 0.0
 
     @property
     def _no_frames(self) -> Frames:
