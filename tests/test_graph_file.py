@@ -224,6 +224,15 @@ def test_what_is_wrong_is_told_by_its_key(path: str, value: Any, said: str) -> N
     assert str(caught.value).startswith(said)
 
 
+def test_files_of_other_kinds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(ROOT / "flowgraphs" / "small_array.toml")]) == 2
+    assert "expected a flowgraph, got a campaign; run it by isacblocks campaign" in capsys.readouterr().err
+    assert main(["run", "nothing.toml"]) == 2
+    assert "by name there are online_calibration.toml\n" in capsys.readouterr().err
+    assert main(["campaign", "nothing"]) == 2
+    assert "or one of small_array\n" in capsys.readouterr().err
+
+
 def test_what_has_types_of_its_own_is_made_of_tables() -> None:
     said = changed("blocks.impaired_channel.steps", [{"frame": 20, "antennas": [1, 2], "degrees": 90}])
     said["feedback"][0]["lag"] = "latest"

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,6 +34,10 @@ class Newcomer:
         python_path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
         compiled = str(cache_directory().parent)  # this user's, whose home is another one
         self.seen = os.environ | {"HOME": str(home), "PYTHONPATH": python_path, "ISACBLOCKS_CACHE": compiled}
+        self.rooms = tempfile.TemporaryDirectory(
+            prefix="isacblocks-tutorial-"
+        )  # short: sockets lie there, and its desk alone
+        self.seen["TMPDIR"] = self.rooms.name
         self.seen["PATH"] = f"{bin_directory}{os.pathsep}{self.seen['PATH']}"
 
     def say(self, line: str) -> str:
@@ -64,6 +69,7 @@ class Newcomer:
         if self.behind is not None and self.behind.poll() is None:
             self.behind.kill()
             self.behind.communicate()
+        self.rooms.cleanup()
 
 
 def shape(line: str) -> str:

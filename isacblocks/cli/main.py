@@ -45,17 +45,37 @@ def available(suffix: str = ".py") -> dict[str, Path]:
     return found
 
 
+def is_graph(path: Path) -> bool:
+    """Whether a TOML file is a flowgraph's."""
+    return "\n[blocks." in path.read_text()
+
+
+def is_campaign(path: Path) -> bool:
+    """Whether a TOML file says nothing but what a campaign says."""
+    import msgspec
+
+    from isacblocks.study.campaign import Campaign
+
+    return msgspec.toml.decode(path.read_bytes()).keys() <= {*Campaign.__struct_fields__}
+
+
 def find_flowgraph(name: str) -> Path:
     """A script, or a flowgraph's file, whose name ends in .toml. Raises UsageError where there is none."""
     path = Path(name)
-    if path.suffix == ".toml" and path.name == name and not path.is_file() and path.stem in available(".toml"):
-        return available(".toml")[path.stem]
-    return find_script(name, ".toml" if path.suffix == ".toml" else ".py")
+    if path.suffix != ".toml":
+        return find_script(name)
+    known = {one.name: one for one in available(".toml").values() if is_graph(one)}
+    if not path.is_file() and name not in known:
+        raise UsageError(f"{name}: there is no such file; by name there are {', '.join(known) or 'none'}")
+    return path if path.is_file() else known[name]
 
 
-def find_script(name: str, suffix: str = ".py", what: str = "script") -> Path:
-    """The path of a script, or of another such file, given by path or by name. Raises UsageError where there is none."""
-    known = available(suffix)
+def find_script(name: str, suffix: str = ".py", what: str = "script", fits: Callable[[Path], bool] = lambda _: True) -> Path:
+    """The path of a script, or of another such file, given by path or by name. Raises UsageError where there is none.
+
+    fits: which of the files that come with isacblocks are meant.
+    """
+    known = {stem: path for stem, path in available(suffix).items() if fits(path)}
     if name.endswith(suffix) or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -215,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
         "demo": lambda: demo.work(options.scenario, rest, lambda after: script("online_calibration", after)),
         "calibrate": lambda: script("replay_recording", calibrate.arguments_of(options, rest)),
         "calibration": lambda: calibration.work(options),
-        "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign"), options),
+        "campaign": lambda: campaign.work(find_script(options.file, ".toml", "campaign", is_campaign), options),
         "graph": lambda: graph.work(options, lambda: script(options.script, rest)),
         "figure": lambda: figure.work(options),
         "new-block": lambda: new_block.work(options),
