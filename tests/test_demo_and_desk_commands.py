@@ -121,7 +121,7 @@ def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running:
 def test_without_a_flowgraph_the_commands_say_so(tmp_path: Path) -> None:
     done = isacblocks("top", f"ipc://{tmp_path}/nobody", "--once", where=tmp_path)
     assert done.returncode == 1
-    assert "has the flowgraph ended?" in done.stderr
+    assert "is it still starting, or has the flowgraph ended?" in done.stderr
     assert isacblocks("top", "tcp://127.0.0.1:1", where=tmp_path).returncode == 1
 
 

@@ -34,9 +34,7 @@ class Newcomer:
         python_path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
         compiled = str(cache_directory().parent)  # this user's, whose home is another one
         self.seen = os.environ | {"HOME": str(home), "PYTHONPATH": python_path, "ISACBLOCKS_CACHE": compiled}
-        self.rooms = tempfile.TemporaryDirectory(
-            prefix="isacblocks-tutorial-"
-        )  # short: sockets lie there, and its desk alone
+        self.rooms = tempfile.TemporaryDirectory(prefix="isacblocks-tutorial-")  # sockets lie there, and one desk
         self.seen["TMPDIR"] = self.rooms.name
         self.seen["PATH"] = f"{bin_directory}{os.pathsep}{self.seen['PATH']}"
 

@@ -56,7 +56,7 @@ def is_campaign(path: Path) -> bool:
 
     from isacblocks.study.campaign import Campaign
 
-    return msgspec.toml.decode(path.read_bytes()).keys() <= {*Campaign.__struct_fields__}
+    return {*msgspec.toml.decode(path.read_bytes())} <= {*Campaign.__struct_fields__}
 
 
 def find_flowgraph(name: str) -> Path:

@@ -48,9 +48,8 @@ class DeskClient:
         if not self._socket.poll(self.patience):
             self._socket.close(0)  # a question without an answer spoils the line
             self._socket = None
-            raise AwayError(
-                f"{self.endpoint}: no answer within {self.patience / 1000:g} s; it may still be starting, or have ended"
-            )
+            silence = f"no answer within {self.patience / 1000:g} s"
+            raise AwayError(f"{self.endpoint}: {silence}; is it still starting, or has the flowgraph ended?")
         answer: dict[str, Any] = codec.decode(self._socket.recv())
         if not answer.pop("ok"):
             raise DeskError(answer["error"])
