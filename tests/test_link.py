@@ -164,6 +164,30 @@ def test_what_a_connection_loses_is_asked_for_or_counted(policy: str) -> None:
         link.close()
 
 
+def test_who_asks_faster_than_he_is_heard_waits_in_his_own_memory() -> None:
+    """Requests that nobody looks at: the sender's socket takes a few, and what the system's buffers hold."""
+    link = Link("tcp://127.0.0.1:*")
+    link.inlet.close()
+    flood: Any = link.context.socket(zmq.DEALER)
+    try:
+        flood.linger, flood.sndhwm, flood.routing_id = 0, 1, link.edge.token
+        show_token(flood, link.edge)
+        flood.connect(link.outlet.endpoint)
+        sent, since = 0, time.monotonic()
+        while sent < 4000 and time.monotonic() - since < 2.0:
+            try:
+                flood.send(bytes(60_000), zmq.NOBLOCK)
+            except zmq.Again:
+                time.sleep(0.001)
+            else:
+                sent, since = sent + 1, time.monotonic()
+        assert 0 < sent < 1000
+    finally:
+        flood.close(0)
+        link.outlet.close()
+        link.context.term()
+
+
 def test_drop_oldest_keeps_the_newest_and_counts_the_rest(make: Any) -> None:
     link = make(policy="drop-oldest", depth=2)
     link.settle(lambda: link.inlet.open)

@@ -29,6 +29,7 @@ from isacblocks.stream.errors import WireError
 
 POLICIES = ("block", "drop-oldest", "latest")
 LARGEST_PART = 1 << 31  # bytes; libzmq closes a connection that claims more
+_WAITING_REQUESTS = 64  # of one receiver
 LARGEST_REQUEST = 1 << 16  # bytes, of a receiver's words
 RECEIVERS_REASONS = frozenset(("unmatched", "bad"))  # for which a receiver drops items; all others are the sender's
 
@@ -61,11 +62,12 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     """A socket for one end of a link. What may be on its way is bounded by credit, not by the socket.
 
     A ROUTER is a sender's: only requests come to it, and who claims a larger part is cut off before memory is taken for it.
+    Who sends them faster than they are looked at has to wait, in its own memory.
     """
     socket = context.socket(kind)
     socket.linger = 0
     socket.sndhwm = 0
-    socket.rcvhwm = 0
+    socket.rcvhwm = _WAITING_REQUESTS if kind == zmq.ROUTER else 0
     socket.maxmsgsize = LARGEST_REQUEST if kind == zmq.ROUTER else LARGEST_PART
     return socket
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,11 @@ def _requests(run: Run, chance: random.Random) -> Iterator[list[bytes]]:
         )
 
 
-def _attack(run: Run, count: int, peer: Any, outcome: Outcome, between_: Callable[[int], None]) -> None:
-    requests = _requests(run, random.Random(3))
+def _attack(run: Run, count: int, connect: Callable[[], Any], outcome: Outcome, between_: Callable[[int], None]) -> None:
+    """Peers that `connect` makes: one whose name the true receiver has taken back is heard no more, another follows."""
+    requests, peer = _requests(run, random.Random(3)), connect()
     for k in range(count):
-        end = time.monotonic() + _PATIENCE
+        end, renewed = time.monotonic() + _PATIENCE, time.monotonic()
         while True:
             try:
                 peer.send_multipart(next(requests), zmq.NOBLOCK)
@@ -188,9 +190,15 @@ def _attack(run: Run, count: int, peer: Any, outcome: Outcome, between_: Callabl
             except zmq.Again:
                 if time.monotonic() > end:
                     outcome.breaches.append(f"the port takes nothing any more, after {k} messages")
+                    peer.close(0)
                     return
+                if time.monotonic() - renewed > 1.0:
+                    peer.close(0)
+                    peer, renewed = connect(), time.monotonic()
                 time.sleep(0.001)
         between_(k)
+    _settle(run)
+    peer.close(0)
 
 
 def _settle(run: Run) -> None:
@@ -218,13 +226,11 @@ def live(count: int) -> Outcome:
     with running() as run:
         levels = [run.memory()]
         for identity in (b"stranger", run.edges[1].token):
-            peer = _peer(context, run, run.edges[1], identity)
-            _attack(run, count // 2, peer, outcome, lambda k: levels.append(run.memory()) if k == count // 8 else None)
-            _settle(run)
+            connect = partial(_peer, context, run, run.edges[1], identity)
+            _attack(run, count // 2, connect, outcome, lambda k: levels.append(run.memory()) if k == count // 8 else None)
             if identity == b"stranger":
                 refused = sum(run.refused.values())
                 outcome.expect(refused >= count // 2, f"of {count // 2} messages of a stranger {refused} were counted")
-            peer.close(0)
         judge(run, outcome, max(levels[:2]))
     context.term()
     return outcome
