@@ -32,6 +32,7 @@ BESIDE_OTHERS = frozenset(
         "figures",
         "framing",
         "gnuradio_wire",
+        "hub",
         "imports",
         "jit",
         "layers",

@@ -109,6 +109,20 @@ def test_streams_are_measured_in_every_placement(tmp_path: Path) -> None:
     assert "| threads |" in page.runs({"runs": runs})
 
 
+def test_a_view_s_cost_is_measured_read_and_stalled(tmp_path: Path) -> None:
+    done = bench("--quick", "--only", "viewing", "--json", tmp_path / "bench.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "bench.json").read_text())["viewing"]
+    assert list(found["frames_per_second"]) == ["alone", "reads", "stalls"]
+    assert all(speed > 0 for speed in found["frames_per_second"].values())
+    for manner in ("reads", "stalls"):
+        assert found["ratios"][manner] == [
+            pytest.approx(found["frames_per_second"][manner] / found["frames_per_second"]["alone"])
+        ]
+    assert found["server"]["reads"] > 0
+    assert "of those alone" in done.stdout
+
+
 def test_a_wrong_place_or_gradient_is_refused(work: Workload) -> None:
     oracle, right = Oracle(work), ours.detector(work)()
     assert oracle.check("ours", right) == 1.0
