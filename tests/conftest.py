@@ -11,20 +11,26 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
-# Files whose tests start no flowgraphs, or look at nothing but their results: they may share the machine with others.
+# Files whose tests start no flowgraphs, or look at nothing but what programs print and leave: they may share the machine.
 BESIDE_OTHERS = frozenset(
     f"test_{name}"
     for name in [
         "bench",
+        "block",
         "blocks",
+        "calibrate",
+        "calibration_command",
         "calibration_kernels",
         "campaign",
+        "campaign_engines",
         "changes",
+        "channel_settings",
         "compressed_simulation",
         "compression",
         "contract",
         "detection",
         "detection_figures",
+        "docs",
         "errors_bounds",
         "estimation",
         "expectation",
@@ -32,24 +38,32 @@ BESIDE_OTHERS = frozenset(
         "figures",
         "framing",
         "gnuradio_wire",
+        "graph_command",
+        "graph_file",
+        "grc",
+        "hostile",
         "hub",
         "imports",
         "jit",
         "layers",
         "losses",
+        "messages",
         "new_block",
         "normals",
         "paper_figures",
         "random",
         "raw_iq",
+        "record_iq",
         "recording",
         "refinement",
+        "scripts",
         "sigmf",
         "simd",
         "simd_words",
         "simulation",
         "site",
         "slope_search",
+        "soapy",
         "soundness",
         "spec_wire_codec",
         "spectral",
@@ -58,7 +72,9 @@ BESIDE_OTHERS = frozenset(
         "tally",
         "tracking",
         "training",
+        "tutorial",
         "warmup",
+        "waveform",
     ]
 )
 
