@@ -511,3 +511,29 @@ def test_round_numbers() -> None:
     assert is_round(8000)
     assert not is_round(408)
     assert not is_round(0)
+
+
+@pytest.mark.parametrize("snr", [-20.0, 15.0, 40.0, 60.0])
+def test_a_noise_that_is_told_wrong_by_20_db_is_flagged(snr: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Either way, at any SNR, however the frames are divided into messages; one that is right, or off by 6 dB, is not."""
+    scene = Scene(snr_db=snr)
+    symbols = jig.run(OfdmSource(RADAR, seed=5), items=200)[0]["symbols"]
+    frame = jig.run(ImpairedChannel(RADAR, scene, seed=5), {"symbols": symbols})[0]["frame"]
+    peak = jig.run(AngleDelayMap(RADAR), {"frame": frame})[0]["peak"]
+
+    def told(noise: float) -> MaprtDetector:
+        block = MaprtDetector(RADAR, scene)
+        block.noise_power = noise
+        return block
+
+    for noise in (0.25, 1.0, 4.0):
+        assert jig.run(told(noise), {"peak": peak}, look=lambda block: int(block.wrong))[1] == 0
+    assert not caplog.records
+    for noise in (0.01, 100.0):
+        caplog.clear()
+        flagged = jig.run(told(noise), {"peak": peak}, look=lambda block: int(block.wrong))[1]
+        witnesses = 200 if noise > 1 or snr < 30 else 70  # without an echo: those between two delays of the grid say nothing
+        assert witnesses - 40 < flagged <= 200
+        assert len(caplog.records) == 1
+        assert "take noise='estimated'" in caplog.text
+    jig.check(lambda: told(100.0), {"peak": peak})

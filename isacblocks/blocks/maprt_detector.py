@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from isacblocks.blocks.records import DETECTION, KAPPA, PEAK, fields_of, radar_sizes
+from isacblocks.blocks.soundness import RUN, noise_doubts
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.decision import LEVEL, PROBABILITY, RANGE, decide
 from isacblocks.kernels.detection import window_thresholds, windows
@@ -28,6 +30,7 @@ class MaprtDetector(Block):
     p_fa: false-alarm probability; n_theta, n_tau: points of the grid that was searched; refine: searched off the grid;
     noise: "known", the setting `noise_power`; or "estimated", what the peak leaves of its own frame: a constant false-alarm
     rate whatever the noise, with the threshold for M = N S - 1 samples. An echo that kappa does not focus counts as noise.
+    A known noise that the frames contradict by more than a factor of 10 is flagged: one warning, the reading `noise_wrong`.
     """
 
     peak = In(PEAK)
@@ -37,6 +40,9 @@ class MaprtDetector(Block):
     noise_power = Setting(float, initial=1.0, minimum=1e-300, doc="N0, where the noise is known")
     snr = State("float64")  # linear
     prior = State("float64")  # P(t = 1)
+    doubt = State("int64")  # that the noise is as it was told
+    noise_wrong = Reading("frames", doc="so many frames say that N0 is not what was told, within a factor of 10")
+    wrong = State("int64")  # the same
     detected = Reading(doc="share of the last message's frames with a detection")
 
     def __init__(
@@ -78,10 +84,28 @@ class MaprtDetector(Block):
         # where a frame has no noise at all, what the peak leaves is rounding
         return np.asarray(np.maximum(peak.noise_power, _ROUNDING * peak.energy + 1e-300))
 
+    def _doubt(self, peak: Items) -> None:
+        """Flag a noise that is told and far from what the frames hold; it is believed all the same."""
+        doubt, flagged = noise_doubts(int(self.doubt), self.noise_power, peak, self.radar.antennas * self.radar.subcarriers)
+        if flagged and not self.wrong:
+            logging.getLogger(f"isacblocks.{self.label}").warning(
+                "N0 was told to be %.3g, but %d frames more say otherwise than agree, the last one %.3g: the false-alarm "
+                "probability is not the one that was set; set noise_power to that, or take noise='estimated'; "
+                "further frames are counted in the reading noise_wrong",
+                self.noise_power,
+                RUN,
+                float(peak.noise_power[-1]),
+            )
+        self.doubt = doubt
+        self.wrong += flagged
+        self.noise_wrong = float(self.wrong)
+
     def process(self, peak: Items, kappa: Items | None) -> Items:
         """One detection per peak record; a frame without a usable peak has none."""
         if kappa is not None and len(kappa):
             self.snr, self.prior = float(10 ** (kappa.snr[-1] / 10)), float(kappa.target_probability[-1])
+        if not self.estimated:
+            self._doubt(peak)
         elements, shape = self.radar.antennas, peak.statistic.shape
         extents = windows(peak.fields, self.radar, self.n_theta, self.n_tau)
         samples = elements * self.radar.subcarriers - 1 if self.estimated else math.inf
