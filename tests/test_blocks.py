@@ -527,11 +527,11 @@ def test_a_noise_that_is_told_wrong_by_20_db_is_flagged(snr: float, caplog: pyte
         return block
 
     for noise in (0.25, 1.0, 4.0):
-        assert jig.run(told(noise), {"peak": peak}, look=lambda block: int(block.wrong))[1] == 0
+        assert jig.run(told(noise), {"peak": peak}, look=lambda block: int(block.state_values["wrong"]))[1] == 0
     assert not caplog.records
     for noise in (0.01, 100.0):
         caplog.clear()
-        flagged = jig.run(told(noise), {"peak": peak}, look=lambda block: int(block.wrong))[1]
+        flagged = jig.run(told(noise), {"peak": peak}, look=lambda block: int(block.state_values["wrong"]))[1]
         witnesses = 200 if noise > 1 or snr < 30 else 70  # without an echo: those between two delays of the grid say nothing
         assert witnesses - 40 < flagged <= 200
         assert len(caplog.records) == 1
