@@ -13,7 +13,9 @@ from isacblocks.stream import Block, In, Reading, Setting
 from isacblocks.stream.spec import ANY, Items
 from isacblocks.view.tap import PREFIX
 
-DEPTH, BUDGET = 64, 64 << 20  # messages and bytes that may wait to be written
+# Messages and bytes that may wait to be written. Few: what waits is acknowledged late, and the sender would write into memory
+# that no cache holds any more, also while nothing is recorded
+DEPTH, BUDGET = 4, 64 << 20
 
 
 class Reel(Block):
