@@ -13,8 +13,8 @@ from isacblocks.stream import Block, In, Reading, Setting
 from isacblocks.stream.spec import ANY, Items
 from isacblocks.view.tap import PREFIX
 
-# Messages and bytes that may wait to be written. Few: what waits is acknowledged late, and the sender would write into memory
-# that no cache holds any more, also while nothing is recorded
+# Messages and bytes that may wait to be written. Few: what waits is acknowledged late, and the sender would write into
+# memory that no cache holds any more, also while nothing is recorded
 DEPTH, BUDGET = 4, 64 << 20
 
 
