@@ -8,6 +8,7 @@ from faults.case import Case
 
 MODULES: tuple[str, ...] = (
     "decoders",
+    "frontends",
     "graphs",
     "kills",
     "numerics",
