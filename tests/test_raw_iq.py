@@ -217,3 +217,30 @@ def test_subcarriers_on_other_bins_of_a_larger_transform() -> None:
     assert len(frame["y"]) >= 15
     turn = frame["y"] / (KAPPA[:, None] * frame["x"][:, None, :])
     np.testing.assert_allclose(turn, 1.0, atol=1e-4)
+
+
+def test_the_average_of_symbols_is_one_frame_with_their_energy() -> None:
+    """64 channels; symbols of any modulus: y is h X to the noise, which is 1 still, and X^2 the energy of the symbols."""
+    radar = OfdmRadar(antennas=64, subcarriers=64, cyclic_prefix=0.25)
+    rng = np.random.default_rng(4)
+    x = (qpsk(3) * rng.choice([0.5, 1.0, 1.5], (3, S))).astype(np.complex64)
+    kappa = draw_impairments("table1", 64, 3)
+    a = kappa * steering_vectors(np.array([-0.4]), radar)[0]
+    waves = [waveform(row * delays(ECHO[2]), np.arange(S), S, PREFIX) for row in x]
+    wave = np.concatenate([waves[k % 3] for k in range(48)])
+    y = np.outer(a, wave) + noise((64, wave.size))
+    one = {name: array for name, array in items(y[:N]).items() if name not in ("iq", "gain")}
+    count = len(one["start"])
+    one["iq"] = np.ascontiguousarray(y[:, : count * LENGTH].reshape(64, count, LENGTH).swapaxes(0, 1), np.complex64)
+    one["gain"] = np.zeros((count, 64), np.float32)
+    one["gain"][3:, 7] = 2.0  # in the symbol 18, of the frame 3
+    outputs, _ = jig.check(lambda: OfdmReceiver(radar, x, LENGTH, timing=0, average=6), {"iq": one}, middle=2)
+    frame, told = outputs["frame"], outputs["changes"]
+    assert len(frame["y"]) == count * LENGTH // PERIOD // 6
+    energy = 2 * np.square(np.abs(x)).sum(axis=0)
+    np.testing.assert_allclose(frame["x"], np.tile(np.sqrt(energy), (len(frame["x"]), 1)), rtol=1e-6)
+    valid = frame["valid"] != 0
+    assert np.flatnonzero(~valid).tolist() == np.flatnonzero(told["changed"].any(axis=1)).tolist() == [3]
+    assert told["gain"][3, 7] == 2.0
+    left = frame["y"] - a[:, None] * (delays(ECHO[2]) * np.sqrt(energy))
+    assert np.square(np.abs(left[valid])).mean() == pytest.approx(1.0, abs=0.02)

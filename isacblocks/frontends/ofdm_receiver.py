@@ -50,6 +50,8 @@ class OfdmReceiver(Block):
     where transmitter and receiver share a trigger. reference_delay: of the path that timing finds, s: the strongest.
     clutter: frames over which the static part is averaged that is subtracted, 0 for none; scene, sector: the delay window
     and angles of every frame; noise_power: N0 of the samples, which are scaled to N0 = 1.
+    average: symbols that make one frame, sum_k Y_k conj(x_k) / X with X^2 = sum_k |x_k|^2 on every subcarrier, and X for its
+    symbols: an echo that stands still is average times as strong, and N0 is 1 still.
 
     Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
     among them, is marked invalid, as are those before the static part is known. ``changes`` says with each frame whether the
@@ -79,6 +81,7 @@ class OfdmReceiver(Block):
         scene: Scene | None = None,
         sector: tuple[float, float] = (-math.pi / 3, math.pi / 3),
         noise_power: float = 1.0,
+        average: int = 1,
     ) -> None:
         self.radar, self.length, self.timing, self.clutter = radar, length, timing, clutter
         self.size = radar.subcarriers if size is None else size
@@ -97,6 +100,9 @@ class OfdmReceiver(Block):
             raise ValueError("timing: prefixes do not tell symbols apart; send one symbol over and over, or use a preamble")
         if not (math.isfinite(noise_power) and noise_power > 0):
             raise ValueError(f"noise_power: expected a positive number, got {noise_power!r}")
+        if isinstance(average, bool) or not isinstance(average, int) or average < 1:
+            raise ValueError(f"average: expected a number of symbols of at least 1, got {average!r}")
+        self.average = average
         self.scale = 1 / math.sqrt(noise_power)
         self.window, self.sector = (scene or Scene()).delay_window(radar), sector
         self.preamble = waveform(self.symbols[0], self.bins, self.size, self.prefix)
@@ -117,6 +123,8 @@ class OfdmReceiver(Block):
         super().start()
         self.held = self._nothing() | {"setting": 0, "frequency": math.nan, "gain": np.full(self.radar.antennas, math.nan)}
         self.told = nothing_told(self.radar.antennas)
+        self.told |= {"frame_codes": np.zeros(self.radar.antennas, np.uint8)}  # of the frame that is being averaged
+        self.told |= {"frame_steps": np.zeros(self.radar.antennas, np.float32)}
 
     def _nothing(self) -> dict[str, Any]:
         """No samples, no timing, no carrier, no static part."""
@@ -130,6 +138,11 @@ class OfdmReceiver(Block):
             "phase": 0.0,  # turns
             "static": np.zeros(shape, np.complex64),
             "static_frames": 0.0,
+            "averaged": 0,  # symbols in the frame that is being averaged: their sums, when the first one was, all valid
+            "seen": np.zeros(shape, np.complex128),
+            "weight": np.zeros(shape[1]),
+            "time": 0.0,
+            "usable": True,
         }
 
     def process(self, iq: Items) -> tuple[Items, ...] | None:
@@ -143,7 +156,7 @@ class OfdmReceiver(Block):
             if self.held["epoch"] < 0:
                 self._search()
             if self.held["epoch"] >= 0:
-                made += self._cut()
+                made += self._averaged(self._cut())
         self.searching = float(self.held["epoch"] < 0)
         if not made:
             return None
@@ -217,6 +230,31 @@ class OfdmReceiver(Block):
             else:
                 made.append(_Made(np.zeros((self.radar.antennas, x.size), np.complex64), x, False, time, change))
             self._let_go(self.period)
+        return made
+
+    def _averaged(self, symbols: list[_Made]) -> list[_Made]:
+        """One frame for every `average` symbols."""
+        if self.average == 1:
+            return symbols
+        held, told, made = self.held, self.told, []
+        for one in symbols:
+            if not held["averaged"]:
+                held |= {"seen": np.zeros_like(held["seen"]), "weight": np.zeros_like(held["weight"])}
+                held |= {"time": one.time, "usable": True}
+            held["averaged"] += 1
+            held["seen"] += one.y * one.x.conj()
+            held["weight"] += np.square(np.abs(one.x.astype(np.complex128)))
+            held["usable"] = bool(held["usable"] and one.valid)
+            told["frame_codes"] = np.maximum(told["frame_codes"], one.change.codes)
+            told["frame_steps"] = told["frame_steps"] + one.change.gain
+            if held["averaged"] == self.average:
+                x = np.sqrt(held["weight"])
+                y = (held["seen"] / np.maximum(x, 1e-30)).astype(np.complex64)
+                change = Change(told["frame_codes"], told["frame_steps"])
+                made.append(_Made(y, x.astype(np.complex64), held["usable"], held["time"], change))
+                held["averaged"] = 0
+                told["frame_codes"] = np.zeros_like(change.codes)
+                told["frame_steps"] = np.zeros_like(change.gain)
         return made
 
     def _transform(self, y: NDArray[Any]) -> NDArray[Any]:

@@ -31,8 +31,8 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     symbols: a .npy of complex numbers (P, S), the symbols that are sent over and over, beside the TOML file; or qpsk: P
     symbols of QPSK, drawn by `seed`. size: of the DFT, S by default; first_bin: of the S subcarriers, which follow each
-    other; prefix: samples; timing, reference_delay (s), clutter, noise_power: see OfdmReceiver; sector: degrees that are
-    searched; ranges: metres that are searched, up to the prefix's own by default.
+    other; prefix: samples; timing, reference_delay (s), clutter, noise_power, average: OfdmReceiver; sector: degrees
+    that are searched; ranges: metres that are searched, up to the prefix's own by default.
     """
 
     antennas: Count
@@ -50,6 +50,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reference_delay: Annotated[float, Meta(ge=0)] = 0.0
     clutter: Annotated[float, Meta(ge=0)] = 0.0
     noise_power: Positive = 1.0
+    average: Count = 1
     sector: tuple[Degrees, Degrees] = (-60.0, 60.0)
     ranges: tuple[Positive, Positive] | None = None
 
@@ -123,6 +124,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             self.scene(),
             (low, high),
             self.noise_power,
+            self.average,
         )
 
 
