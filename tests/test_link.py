@@ -137,6 +137,32 @@ def test_a_byte_budget_bounds_what_is_on_its_way_but_lets_one_message_through(ma
     assert not tight.outlet.room()
 
 
+def test_the_last_acknowledgement_may_be_lost_with_its_connection() -> None:
+    """Nothing more comes, and yet the receiver asks once more: the sender waits for its word."""
+    link = Link("tcp://127.0.0.1:*")
+    try:
+        link.settle(lambda: link.inlet.open)
+        link.outlet.send(items(0))
+        link.outlet.send(items(1, count=0, final=True))
+        link.settle(lambda: len(link.inlet.queue) == 2)
+        send, link.inlet._send = link.inlet._send, lambda data: None  # type: ignore[method-assign]
+        link.inlet.commit()
+        link.inlet.commit()
+        link.inlet.acknowledge(urgent=True)
+        link.inlet._send = send  # type: ignore[method-assign]
+        link.settle()
+        assert link.inlet.ended
+        assert not link.outlet.drained()
+        end = time.monotonic() + 30.0
+        while not link.outlet.drained() and time.monotonic() < end:
+            link.inlet.doubt()
+            link.settle(link.outlet.drained, 0.1)
+        assert link.outlet.drained()
+        assert (link.law().committed, link.law().lost) == (3, 0)
+    finally:
+        link.close()
+
+
 @pytest.mark.parametrize("policy", ["block", "drop-oldest", "latest"])
 def test_what_a_connection_loses_is_asked_for_or_counted(policy: str) -> None:
     link = Link("tcp://127.0.0.1:*", policy=policy)

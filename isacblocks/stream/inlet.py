@@ -329,10 +329,11 @@ class Inlet:
         """Where nothing has come for long: say HELLO, and where the last one was not answered, connect anew.
 
         A ROUTER whose peer comes back twice at almost the same time may keep the older connection and leave the newer one
-        open, with nobody behind it. The sender may as well be slow: the questions become rare.
+        open, with nobody behind it. The sender may as well be slow: the questions become rare. After the end of the stream
+        they go on: what was said last may have been lost with the connection, and the sender waits for it.
         """
         now = time.monotonic()
-        if self.queue or self.ended or self.expected != self._seen:
+        if self.queue or self.expected != self._seen:
             self._seen, self._asked, self._patience = self.expected, now, SILENCE
         elif now - self._asked > self._patience:
             self._asked, self._patience = now, min(2 * self._patience, _LONGEST_SILENCE)
