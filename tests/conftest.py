@@ -73,6 +73,7 @@ BESIDE_OTHERS = frozenset(
         "tracking",
         "training",
         "tutorial",
+        "view_controls",
         "warmup",
         "waveform",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from isacblocks.view.feed import Feed
 from isacblocks.view.plots.style import Style
 
 _MEMORIES = ("inf", "200", "500", "1000", "2000", "5000", "10000")
+_PATIENCE = 5.0  # seconds until a button shows again what the flowgraph says, whatever was asked
 _RATES = ("inf", "100", "250", "500", "1000", "2000", "5000")
 
 
@@ -39,7 +41,8 @@ class Controls:
         self._common: dict[str, Any] = {"stylesheets": [InlineStyleSheet(css=sheet)]}
         self._knobs: list[_Knob] = []
         self.widgets: list[Any] = []
-        self._recorded = False
+        self._recorded = False  # what the flowgraph last said
+        self._asked: tuple[bool, float] | None = None  # for what, and until when that counts
         self.keys = ColumnDataSource({"key": [], "number": []}, name="keys")
         self.keys.on_change("data", self._pressed)
         self.pause = self._toggle("pause", "Pause", self._pausing)
@@ -158,9 +161,15 @@ class Controls:
             self.say(f"calibration saved: {path}")
 
     def _recording(self, active: bool) -> None:
+        """The button was pressed, or shows what the flowgraph said."""
+        if active == (self._recorded if self._asked is None else self._asked[0]):
+            return
+        self._asked = active, time.monotonic() + _PATIENCE
         path = self._do("recording" if active else "recording ended", "record", active=active)
         if path is not None:
             self.say(f"{'recording to' if active else 'recorded:'} {path}")
+        else:
+            self._asked = None
 
     def _pressed(self, _attr: str, _old: Any, new: dict[str, list[Any]]) -> None:
         key = str(new["key"][0]) if new.get("key") else ""
@@ -177,11 +186,11 @@ class Controls:
         """What another viewer began or ended, and how much is recorded and lost."""
         block = self.feed.status.blocks.get("view_reel")
         told = block.readings if block is not None else {}
-        active = told.get("recording", 0.0) > 0
-        if active == self._recorded != self.record.active:  # it did not change: another viewer's button did
+        active = self._recorded = told.get("recording", 0.0) > 0
+        if self._asked is not None and (active == self._asked[0] or time.monotonic() > self._asked[1]):
+            self._asked = None
+        if self._asked is None and self.record.active != active:
             self.record.active = active
-        elif active != self._recorded:
-            self._recorded = self.record.active = active
         counts = f"{told.get('recorded', 0):,.0f} frames, {told.get('missed', 0):,.0f} lost"
         self.record.label = f"Stop recording ({counts})" if self.record.active and active else "Record frames"
 
