@@ -42,6 +42,7 @@ class Controls:
         self._knobs: list[_Knob] = []
         self.widgets: list[Any] = []
         self._recorded = False  # what the flowgraph last said
+        self._paused: tuple[bool, float] | None = None  # that it was asked to pause, or to go on, and until when that counts
         self._asked: tuple[bool, float] | None = None  # for what, and until when that counts
         self.keys = ColumnDataSource({"key": [], "number": []}, name="keys")
         self.keys.on_change("data", self._pressed)
@@ -143,9 +144,9 @@ class Controls:
         return self._try(said, lambda: self.feed.request(ask="do", action=action, arguments=arguments)["result"])
 
     def _pausing(self, active: bool) -> None:
-        if active != self.feed.paused:
+        if active != (self.feed.paused if self._paused is None else self._paused[0]):
+            self._paused = active, time.monotonic() + _PATIENCE
             self._do("paused" if active else "goes on", "pause" if active else "resume")
-            self.feed.paused = active
 
     def _kick(self) -> None:
         antenna, degrees = int(self.antenna.value), float(self.degrees.value)
@@ -196,7 +197,9 @@ class Controls:
 
     def update(self) -> None:
         """Take over what others have changed."""
-        if self.pause.active != self.feed.paused:
+        if self._paused is not None and (self.feed.paused == self._paused[0] or time.monotonic() > self._paused[1]):
+            self._paused = None
+        if self._paused is None and self.pause.active != self.feed.paused:
             self.pause.active = self.feed.paused
         self.pause.label = "Go on" if self.pause.active else "Pause"
         if "record" in self.feed.actions:
