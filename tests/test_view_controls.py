@@ -35,7 +35,7 @@ class Feed:
     def request(self, **what: Any) -> dict[str, Any]:
         if self.refuses:
             raise DeskError("cannot be recorded to")
-        self.asked.append(what["arguments"]["active"])
+        self.asked.append(what["arguments"].get("active", what["action"] == "pause"))
         return {"result": "frames.isac"}
 
 
@@ -74,3 +74,19 @@ def test_a_recording_that_cannot_be_made_leaves_the_button_as_it_was() -> None:
     controls.record.active = True
     controls.update()
     assert (feed.asked, controls.record.active) == ([], False)
+
+
+def test_a_pause_that_was_asked_for_is_not_undone_by_a_report_from_before() -> None:
+    feed = Feed()
+    controls: Any = Controls(feed, Style(False))  # type: ignore[arg-type]
+    controls.pause.active = True
+    for _ in range(3):
+        controls.update()
+    assert (feed.asked, controls.pause.active) == ([True], True)
+    feed.paused = True
+    controls.update()
+    controls.pause.active = False
+    controls.update()
+    feed.paused = False
+    controls.update()
+    assert (feed.asked, controls.pause.active) == ([True, False], False)

@@ -42,8 +42,9 @@ class Controls:
         self._knobs: list[_Knob] = []
         self.widgets: list[Any] = []
         self._recorded = False  # what the flowgraph last said
-        self._paused: tuple[bool, float] | None = None  # that it was asked to pause, or to go on, and until when that counts
-        self._asked: tuple[bool, float] | None = None  # for what, and until when that counts
+        # What it was asked for and has not said yet, and until when that counts: to record, to pause
+        self._asked: tuple[bool, float] | None = None
+        self._paused: tuple[bool, float] | None = None
         self.keys = ColumnDataSource({"key": [], "number": []}, name="keys")
         self.keys.on_change("data", self._pressed)
         self.pause = self._toggle("pause", "Pause", self._pausing)
