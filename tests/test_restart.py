@@ -26,7 +26,7 @@ from isacblocks.stream.inlet import SILENCE, Inlet
 from isacblocks.stream.journal import Journal, open_files, progress_of
 from isacblocks.stream.keeper import Keeper
 from isacblocks.stream.link import EdgeSpec
-from isacblocks.stream.nursery import Death
+from isacblocks.stream.nursery_messages import Death
 from isacblocks.stream.outlet import Outlet
 
 ELSEWHERE = ("processes", "tcp")

@@ -13,7 +13,7 @@ import msgspec
 
 from isacblocks.stream.control import BlockStatus, WorkerSpec
 from isacblocks.stream.errors import BlockError
-from isacblocks.stream.nursery import Death
+from isacblocks.stream.nursery_messages import Death
 
 
 class Restart(msgspec.Struct, frozen=True):

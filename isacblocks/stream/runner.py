@@ -22,7 +22,8 @@ from isacblocks.stream.errors import BlockError, CheckpointError, PlacementError
 from isacblocks.stream.hand import Hand
 from isacblocks.stream.heir import disown_in_children
 from isacblocks.stream.keeper import Keeper, cause_of
-from isacblocks.stream.nursery import Nursery, Setup
+from isacblocks.stream.nursery import Nursery
+from isacblocks.stream.nursery_messages import Setup
 from isacblocks.stream.plan import Plan, Status, worker_specs
 from isacblocks.stream.silence import Silence
 
