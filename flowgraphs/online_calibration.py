@@ -15,10 +15,8 @@ when they are recorded, it draws every sample and a DelayCompressor follows, as 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 if (Path(__file__).resolve().parents[1] / "isacblocks").is_dir():  # run from a checkout, installed or not
@@ -34,15 +32,15 @@ from isacblocks.blocks import (
     OfdmSource,
     Recorder,
 )
-from isacblocks.blocks.calibration_file import load_calibration, save_calibration
+from isacblocks.blocks.calibration_file import load_calibration
 from isacblocks.cli import options as shared
+from isacblocks.cli.outcome import leave_calibration, say, say_result
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
-from isacblocks.stream import Flowgraph, Port, Status
-from isacblocks.stream.files import write_atomically
+from isacblocks.cli.watched_run import WatchedRun
+from isacblocks.stream import Flowgraph, Status
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.pictures import NoPlotsError, draw_calibration
 from isacblocks.study.report import calibration_report
-from isacblocks.view.live import LiveView
 
 NAME = "online_calibration"
 LAG = 2  # messages until a new kappa is in force
@@ -79,7 +77,6 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
         fg.connect(channel.frame, compressor)
         compressed = compressor.compressed
     fg.connect(compressed, image.compressed)
-    blocks["compressed"] = compressed
     fg.connect(image, detector, judge.detection)
     fg.connect(channel.truth, judge.truth)
     if options.method not in ("known", "none"):
@@ -108,19 +105,6 @@ def build(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> tuple[
     return fg, blocks
 
 
-def show(view: LiveView, blocks: dict[str, object]) -> None:
-    """What the live view shows of the flowgraph, and what may be done to it."""
-    channel, detector, calibrator = blocks["channel"], blocks["detector"], blocks.get("calibrator")
-    assert isinstance(channel, ImpairedChannel)
-    assert isinstance(detector, MaprtDetector)
-    kappa = calibrator.kappa if isinstance(calibrator, KappaCalibrator) else None
-    compressed = blocks["compressed"]
-    assert isinstance(compressed, Port)
-    view.watch(compressed, detector.detection, kappa, channel.truth)
-    view.control(channel)
-    print(f"live view: {view.url}", file=sys.stderr, flush=True)
-
-
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; --help says what each option does."""
     parser = argparse.ArgumentParser(NAME, description=__doc__.split("\n\n")[0], epilog=STATUSES)
@@ -144,21 +128,9 @@ def work(options: argparse.Namespace) -> int:
         for path in (options.report, options.plot, options.calibration, options.record):
             writable(path)
         fg, blocks = build(options, radar, scene)
-        metrics = shared.metrics_of(options, fg)
-        live = shared.view_of(options, fg, radar, scene)
-        policy = shared.restart_of(options)
+        watched = WatchedRun(options, fg, radar, scene)
     compile_kernels()
-    line = shared.line_of(options, "evaluation")
-    with ExitStack() as stack:
-        stack.enter_context(metrics)
-        if live is not None:
-            show(live, blocks)
-        stack.enter_context(shared.desk_of(options, fg, live))
-        where = {"placement": options.placement, "port": options.port, "checkpoint": options.checkpoint}
-        status = fg.run(options.frames, **where, restart=policy, view=line)
-        tell(options, status, blocks, radar, scene)
-        if live is not None:
-            shared.hold_of(options, live)
+    watched.run("evaluation", lambda status: tell(options, status, blocks, radar, scene))
     return 0
 
 
@@ -177,20 +149,14 @@ def tell(options: argparse.Namespace, status: Status, blocks: dict[str, object],
     if isinstance(calibrator, KappaCalibrator):
         known["receiver"] = calibrator.findings()
     report = calibration_report(status, judge, radar, scene, options.p_fa, **known)
-    shared.say_result(options, report)
-    if options.report is not None:
-        write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
-        shared.say(options, f"report: {options.report}")
+    say_result(options, report)
     if isinstance(calibrator, KappaCalibrator):
-        if options.calibration is not None:
-            made = calibrator.calibration(f"{NAME}, simulated, seed {options.seed}", options.temperature)
-            save_calibration(options.calibration, made)
-            shared.say(options, f"calibration: {options.calibration}")
+        leave_calibration(options, calibrator, f"{NAME}, simulated, seed {options.seed}")
         if options.plot is not None:
             try:
                 learned, truth = calibrator.estimate, judge.final_truth
                 draw_calibration(options.plot, radar, scene, truth, learned, judge.kappa_errors(), options.seed)
-                shared.say(options, f"picture: {options.plot}")
+                say(options, f"picture: {options.plot}")
             except NoPlotsError as error:
                 print(error)
 

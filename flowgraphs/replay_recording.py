@@ -12,7 +12,6 @@ of raw samples of an OFDM receiver (SigMF), which are made into frames first.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from functools import partial
@@ -30,13 +29,13 @@ from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
+from isacblocks.cli.outcome import write_report
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
 from isacblocks.frontends.sigmf_calibration import annotate_calibration
 from isacblocks.frontends.sigmf_format import SUFFIXES
 from isacblocks.stream import Flowgraph, Source
-from isacblocks.stream.files import write_atomically
 from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
 from isacblocks.study.pictures import NoPlotsError, draw_efficiency
 
@@ -169,7 +168,7 @@ def work(options: argparse.Namespace) -> int:
         f"median {np.median(before):.4f} before, {np.median(after):.4f} after"
     )
     if options.report is not None:
-        write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
+        write_report(options.report, report)
         print(f"report: {options.report}")
     made = calibrator.calibration(f"{NAME} {options.recording}", options.temperature)
     if options.calibration is not None:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 from isacblocks.blocks import KappaCalibrator, MaprtDetector
-from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.cli import options as shared
 from isacblocks.cli.graph_build import build, values_of
 from isacblocks.cli.graph_file import GraphFile, load_graph
+from isacblocks.cli.outcome import leave_calibration, say_result
 from isacblocks.cli.script import STATUSES, compile_kernels, start_logging, usage, writable
-from isacblocks.stream import Block, Flowgraph, Source, Status
-from isacblocks.stream.files import write_atomically
+from isacblocks.cli.watched_run import WatchedRun
+from isacblocks.stream import Flowgraph, Source, Status
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.study.report import calibration_report, flowgraph_report
-from isacblocks.view.live import LiveView
-from isacblocks.view.shown import only, watch_all
+from isacblocks.view.shown import only
 
 
 def parse(path: Path, arguments: list[str]) -> argparse.Namespace:
@@ -58,22 +55,10 @@ def work(path: Path, arguments: list[str]) -> int:
             source.rate = options.rate or source.rate
         detector = only(fg, MaprtDetector)
         options.told = detector is not None and not detector.estimated
-        metrics = shared.metrics_of(options, fg)
-        live = shared.view_of(options, fg, graph.radar, graph.scene)
-        policy = shared.restart_of(options)
+        watched = WatchedRun(options, fg, graph.radar, graph.scene)
     if any(type(block).__module__.startswith("isacblocks.") for block in fg.blocks.values()):
         compile_kernels()
-    line = shared.line_of(options, _counted(fg))
-    with ExitStack() as stack:
-        stack.enter_context(metrics)
-        if live is not None:
-            show(live, fg)
-        stack.enter_context(shared.desk_of(options, fg, live))
-        where = {"placement": options.placement, "port": options.port, "checkpoint": options.checkpoint}
-        status = fg.run(options.frames, **where, restart=policy, view=line)
-        tell(options, status, fg, graph)
-        if live is not None:
-            shared.hold_of(options, live)
+    watched.run(_counted(fg), lambda status: tell(options, status, fg, graph))
     return 0
 
 
@@ -83,12 +68,6 @@ def _counted(fg: Flowgraph) -> str:
     senders = {edge.sender.partition(".")[0] for edge in fg.edges()}
     ends = [name for name in fg.blocks if name not in senders]
     return str(judge.name) if judge is not None else ends[0] if ends else next(iter(fg.blocks))
-
-
-def show(view: LiveView, fg: Flowgraph) -> None:
-    """What the live view shows of the flowgraph, and what may be done to it."""
-    left = watch_all(view, fg)
-    print(f"live view: {view.url}" + "".join(f"; without {what}" for what in left), file=sys.stderr, flush=True)
 
 
 def tell(options: argparse.Namespace, status: Status, fg: Flowgraph, graph: GraphFile) -> None:
@@ -103,17 +82,8 @@ def tell(options: argparse.Namespace, status: Status, fg: Flowgraph, graph: Grap
         report = calibration_report(status, judge, graph.radar, graph.scene, detector.p_fa, **known)
     else:
         report = flowgraph_report(status, graph.radar, graph.scene, **known)
-    shared.say_result(options, report)
-    if options.report is not None:
-        write_atomically(Path(options.report), json.dumps(report, indent=1, allow_nan=False).encode() + b"\n")
-        shared.say(options, f"report: {options.report}")
-    if options.calibration is not None:
-        _save(options, calibrator, fg)
-
-
-def _save(options: argparse.Namespace, calibrator: Block | None, fg: Flowgraph) -> None:
-    if not isinstance(calibrator, KappaCalibrator):
+    say_result(options, report)
+    if isinstance(calibrator, KappaCalibrator):
+        leave_calibration(options, calibrator, f"{fg.name}, seed {options.seed}")
+    elif options.calibration is not None:
         print(f"no calibration: {fg.name} has not just one KappaCalibrator", file=sys.stderr)
-        return
-    save_calibration(options.calibration, calibrator.calibration(f"{fg.name}, seed {options.seed}", options.temperature))
-    shared.say(options, f"calibration: {options.calibration}")

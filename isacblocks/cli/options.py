@@ -1,14 +1,10 @@
-"""Options that several scripts share, and what they turn into."""
+"""Options that several scripts share, and the values that they stand for."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
-import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 from isacblocks.blocks.impaired_channel import PhaseStep
 from isacblocks.blocks.kappa_calibrator import METHODS as CALIBRATORS
@@ -16,17 +12,11 @@ from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Flowgraph, Restart
+from isacblocks.stream import Restart
 from isacblocks.stream.plan import PLACEMENTS
-from isacblocks.study.report import in_words
 from isacblocks.study.simulation import matched_memory
-from isacblocks.view.access import parse_address, read_token
-from isacblocks.view.desk import Desk
 from isacblocks.view.live import PORT as VIEW_PORT
-from isacblocks.view.live import LiveView, NoViewError
 from isacblocks.view.metrics import PORT as METRICS_PORT
-from isacblocks.view.metrics import MetricsServer
-from isacblocks.view.terminal import JsonView, TerminalView
 
 METHODS = (*CALIBRATORS, "known", "none")
 
@@ -214,26 +204,6 @@ def check_stream(options: argparse.Namespace) -> None:
         raise ValueError(f"--port: expected 1 to 65535, got {options.port}")
 
 
-def line_of(options: argparse.Namespace, counted: str) -> TerminalView | None:
-    """What tells how far it is, as it was asked for. counted: the block whose items are counted."""
-    if options.json:
-        return JsonView(options.frames, counted)
-    return None if options.no_view or options.quiet else TerminalView(options.frames, counted)
-
-
-def say(options: argparse.Namespace, text: str) -> None:
-    """Print what people read."""
-    if not (options.quiet or options.json):
-        print(text)
-
-
-def say_result(options: argparse.Namespace, report: dict[str, Any]) -> None:
-    """Print the report, as it was asked for."""
-    if options.json:
-        print(json.dumps({"result": report}, allow_nan=False), flush=True)
-    say(options, in_words(report))
-
-
 def restart_of(options: argparse.Namespace) -> Restart | None:
     """The policy that was asked for. Raises ValueError where blocks cannot be replaced."""
     if options.restart is None:
@@ -241,48 +211,6 @@ def restart_of(options: argparse.Namespace) -> Restart | None:
     if options.placement == "threads":
         raise ValueError("--restart: blocks in threads die with the program; add --placement processes or tcp")
     return Restart(limit=options.restart)
-
-
-def metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractContextManager[object]:
-    """The server of the flowgraph's counters that was asked for, to be entered while it runs. Raises ValueError."""
-    token = None if options.token_file is None else read_token(options.token_file)
-    if options.metrics is None:
-        return nullcontext()
-    host, port = parse_address(options.metrics, METRICS_PORT)
-    return MetricsServer(flowgraph, host, port, token)
-
-
-def view_of(options: argparse.Namespace, flowgraph: Flowgraph, radar: OfdmRadar, scene: Scene) -> LiveView | None:
-    """The live view that was asked for, not yet watching anything. Raises ValueError; without Bokeh says so, once."""
-    if options.view is None:
-        return None
-    token = None if options.token_file is None else read_token(options.token_file)
-    host, port = parse_address(options.view, VIEW_PORT)
-    try:
-        return LiveView(
-            flowgraph,
-            radar,
-            scene,
-            host=host,
-            port=port,
-            token=token,
-            calibration=options.calibration or f"{flowgraph.name}.calibration.json",
-            noise_known=options.told,
-        )
-    except NoViewError as error:
-        print(error, file=sys.stderr)
-        return None
-
-
-def desk_of(options: argparse.Namespace, flowgraph: Flowgraph, live: LiveView | None) -> AbstractContextManager[object]:
-    """What is entered while the flowgraph runs: the view with its desk, a desk alone, or nothing."""
-    return live if live is not None else Desk(flowgraph) if options.desk else nullcontext()
-
-
-def hold_of(options: argparse.Namespace, view: LiveView) -> None:
-    """Keep the view up until Enter is pressed, where somebody can press it."""
-    if options.hold and sys.stdin.isatty():
-        input(f"the view stays at {view.url} until you press Enter ")
 
 
 def step_of(text: str) -> PhaseStep:

@@ -52,24 +52,11 @@ def calibration_report(
     status: Status, judge: Evaluation, radar: OfdmRadar, scene: Scene, p_fa: float, **known: Any
 ) -> dict[str, Any]:
     """The report of an online calibration; `known`: what the caller adds (seed, placement, method and so on)."""
-    frames = judge.frames
     rows = judge.kappa_errors()
     for row in rows:
         row["bound_db"] = float(loss_bound_db(row["frames"], radar.antennas, scene.snr, scene.target_probability))
-    return {
-        "frames": frames,
-        "seconds": status.seconds,
-        "frames_per_second": frames / status.seconds if status.seconds else 0.0,
-        **known,
-        "phase": status.phase,
-        "kappa_error": rows,
-        "detection": judge.detection_figures(p_fa),
-        "edges": edge_report(status),
-        "blocks": block_report(status),
-        "radar": msgspec.to_builtins(radar),
-        "scene": msgspec.to_builtins(scene),
-        "versions": {"isacblocks": __version__, "numpy": np.__version__, "python": platform.python_version()},
-    }
+    found = {"kappa_error": rows, "detection": judge.detection_figures(p_fa)}
+    return _report(status, judge.frames, radar, scene, known, found)
 
 
 def flowgraph_report(status: Status, radar: OfdmRadar, scene: Scene, **known: Any) -> dict[str, Any]:
@@ -80,13 +67,20 @@ def flowgraph_report(status: Status, radar: OfdmRadar, scene: Scene, **known: An
         for name, block in status.blocks.items()
         if block.readings
     }
+    return _report(status, frames, radar, scene, known, {"readings": readings})
+
+
+def _report(
+    status: Status, frames: int, radar: OfdmRadar, scene: Scene, known: dict[str, Any], found: dict[str, Any]
+) -> dict[str, Any]:
+    """What every report says, around what was found."""
     return {
         "frames": frames,
         "seconds": status.seconds,
         "frames_per_second": frames / status.seconds if status.seconds else 0.0,
         **known,
         "phase": status.phase,
-        "readings": readings,
+        **found,
         "edges": edge_report(status),
         "blocks": block_report(status),
         "radar": msgspec.to_builtins(radar),
