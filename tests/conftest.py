@@ -28,6 +28,7 @@ BESIDE_OTHERS = frozenset(
         "compressed_simulation",
         "compression",
         "contract",
+        "decisions",
         "detection",
         "detection_figures",
         "docs",

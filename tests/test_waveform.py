@@ -21,6 +21,7 @@ from isacblocks.kernels.scene import draw_scene
 from isacblocks.kernels.steering import steering_vectors
 from isacblocks.radar import Scene
 from isacblocks.stream import Flowgraph, jig
+from isacblocks.stream.block import create
 
 FILE = ROOT / "flowgraphs" / "ofdm_waveform.toml"
 SMALL = "antennas = 8\nsubcarriers = 32\nqpsk = 4\nprefix = 8\nsize = 64\nfirst_bin = -16\nclutter = 32\n"
@@ -48,6 +49,7 @@ def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         ({"size": "16"}, "a DFT of at least 32 points"),
         ({"prefix": "64"}, "more than the prefix's 64"),
         ({"qpsk": None}, "either symbols"),
+        ({"data": "8", "order": "8"}, "order"),
         ({"symbols": '"gone.npy"', "qpsk": None}, "gone.npy"),
         ({"symbols": '"real.npy"', "qpsk": None}, "expected complex numbers (P, 32), got float64 (4, 32)"),
         ({"antennas": "= ="}, "wave.toml"),
@@ -91,15 +93,20 @@ def test_simulated_samples_become_the_frames_of_the_equation(tmp_path: Path) -> 
 def test_simulated_samples_are_the_same_in_any_portions(tmp_path: Path) -> None:
     wave = read_waveform(written(tmp_path))
     jig.check(lambda: SimulatedIq(wave, length=100, offset=0.2, seed=5), items=24)
+    again = create(SimulatedIq(wave, tmp_path, length=100, seed=5).describe())  # as another process makes it
+    assert isinstance(again, SimulatedIq)
+    assert again.wave == wave
 
 
 def test_from_raw_samples_to_kappa_in_one_command(tmp_path: Path) -> None:
     """While they come, from a recording of them, and by `calibrate`: each time kappa is what the simulation knows."""
     pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
-    wave = read_waveform(FILE)
-    source = SimulatedIq(wave, FILE.parent, leakage=3.0)
+    text = FILE.read_text() + "data = 8\norder = 16 # half of the symbols are not known and have to be decided\n"
+    path = written(tmp_path, text)
+    wave = read_waveform(path)
+    source = SimulatedIq(wave, tmp_path, leakage=3.0)
     done = script(
-        "run raw_iq simulated", FILE, "--frames", 700, "--calibration", tmp_path / "a.json", "--record", tmp_path / "a.isac"
+        "run raw_iq simulated", path, "--frames", 700, "--calibration", tmp_path / "a.json", "--record", tmp_path / "a.isac"
     )
     assert done.returncode == 0, done.stderr
     assert len(Recording(tmp_path / "a.isac")) >= 690
@@ -107,8 +114,8 @@ def test_from_raw_samples_to_kappa_in_one_command(tmp_path: Path) -> None:
     fg.connect(source, SigmfSink(tmp_path / "raw"))
     fg.run(items=700 * wave.period // 1024)
     recording = tmp_path / "raw.sigmf-meta"
-    assert script("run raw_iq", recording, FILE, "--calibration", tmp_path / "b.json").returncode == 0
-    done = script("calibrate", recording, "--waveform", FILE)
+    assert script("run raw_iq", recording, path, "--calibration", tmp_path / "b.json").returncode == 0
+    done = script("calibrate", recording, "--waveform", path)
     assert done.returncode == 0, done.stderr
     radar = wave.radar()
     assert kappa_error(np.ones(16), source.kappa, radar).loss_db > 3

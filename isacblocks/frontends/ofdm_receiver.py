@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
-from isacblocks.frontends.changes import Change, Watch, nothing_told
+from isacblocks.frontends.changes import Watch, nothing_told
+from isacblocks.frontends.ofdm_average import Average, Made, no_average
+from isacblocks.frontends.ofdm_decisions import Data, Decisions, no_channel
 from isacblocks.frontends.ofdm_sync import carrier_offset, find_preamble, find_prefix, prefix_correlation, waveform
 from isacblocks.frontends.samples import IQ
 from isacblocks.radar import OfdmRadar, Scene
@@ -30,21 +32,12 @@ _CLUTTER_FRAMES = 8  # before the static part is known well enough to be subtrac
 _MIXED = -1  # the setting of samples that are of two
 
 
-class _Made(NamedTuple):
-    """A frame: Y (N, S), x (S,), whether it is valid, seconds, and what was done to the receiver before it."""
-
-    y: NDArray[Any]
-    x: NDArray[Any]
-    valid: bool
-    time: float
-    change: Change
-
-
 class OfdmReceiver(Block):
     """Items of IQ (N channels, `length` samples each) to one frame for every symbol.
 
-    radar: its parameters; symbols: what is sent, (P, S), over and over; length: samples in an item; size: of the DFT, at
-    least S; bins: those of the S subcarriers, 0 ... S - 1 by default; prefix: samples, by default the radar's.
+    radar: its parameters; symbols: what is sent, (P, S), over and over; data: symbols behind them, every time, that
+    are not known and are decided, see :mod:`~isacblocks.frontends.ofdm_decisions`; length: samples in an item; size: of the
+    DFT, at least S; bins: those of the S subcarriers, 0 ... S - 1 by default; prefix: samples, by default the radar's.
     timing: "preamble": the first of the symbols is looked for in the samples, then the prefixes give the carrier offset;
     "prefix": by the repetition, where all symbols are the same; or the number of the sample that is the first of symbol 0,
     where transmitter and receiver share a trigger. reference_delay: of the path that timing finds, s: the strongest.
@@ -54,8 +47,8 @@ class OfdmReceiver(Block):
     symbols: an echo that stands still is average times as strong, and N0 is 1 still.
 
     Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
-    among them, is marked invalid, as are those before the static part is known. ``changes`` says with each frame whether the
-    receiver was changed since the frame before; it goes to the calibrator's.
+    among them, is marked invalid, as are those before the static part is known and those whose decisions cannot be trusted.
+    ``changes`` says with each frame whether the receiver was changed since the frame before; it goes to the calibrator's.
     """
 
     iq = In(IQ)
@@ -63,9 +56,13 @@ class OfdmReceiver(Block):
     changes = Out(CHANGE, aligned=False)
     held = State(dict)
     told = State(dict)  # of changes
+    decided = State(dict)  # the channel by which symbols are decided, and how many were
     sent = State("uint64")
     offset_hz = Reading("Hz", "of the carrier, relative to the sampling rate's clock")
     searching = Reading("1", "1 while the symbols' start is not known")
+    decisions = Reading("1", "on all subcarriers of all symbols that were not known")
+    doubtful = Reading("1", "of these, not to be trusted")
+    refused = Reading("symbols", "marked invalid: too many doubtful decisions, or no channel known")
 
     def __init__(
         self,
@@ -82,6 +79,7 @@ class OfdmReceiver(Block):
         sector: tuple[float, float] = (-math.pi / 3, math.pi / 3),
         noise_power: float = 1.0,
         average: int = 1,
+        data: Data | None = None,
     ) -> None:
         self.radar, self.length, self.timing, self.clutter = radar, length, timing, clutter
         self.size = radar.subcarriers if size is None else size
@@ -96,7 +94,11 @@ class OfdmReceiver(Block):
             raise ValueError(f"prefix: expected 1 to {self.size - 1} samples, got {self.prefix}")
         if not (isinstance(timing, int) or timing in TIMINGS):
             raise ValueError(f"timing: expected a sample's number or one of {', '.join(TIMINGS)}, got {timing!r}")
-        if timing == "prefix" and len(self.symbols) > 1:
+        self.data = data or Data(0)
+        self.cycle = len(self.symbols) + self.data.count
+        if not len(self.symbols):
+            raise ValueError("symbols: expected at least one that is known; the channel is learned from it")
+        if timing == "prefix" and self.cycle > 1:
             raise ValueError("timing: prefixes do not tell symbols apart; send one symbol over and over, or use a preamble")
         if not (math.isfinite(noise_power) and noise_power > 0):
             raise ValueError(f"noise_power: expected a positive number, got {noise_power!r}")
@@ -122,9 +124,10 @@ class OfdmReceiver(Block):
         """Nothing has come."""
         super().start()
         self.held = self._nothing() | {"setting": 0, "frequency": math.nan, "gain": np.full(self.radar.antennas, math.nan)}
+        self.decisions = self.doubtful = self.refused = 0.0
         self.told = nothing_told(self.radar.antennas)
-        self.told |= {"frame_codes": np.zeros(self.radar.antennas, np.uint8)}  # of the frame that is being averaged
-        self.told |= {"frame_steps": np.zeros(self.radar.antennas, np.float32)}
+        self.told |= no_average(self.radar.antennas, self.radar.subcarriers)
+        self.decided = no_channel(self.radar.antennas, self.radar.subcarriers)
 
     def _nothing(self) -> dict[str, Any]:
         """No samples, no timing, no carrier, no static part."""
@@ -138,16 +141,12 @@ class OfdmReceiver(Block):
             "phase": 0.0,  # turns
             "static": np.zeros(shape, np.complex64),
             "static_frames": 0.0,
-            "averaged": 0,  # symbols in the frame that is being averaged: their sums, when the first one was, all valid
-            "seen": np.zeros(shape, np.complex128),
-            "weight": np.zeros(shape[1]),
-            "time": 0.0,
-            "usable": True,
+            "of": -1,  # the setting of the symbols that the static part and the channel were learned from
         }
 
     def process(self, iq: Items) -> tuple[Items, ...] | None:
         """The frames whose last sample is among these."""
-        made: list[_Made] = []
+        made: list[Made] = []
         for k in range(len(iq)):
             self._take(iq, k)
             Watch(self.told).see(
@@ -156,8 +155,10 @@ class OfdmReceiver(Block):
             if self.held["epoch"] < 0:
                 self._search()
             if self.held["epoch"] >= 0:
-                made += self._averaged(self._cut())
+                made += self._cut()
         self.searching = float(self.held["epoch"] < 0)
+        self.decisions, self.doubtful = float(self.decided["decisions"]), float(self.decided["doubtful"])
+        self.refused = float(self.decided["refused"])
         if not made:
             return None
         count, window = len(made), (*self.sector, *self.window)
@@ -184,9 +185,9 @@ class OfdmReceiver(Block):
         retuned = frequency != held["frequency"] and not math.isnan(held["frequency"])
         if iq.gap[k] or retuned:
             held |= self._nothing()
+            Average(self.told, self.average).forget()
         if iq.changed[k] or retuned or not np.array_equal(gain, held["gain"], equal_nan=True):
             held["setting"] += 1
-            held["static"], held["static_frames"] = np.zeros_like(held["static"]), 0.0
         held["frequency"], held["gain"] = frequency, gain
         if not held["y"].shape[1]:
             held["at"] = int(iq.start[k])
@@ -196,7 +197,7 @@ class OfdmReceiver(Block):
 
     def _search(self) -> None:
         """Look for the start of a symbol; what is too old to be needed is let go."""
-        held, needed = self.held, (len(self.symbols) + 1 if self.timing == "preamble" else _SYMBOLS) * self.period
+        held, needed = self.held, (self.cycle + 1 if self.timing == "preamble" else _SYMBOLS) * self.period
         if held["y"].shape[1] < needed:
             return
         if self.timing == "preamble":
@@ -215,47 +216,45 @@ class OfdmReceiver(Block):
         held = self.held
         held["y"], held["settings"], held["at"] = held["y"][:, count:], held["settings"][count:], held["at"] + count
 
-    def _cut(self) -> list[_Made]:
-        """All whole symbols that are held."""
-        held, made = self.held, []
+    def _cut(self) -> list[Made]:
+        """The frames of all whole symbols that are held."""
+        held, made, average = self.held, [], Average(self.told, self.average)
         self._let_go(min(-(held["at"] - held["epoch"]) % self.period, held["y"].shape[1]))
         while (held["at"] - held["epoch"]) % self.period == 0 and held["y"].shape[1] >= self.period:
-            number = (held["at"] - held["epoch"]) // self.period % len(self.symbols)
-            y, settings = held["y"][:, : self.period], held["settings"][self.prefix : self.period]
-            x, change = self.symbols[number], Watch(self.told).take(held["at"] + self.period)
+            number = (held["at"] - held["epoch"]) // self.period % self.cycle
+            settings = held["settings"][self.prefix : self.period]
+            change = Watch(self.told).take(held["at"] + self.period)
             time = held["at"] * (self.radar.frame_duration / self.period)
             if settings[0] != _MIXED and (settings == settings[0]).all():
-                found, ready = self._without_clutter(self._transform(y), x)
-                made.append(_Made(found, x, ready, time, change))
+                self._set(int(settings[0]))
+                made += average.add(Made(*self._frame(held["y"][:, : self.period], number), time, change))
             else:
-                made.append(_Made(np.zeros((self.radar.antennas, x.size), np.complex64), x, False, time, change))
+                nothing = np.zeros((self.radar.antennas, self.radar.subcarriers), np.complex64)
+                x = self.symbols[number] if number < len(self.symbols) else nothing[0]
+                made += average.add(Made(nothing, x, False, time, change))
             self._let_go(self.period)
         return made
 
-    def _averaged(self, symbols: list[_Made]) -> list[_Made]:
-        """One frame for every `average` symbols."""
-        if self.average == 1:
-            return symbols
-        held, told, made = self.held, self.told, []
-        for one in symbols:
-            if not held["averaged"]:
-                held |= {"seen": np.zeros_like(held["seen"]), "weight": np.zeros_like(held["weight"])}
-                held |= {"time": one.time, "usable": True}
-            held["averaged"] += 1
-            held["seen"] += one.y * one.x.conj()
-            held["weight"] += np.square(np.abs(one.x.astype(np.complex128)))
-            held["usable"] = bool(held["usable"] and one.valid)
-            told["frame_codes"] = np.maximum(told["frame_codes"], one.change.codes)
-            told["frame_steps"] = told["frame_steps"] + one.change.gain
-            if held["averaged"] == self.average:
-                x = np.sqrt(held["weight"])
-                y = (held["seen"] / np.maximum(x, 1e-30)).astype(np.complex64)
-                change = Change(told["frame_codes"], told["frame_steps"])
-                made.append(_Made(y, x.astype(np.complex64), held["usable"], held["time"], change))
-                held["averaged"] = 0
-                told["frame_codes"] = np.zeros_like(change.codes)
-                told["frame_steps"] = np.zeros_like(change.gain)
-        return made
+    def _set(self, setting: int) -> None:
+        """What follows was received with this setting: nothing that was learned with another one holds."""
+        held = self.held
+        if held["of"] != setting:
+            held["of"], held["static"], held["static_frames"] = setting, np.zeros_like(held["static"]), 0.0
+            Decisions(self.data, self.decided).forget()
+
+    def _frame(self, samples: NDArray[Any], number: int) -> tuple[NDArray[Any], NDArray[Any], bool]:
+        """Y, x and whether they can be used, of a symbol by its number in the cycle."""
+        y, trusted = self._transform(samples), True
+        if number >= len(self.symbols):
+            x, trusted = Decisions(self.data, self.decided).decide(y)
+        else:
+            x = self.symbols[number]
+            if self.data.count:
+                Decisions(self.data, self.decided).known(y, x)
+        if not trusted:
+            return y.astype(np.complex64), x, False
+        left, ready = self._without_clutter(y, x)
+        return left, x, ready
 
     def _transform(self, y: NDArray[Any]) -> NDArray[Any]:
         """The carrier's offset undone, the prefix cut off, the unitary DFT, the subcarriers: (N, S)."""

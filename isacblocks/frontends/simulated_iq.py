@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from isacblocks.frontends.waveform_file import Waveform
 from isacblocks.kernels.impairments import draw_impairments
 from isacblocks.kernels.random import check_seed
 from isacblocks.kernels.scene import draw_scene
+from isacblocks.kernels.simulation import draw_symbols
 from isacblocks.kernels.steering import steering_vectors
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import Scene
@@ -29,15 +32,16 @@ class SimulatedIq(Source):
 
     A target by the laws of `scene` is before every symbol; leakage: amplitude of the direct path, from the broadside, whose
     symbols are what timing finds; offset: of the carrier, subcarriers. Noise has the waveform's noise power. Every symbol's
-    echo is cyclic: the end of the one before, which falls into its prefix and is cut off with it, is left out.
-    ``kappa`` is the truth. Item k depends on the seed and k alone.
+    echo is cyclic: the end of the one before, which falls into its prefix and is cut off with it, is left out. Where the
+    waveform leaves symbols open (`data`) they are drawn, and ``sent`` tells them.
+    wave: a Waveform, or its keys. ``kappa`` is the truth. Item k depends on the seed and k alone.
     """
 
     iq = Out(IQ)
 
     def __init__(
         self,
-        wave: Waveform,
+        wave: Waveform | dict[str, Any],
         beside: str | Path = ".",
         length: int = 1024,
         scene: Scene | None = None,
@@ -48,7 +52,8 @@ class SimulatedIq(Source):
     ) -> None:
         if length < 1:
             raise ValueError(f"length: expected at least 1 sample, got {length!r}")
-        self.arguments = ((wave, str(beside), length, scene, impairments, leakage, offset, seed), {})
+        wave = wave if isinstance(wave, Waveform) else msgspec.convert(wave, Waveform)
+        self.arguments = ((msgspec.to_builtins(wave), str(beside), length, scene, impairments, leakage, offset, seed), {})
         self.wave, self.length, self.seed = wave, length, check_seed(seed)
         self.radar = wave.radar()
         self.scene = scene or wave.scene()
@@ -93,12 +98,19 @@ class SimulatedIq(Source):
         """What symbol `number` of the stream arrives as, (N, period)."""
         wave = self.wave
         truth = draw_scene(self.seed, number, 1, self.radar, self.scene)
-        x = self.symbols[number % len(self.symbols)]
+        x = self.sent(number)
         delayed = x * np.exp(-2j * np.pi * self.places * truth.tau[0])
         a = steering_vectors(np.array([truth.theta[0], 0.0]), self.radar)
         echo, direct = (waveform(row, wave.bins, wave.dft, wave.prefix) for row in (delayed, x))
         received = np.outer(truth.gamma[0] * a[0], echo) + np.outer(self.leakage * a[1], direct)
         return np.asarray(self.kappa[:, None] * received)
+
+    def sent(self, number: int) -> NDArray[np.complex64]:
+        """Symbol `number` of the stream, (S,): one of those that are known, or drawn."""
+        place = number % (len(self.symbols) + self.wave.data)
+        if place < len(self.symbols):
+            return np.asarray(self.symbols[place])
+        return np.asarray(draw_symbols(self.seed, number, 1, self.radar, self.wave.order)[0])
 
     def _noise(self, item: int) -> NDArray[np.complex128]:
         rng = np.random.Generator(np.random.Philox(key=[self.seed, _NOISE], counter=[0, 0, item, 0]))

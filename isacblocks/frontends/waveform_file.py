@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from isacblocks.frontends.ofdm_decisions import Data
 from isacblocks.frontends.ofdm_receiver import OfdmReceiver
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.npy import read_npy
@@ -32,7 +33,9 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     symbols: a .npy of complex numbers (P, S), the symbols that are sent over and over, beside the TOML file; or qpsk: P
     symbols of QPSK, drawn by `seed`. size: of the DFT, S by default; first_bin: of the S subcarriers, which follow each
     other; prefix: samples; timing, reference_delay (s), clutter, noise_power, average: OfdmReceiver; sector: degrees
-    that are searched; ranges: metres that are searched, up to the prefix's own by default.
+    that are searched; ranges: metres that are searched, up to the prefix's own by default. data: symbols behind those, every
+    time, that the receiver does not know and decides; order: points of their square constellation; doubtful, channel_memory:
+    :class:`~isacblocks.frontends.ofdm_decisions.Data`.
     """
 
     antennas: Count
@@ -51,6 +54,10 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     clutter: Annotated[float, Meta(ge=0)] = 0.0
     noise_power: Positive = 1.0
     average: Count = 1
+    data: Annotated[int, Meta(ge=0, le=1 << 24)] = 0
+    order: Literal[4, 16, 64, 256] = 4
+    doubtful: Annotated[float, Meta(ge=0, le=1)] = 0.25
+    channel_memory: Annotated[float, Meta(ge=1)] = 16.0
     sector: tuple[Degrees, Degrees] = (-60.0, 60.0)
     ranges: tuple[Positive, Positive] | None = None
 
@@ -125,6 +132,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             (low, high),
             self.noise_power,
             self.average,
+            Data(self.data, self.order, self.doubtful, self.channel_memory),
         )
 
 
