@@ -64,7 +64,7 @@ def test_the_jumping_clock_is_the_one_that_blocks_see(tmp_path: Path) -> None:
 
 
 # Where the time of day may be read: it goes into the headers of messages, for people
-HEADERS = {"inlet.py": 1, "outlet.py": 1, "task.py": 2}
+HEADERS = {"outlet.py": 1, "request.py": 1, "task.py": 2}
 
 
 def _reads(path: Path) -> int:

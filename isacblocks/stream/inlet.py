@@ -9,18 +9,18 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
 from isacblocks.stream.door import guarded, keep_alive, show_token
 from isacblocks.stream.errors import WireError
-from isacblocks.stream.link import EdgeSpec, Words, gather, has_arrived, make_socket
+from isacblocks.stream.link import EdgeSpec, gather, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
 from isacblocks.stream.parcel import Parcel, size_of
 from isacblocks.stream.reader import Reader
 from isacblocks.stream.refusals import Refusals
+from isacblocks.stream.request import Request, Words
 from isacblocks.stream.spec import Items, Layout, mismatch, read_descriptor
 
 SILENCE = 0.25  # seconds without a message, after which an end that doubts its connection asks
@@ -101,12 +101,8 @@ class Inlet:
                 else:
                     self._send(box.WAKE)
             return
-        words = msgspec.msgpack.encode(Words(dropped, self._reader.kept()))
-        flags = wire.INLINE if self._inline else 0
-        header = wire.Header(
-            kind, flags, self.layout.stream_id, self.epoch, told, 0, committed, 0, 0, time.time(), len(words)
-        )
-        self._send(wire.pack(header) + words)
+        words = Words(dropped, self._reader.kept())
+        self._send(Request(kind, self.epoch, told, committed, words, self._inline).write(self.layout.stream_id))
 
     def _send(self, data: bytes) -> None:
         """Never waits: a socket inside a process has nowhere to send to once the sender has closed its own."""

@@ -24,7 +24,6 @@ from __future__ import annotations
 import msgspec
 import zmq
 
-from isacblocks.stream.decoder import Decoder
 from isacblocks.stream.errors import WireError
 
 POLICIES = ("block", "drop-oldest", "latest")
@@ -70,20 +69,6 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     socket.rcvhwm = _WAITING_REQUESTS if kind == zmq.ROUTER else 0
     socket.maxmsgsize = LARGEST_REQUEST if kind == zmq.ROUTER else LARGEST_PART
     return socket
-
-
-class Words(msgspec.Struct, omit_defaults=True):
-    """What a receiver says behind the header of HELLO and ACK."""
-
-    dropped: dict[str, int] = {}  # items by reason
-    kept: list[int] = []  # segments that it goes on using
-
-
-def _bad_words(text: str) -> WireError:
-    return WireError("words", text)
-
-
-read_words = Decoder(msgspec.msgpack.Decoder(Words).decode, "a receiver's words", LARGEST_REQUEST, _bad_words)
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):

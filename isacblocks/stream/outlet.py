@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import Any
 
 import zmq
@@ -13,11 +13,12 @@ from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
 from isacblocks.stream.door import Door, Guard, Tokens, guarded, name_of
 from isacblocks.stream.errors import PlacementError, WireError
-from isacblocks.stream.link import EdgeCount, EdgeSpec, gather, has_arrived, make_socket, read_words
+from isacblocks.stream.link import EdgeCount, EdgeSpec, gather, has_arrived, make_socket
 from isacblocks.stream.memory import Pool, can_share
 from isacblocks.stream.parcel import Parcel
 from isacblocks.stream.peer import Peer
 from isacblocks.stream.refusals import Refusals
+from isacblocks.stream.request import read_request
 from isacblocks.stream.spec import Items, Layout
 
 _REFUSED_AT_ONCE = 64  # messages
@@ -191,27 +192,20 @@ class Outlet:
         peer.name = name
 
     def _take(self, peer: Peer, parts: list[bytes]) -> None:
-        if len(parts) != 1:
-            raise WireError("parts", f"a request has 1 part, got {len(parts)}")
-        header = wire.unpack(parts[0])
-        if header.stream != self.layout.stream_id:
-            raise WireError("stream", f"the receiver expects another stream than {self.layout.record}")
-        if header.kind not in (wire.HELLO, wire.ACK):
-            raise WireError("kind", f"a receiver does not send messages of kind {header.kind}")
-        words = read_words(memoryview(parts[0])[wire.HEADER_BYTES :])
-        if self._joining and header.epoch != self.epoch:  # it knows nothing yet, or an earlier sender than this one
-            if header.kind == wire.HELLO:
+        request = read_request(parts, self.layout)
+        if self._joining and request.epoch != self.epoch:  # it knows nothing yet, or an earlier sender than this one
+            if request.kind == wire.HELLO:
                 self._answer(peer, peer.acknowledged, peer.committed, peer.dropped_there())
                 self._flush(peer)
             return
-        peer.check(header.serial, header.first, words.dropped, self.serial)
-        for number in words.kept:
+        peer.check(request.serial, request.committed, request.words.dropped, self.serial)
+        for number in request.words.kept:
             self.pool.keep(number)
-        if header.kind == wire.HELLO:
-            peer.inline = bool(header.flags & wire.INLINE)
-            self._answer(peer, header.serial, header.first, words.dropped)
+        if request.kind == wire.HELLO:
+            peer.inline = request.inline
+            self._answer(peer, request.serial, request.committed, request.words.dropped)
         else:
-            peer.acknowledge(header.serial, header.first, words.dropped)
+            peer.acknowledge(request.serial, request.committed, request.words.dropped)
         self._flush(peer)
 
     def _answer(self, peer: Peer, serial: int, committed: int, dropped: dict[str, int]) -> None:
@@ -273,31 +267,15 @@ class Outlet:
 
     def save(self) -> dict[str, Any]:
         """What a checkpoint keeps: the totals, and the last messages of lagged feedback edges, still on their way."""
-        kept = {}
-        for peer in self._kept():
-            kept[peer.edge.receiver] = {
-                "serial": self.serial,
-                "produced": peer.produced,
-                "messages": peer.messages,
-                "dropped": dict(peer.dropped),
-                "recent": [[bytes(part) for part in parcel.inline()] for parcel in peer.recent],
-            }
-        return kept
+        return {peer.edge.receiver: {"serial": self.serial, **peer.save_cut()} for peer in self._kept()}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue the books of :meth:`save`, with the kept messages waiting to be sent again."""
         for peer in self._kept():
             kept = saved[peer.edge.receiver]
             self.serial = kept["serial"]
-            self.produced = peer.produced = kept["produced"]
-            peer.messages = kept["messages"]
-            peer.dropped = Counter(kept["dropped"])
-            for parts in kept["recent"]:
-                parcel = Parcel.again(list(parts))
-                peer.again.append(parcel)
-                peer.recent.append(parcel)
-                peer.bytes += parcel.size
-            peer.unsettled = True
+            self.produced = kept["produced"]
+            peer.restore_cut(kept)
 
     def _kept(self) -> list[Peer]:
         """The edges that checkpoints know."""

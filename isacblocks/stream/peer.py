@@ -189,6 +189,26 @@ class Peer:
             self.edge.sender, self.edge.receiver, produced, self.committed, in_flight, dict(self.dropped), self.messages
         )
 
+    def save_cut(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the totals, and the last messages of a lagged feedback, still on their way."""
+        return {
+            "produced": self.produced,
+            "messages": self.messages,
+            "dropped": dict(self.dropped),
+            "recent": [[bytes(part) for part in parcel.inline()] for parcel in self.recent],
+        }
+
+    def restore_cut(self, saved: Mapping[str, Any]) -> None:
+        """Continue the books of :meth:`save_cut`, with the kept messages waiting to be sent again."""
+        self.produced, self.messages = saved["produced"], saved["messages"]
+        self.dropped = Counter(saved["dropped"])
+        for parts in saved["recent"]:
+            parcel = Parcel.again(list(parts))
+            self.again.append(parcel)
+            self.recent.append(parcel)
+            self.bytes += parcel.size
+        self.unsettled = True
+
     def save(self) -> dict[str, Any]:
         """What a snapshot keeps beside the messages of :meth:`held`."""
         return {

@@ -28,9 +28,10 @@ from isacblocks.frontends.fmcw import load_chirps
 from isacblocks.radar import OfdmRadar
 from isacblocks.stream import Field, Items, Record, StreamError, WireError, checkpoint, codec, control, wire
 from isacblocks.stream.errors import CheckpointError
-from isacblocks.stream.link import EdgeCount, EdgeSpec, Words, read_words
+from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.memory import Mappings, Reference, UnreachableError
 from isacblocks.stream.reader import Reader
+from isacblocks.stream.request import Words, read_words
 from isacblocks.stream.spec import read_descriptor, resolve
 
 RECORD = Record("thing", (Field("a", "complex64", ("N",), "V"), Field("b", "uint8"), Field("d", "float64", ("L",))))
