@@ -3,6 +3,7 @@
 GNU Radio: frames --> ZMQ PUSH Sink    ZMQ PULL Source --> kappa    ZMQ PULL Message Source --> detections
             AT-frames |                     ^ AT-kappa                    ^ AT-detections
                       GnuRadioSource --> Framing --> AngleDelayMap --> MaprtDetector --> KappaCalibrator
+                                            +--changes (tags rx_freq, gain)--> KappaCalibrator
 
 A frame is a vector of rows of subcarriers complex numbers: the antennas, the symbols, with --sectors one that begins with
 theta_min + j theta_max. GNU Radio's sockets wait for each other: all three must be there.
@@ -22,13 +23,15 @@ def work(o: argparse.Namespace) -> None:
     """Run until it is stopped, or no frame has come for a while."""
     start_logging(o.log)
     radar = OfdmRadar(o.antennas, o.subcarriers)
-    shape = (o.antennas + 1 + o.sectors, o.subcarriers)
-    frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, end_after=o.end_after)
+    shape, about = (o.antennas + 1 + o.sectors, o.subcarriers), {"channels": o.antennas, "end_after": o.end_after}
+    frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, **about)
+    framing = Framing(radar, sectors=o.sectors)
     image, detector, calibrator = AngleDelayMap(radar), MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar)
     told = ("present", "probability", "theta", "range")
 
     fg = Flowgraph("from_gnuradio")
-    fg.connect(frames, Framing(radar, sectors=o.sectors), image, detector, calibrator)
+    fg.connect(frames, framing, image, detector, calibrator)
+    fg.connect(framing.changes, calibrator.changes)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
     fg.connect(calibrator.kappa, GnuRadioSink(f"{o.at}-kappa", dtype="complex64"))
     fg.connect(detector, GnuRadioMessages(f"{o.at}-detections", fields=told))

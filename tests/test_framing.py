@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from isacblocks import OfdmRadar, Scene
+from isacblocks.blocks.records import GAIN_CHANGED, PHASE_UNKNOWN
 from isacblocks.frontends import Framing
-from isacblocks.stream import jig
+from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.wire import Tag
+from isacblocks.stream import WiringError, jig
+from isacblocks.stream.spec import Layout, LayoutField
 
 RADAR = OfdmRadar(3, 5)
 
@@ -21,6 +25,8 @@ def given(count: int = 9, rows: int = 5, **other: Any) -> dict[str, Any]:
     value[:, -1, 0] = -0.5 + 0.25j
     fields = {
         "value": value,
+        "start": np.arange(count, dtype=np.uint64),
+        "frequency": np.full(count, np.nan),
         "gap": np.zeros(count, np.uint8),
         "changed": np.zeros(count, np.uint8),
         "seconds": np.zeros(count, np.int64),
@@ -73,6 +79,44 @@ def test_time_is_the_front_end_s_where_it_is_told() -> None:
     each = RADAR.frame_duration
     expected = [0, each, 2 * each, 2 * each + 0.25, 2 * each + 0.5, 2 * each + 0.75, 6 * each, 7 * each, 2 * each + 1.5]
     np.testing.assert_allclose(outputs["frame"]["time"], expected, rtol=0, atol=1e-9)
+
+
+def hearing(rows: int, channels: int) -> Framing:
+    """Behind a front end that tells gains of so many channels, with an antenna's rows and one of symbols."""
+    block = Framing(RADAR, sectors=rows == 5)
+    gain = LayoutField("gain", "float32", ("C",), (channels,), "dB")
+    block.samples.adopt(Layout("samples", 1, (*block.samples.layout.fields, gain)))
+    return block
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_was_done_to_the_receiver_goes_to_the_calibrator(channels: int) -> None:
+    """Tags of GNU Radio, through its source's assembly: gains, a retune, a loss, a new start; quiet frames say nothing."""
+    assembly, rows = Assembly(1, channels), np.ones((12, 4, 5), np.complex64)
+    gains = [(3.0, 3.0, 3.0, 3.0), (3.0, 9.0, 3.0, 3.0), (6.0, 6.0, 6.0, 6.0)]
+    before, after, anew = (gain[:channels] if channels != 1 else gain[1:2] for gain in gains)
+    tags = [Tag(0, "rx_freq", 1e9), Tag(0, "gain", before), Tag(2, "gain", after), Tag(5, "rx_freq", 2e9)]
+    assembly.feed(rows[:7], 0, tags)
+    assembly.feed(rows[7:9], 10)  # three are missing
+    assembly.feed(rows[9:], 0, [Tag(0, "rx_freq", 2e9), Tag(1, "gain", anew)])
+    value = np.empty_like(rows)
+    fields = {"value": value, **assembly.take(12, value)}
+    source = {name: fields[name] for name in (*given()["samples"], "gain")}
+    outputs, _ = jig.check(lambda: hearing(4, channels), {"samples": source}, middle=2)
+    found, expected = outputs["changes"], np.zeros((12, 3), int)
+    one = slice(None) if channels == 1 else 1
+    expected[2, one], expected[[5, 9]], expected[10] = GAIN_CHANGED, PHASE_UNKNOWN, GAIN_CHANGED
+    np.testing.assert_array_equal(found["changed"], expected)
+    assert found["gain"][2, one].tolist() == (6.0 if channels != 1 else [6.0] * 3)
+    assert found["gain"][10, 1] == -3.0
+    assert outputs["frame"]["valid"].all()
+
+
+def test_gains_that_say_nothing_are_refused() -> None:
+    with pytest.raises(
+        WiringError, match=r"gains of \(2,\) channels, expected of 1, 3, 4; say so at the front end: channels=3"
+    ):
+        hearing(4, 2).start()
 
 
 @pytest.mark.parametrize(

@@ -13,20 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import FRAME, radar_sizes
+from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
+from isacblocks.frontends.changes import Watch, nothing_told
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Block, Field, In, Out, Reading, Record, State
+from isacblocks.stream import Block, Field, In, Out, Reading, Record, State, WiringError
 from isacblocks.stream.spec import Items
 
 _GIVEN = Record(
     "samples",
     (
         Field("value", "complex64", ("R", "S")),
+        Field("start", "uint64"),
         Field("gap", "uint8"),
         Field("changed", "uint8"),
         Field("seconds", "int64", unit="s"),
         Field("fraction", "float64", unit="s"),
-    ),
+        Field("frequency", "float64", unit="Hz"),
+    ),  # and gain, of as many channels as the sender tells
 )
 
 
@@ -41,10 +44,14 @@ class Framing(Block):
     A frame whose samples are of two settings of the receiver is marked invalid, as is one whose symbols have no energy or
     whose sector is none. Time is the front end's where it is told, else frames follow each other without a pause. Sectors
     narrower than the array's view are what shows the boresight: without them kappa is known up to a linear phase.
+    ``changes`` says with each frame whether the receiver was retuned, set to other gains or started since the frame before;
+    it goes to the calibrator's. Gains are told of one channel, which stands for all, of the antennas, or of all rows.
     """
 
     samples = In(_GIVEN)
     frame = Out(FRAME)
+    changes = Out(CHANGE)
+    told = State(dict)  # of changes
     began = State("float64", initial=math.nan)  # s, when the first frame was taken
     invalid = Reading("frames", "samples of two settings, no symbols, no sector")
 
@@ -75,12 +82,20 @@ class Framing(Block):
         return radar_sizes(self.radar) | {"R": self.radar.antennas + (self.x is None) + self.sectors}
 
     def start(self) -> None:
-        """No frame yet."""
+        """No frame yet. Raises WiringError where gains are told of a number of channels that says nothing."""
         super().start()
         self.invalid = 0.0
+        self.told = nothing_told(self.radar.antennas)
+        gain = self.samples.layout.by_name.get("gain")
+        allowed = sorted({1, self.radar.antennas, self.dimensions()["R"]})
+        if gain is not None and gain.shape not in [(n,) for n in allowed]:
+            raise WiringError(
+                f"{self.label}.samples: gains of {gain.shape} channels, expected of {', '.join(map(str, allowed))}; say so "
+                f"at the front end: channels={self.radar.antennas}"
+            )
 
-    def process(self, samples: Items) -> Items:
-        """One frame per item."""
+    def process(self, samples: Items) -> Items | tuple[Items, Items]:
+        """One frame per item, and what was changed before it."""
         antennas = self.radar.antennas
         fields = self.frame.allocate(len(samples))
         np.multiply(samples.value[:, :antennas], self.scale, out=fields["y"])
@@ -92,7 +107,28 @@ class Framing(Block):
         fields["tau_min"][:], fields["tau_max"][:] = self.window
         fields["time"][:] = self._times(samples)
         fields["valid"][:] = valid
-        return self.frame.items(**fields)
+        frames = self.frame.items(**fields)
+        return (frames, self._changes(samples)) if self.changes.connected else frames
+
+    def _changes(self, samples: Items) -> Items:
+        """What was changed before each frame; most often nothing was, which is seen for all frames at once."""
+        antennas, told = self.radar.antennas, self.told
+        gains = np.full((len(samples), antennas), np.nan)
+        if "gain" in samples.fields:
+            gains[:] = (
+                samples.fields["gain"] if samples.fields["gain"].shape[1] == 1 else samples.fields["gain"][:, :antennas]
+            )
+        codes, steps = np.zeros((len(samples), antennas), np.uint8), np.zeros((len(samples), antennas), np.float32)
+        same = np.isnan(samples.frequency) | (samples.frequency == told["frequency"])
+        if len(samples) and not samples.gap.any() and same.all() and (np.isnan(gains) | (gains == told["gain"])).all():
+            told["next"] = int(samples.start[-1]) + 1
+            return self.changes.items(changed=codes, gain=steps)
+        watch = Watch(told)
+        for k in range(len(samples)):
+            start = int(samples.start[k])
+            watch.see(start, 1, bool(samples.gap[k]), float(samples.frequency[k]), gains[k])
+            codes[k], steps[k] = watch.take(start + 1)
+        return self.changes.items(changed=codes, gain=steps)
 
     def _point(self, fields: dict[str, NDArray[Any]], samples: Items) -> NDArray[np.bool_]:
         """Fill in the sectors; which of them are such."""
