@@ -41,6 +41,10 @@ class OfdmRadar:
     Elements lie in the plane of the angle theta: x points along the boresight (theta = 0), y along the array, so that the
     steering vector is [a(theta)]_n = exp(-j 2 pi (x_n cos theta + y_n sin theta)), which is eq. (3) for the uniform linear
     array y_n = n d_R / lambda.
+
+    antennas: N; subcarriers: S; subcarrier_spacing: Delta_f in hertz; carrier_frequency: f_c in hertz; element_spacing: d_R
+    in wavelengths; cyclic_prefix: T_cp as a fraction of T = 1 / Delta_f; element_positions: (x, y, z) of every element in
+    wavelengths, None for the uniform linear array. Raises ValueError for what cannot be.
     """
 
     antennas: int = 64  # N
@@ -124,6 +128,10 @@ class Scene:
 
     A frame's prior sector of angles has a random centre and width; its window of delays runs from the nearest range to
     the farthest one, by default the one whose echo still falls inside the cyclic prefix.
+
+    snr_db: sigma_gamma^2 N S / N0 in decibels, mean over the fading gain; target_probability: P(t = 1); sector_centre_max:
+    the centre is drawn from U[-this, this]; sector_width_min, sector_width_max: the width is drawn between them, all three
+    in radians; range_min, range_max: in metres, None for c T_cp / 2. Raises ValueError for what cannot be.
     """
 
     snr_db: float = 15.0  # sigma_gamma^2 N S / N0, mean over the fading gain

@@ -32,6 +32,7 @@ BESIDE_OTHERS = frozenset(
         "detection",
         "detection_figures",
         "docs",
+        "docstrings",
         "errors_bounds",
         "estimation",
         "expectation",

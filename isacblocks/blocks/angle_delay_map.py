@@ -56,7 +56,7 @@ class AngleDelayMap(Block):
     out for a frame does not depend on its neighbours in a message.
     Antennas with samples that cannot be used are left out of their frames; frames marked invalid, without samples, with
     numbers that are none, or with a burst of interference pass with no peak and ``valid`` 0, and are counted by reason:
-    :mod:`isacblocks.kernels.soundness`.
+    :mod:`isacblocks.kernels.soundness`. Raises ValueError for arguments that cannot be.
     """
 
     frame = In(FRAME, optional=True)
@@ -114,7 +114,7 @@ class AngleDelayMap(Block):
         load("soundness")
 
     def start(self) -> None:
-        """Begin with the initial kappa."""
+        """Begin with the initial kappa. Raises WiringError where both inputs of frames are connected."""
         super().start()
         self.assumed = self.initial
         self.refusals = Refusals(self.label)

@@ -49,7 +49,7 @@ class ImpairedChannel(Block):
     radar, scene: parameters; impairments: the name of a law, or kappa itself as complex (N,); seed: of everything random;
     drift: standard deviation of each antenna's phase walk in degrees per square root of 1000 frames; steps: jumps of chosen
     antennas; noise_power: N0. SNR and drift are settings too, and antennas may be kicked and muted while the stream runs:
-    from the next message on.
+    from the next message on. Raises ValueError for arguments that cannot be.
     """
 
     symbols = In(SYMBOL)
@@ -108,7 +108,7 @@ class ImpairedChannel(Block):
         self.kicks = turned
 
     def mute(self, antenna: int, silent: bool = True) -> None:
-        """Let an antenna receive no echo any more, or again. Raises ValueError for what cannot be."""
+        """Let an antenna receive no echo any more, or, silent=False, again. Raises ValueError for what cannot be."""
         if not 0 <= antenna < self.radar.antennas:
             raise ValueError(f"mute: expected an antenna from 0 to {self.radar.antennas - 1}, got {antenna}")
         self.muted = sorted({*self.muted, antenna} if silent else {*self.muted} - {antenna})

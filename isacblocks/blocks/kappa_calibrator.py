@@ -71,6 +71,7 @@ class KappaCalibrator(Block):
     beside peaks. Where ``changes`` is connected, as an OfdmReceiver has them for each frame, antennas that were changed are
     learned anew from that frame on, and the map is told at once; a new phase of all of them is a new start.
     The result depends on the frames and their order, not on how they are divided into messages.
+    Raises ValueError for arguments that cannot be.
     """
 
     peak = In(PEAK)
@@ -157,7 +158,7 @@ class KappaCalibrator(Block):
         load("gradient descent")
 
     def start(self) -> None:
-        """Begin with kappa^(0)."""
+        """Begin with kappa^(0). Raises WiringError where compressed frames are needed and not connected."""
         super().start()
         if self.needs_frames and not self.compressed.connected:
             raise WiringError(
@@ -341,7 +342,10 @@ class KappaCalibrator(Block):
         return found | {"health": {name: antennas for name, antennas in codes if antennas}}
 
     def calibration(self, provenance: str = "", temperature_c: float | None = None) -> Calibration:
-        """What has been learned so far, for a calibration file; temperature_c: of the hardware, where it is known."""
+        """What has been learned so far, for a calibration file.
+
+        provenance: how the frames were made, in words; temperature_c: of the hardware, where it is known.
+        """
         made = self.learner.estimate(self.learned)
         return calibration_of(
             self.radar,

@@ -31,6 +31,7 @@ class MaprtDetector(Block):
     noise: "known", the setting `noise_power`; or "estimated", what the peak leaves of its own frame: a constant false-alarm
     rate whatever the noise, with the threshold for M = N S - 1 samples. An echo that kappa does not focus counts as noise.
     A known noise that the frames contradict by more than a factor of 10 is flagged: one warning, the reading `noise_wrong`.
+    Raises ValueError for another word for the noise.
     """
 
     peak = In(PEAK)

@@ -13,7 +13,10 @@ from isacblocks.stream.spec import ANY, Items
 
 
 class Probe(Block):
-    """Keeps the last `limit` items of any record (all of them by default); read them from ``values`` after the run."""
+    """Keeps the last `limit` items of any record (all of them by default); read them from ``values`` after the run.
+
+    Raises ValueError for a limit below 1.
+    """
 
     items = In(ANY)
     chunks = State(list)  # [sequence numbers, {field: array}] of every message that is still needed
@@ -47,7 +50,10 @@ class Probe(Block):
 
 
 class Log(Block):
-    """Writes one line for every `every` items of any record: the numbers it holds, and of arrays their shape."""
+    """Writes one line for every `every` items of any record: the numbers it holds, and of arrays their shape.
+
+    Raises ValueError for fewer than 1.
+    """
 
     items = In(ANY)
     passed = State("int64")

@@ -21,6 +21,7 @@ class Recorder(Block):
     file that exists), "append" or "replace"; radar, metadata: kept in the header, metadata as a dictionary of JSON values.
     A run that is resumed from a checkpoint, or a block whose process was killed and replaced, continues the file at the item
     where the checkpoint or snapshot was made: what had been written since is cut off and comes again.
+    Raises ValueError for another mode.
     """
 
     items = In(ANY)
@@ -48,7 +49,7 @@ class Recorder(Block):
         self._done = False
 
     def start(self) -> None:
-        """See whether the file can be written at all, before anything runs."""
+        """See whether the file can be written at all, before anything runs. Raises RecordingError where it cannot."""
         super().start()
         self._close()
         self._done = False

@@ -13,7 +13,7 @@ class Replay(Source):
     """The items of a recording, in order, read as they are needed.
 
     path: of the recording; start, stop, step: which items, as in a slice. Raises RecordingError for a file that is not a
-    recording, FileNotFoundError where there is none.
+    recording, FileNotFoundError where there is none, ValueError for a step below 1.
     """
 
     out = Out(ANY)

@@ -37,7 +37,7 @@ class TcpSender(Block):
     file of this host's keys; allowed: the list of the receivers' public keys, read again when it changes; policy, depth: as
     of connect(). One receiver at a time; it may leave and come back, or be another one, and gets what has not been
     acknowledged. Without keys only this machine is served. Raises AccessError for an address beyond loopback without keys
-    and a list.
+    and a list, ValueError for a policy or depth that cannot be.
     """
 
     items = In(ANY)

@@ -44,6 +44,7 @@ class Framing(Block):
     A frame whose samples are of two settings of the receiver is marked invalid, as is one whose symbols have no energy or
     whose sector is none. Time is the front end's where it is told, else frames follow each other without a pause. Sectors
     narrower than the array's view are what shows the boresight: without them kappa is known up to a linear phase.
+    Raises ValueError for arguments that cannot be.
     ``changes`` says with each frame whether the receiver was retuned, set to other gains or started since the frame before;
     it goes to the calibrator's. Gains are told of one channel, which stands for all, of the antennas, or of all rows.
     """

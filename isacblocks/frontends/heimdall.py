@@ -92,6 +92,7 @@ class HeimdallSource(Source):
     channels the firmware has not aligned yet, too; largest: bytes of a frame.
     Frames without data, taken with the noise source on, or not coherent are skipped and counted; frames that are missing by
     their numbers are a gap. A server that goes away is connected to again.
+    Raises ValueError for arguments that cannot be.
     """
 
     samples = Out(IQ)

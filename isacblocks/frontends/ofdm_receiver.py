@@ -49,6 +49,7 @@ class OfdmReceiver(Block):
     Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
     among them, is marked invalid, as are those before the static part is known and those whose decisions cannot be trusted.
     ``changes`` says with each frame whether the receiver was changed since the frame before; it goes to the calibrator's.
+    Raises ValueError for arguments that cannot be.
     """
 
     iq = In(IQ)

@@ -46,7 +46,7 @@ class SigmfSink(Block):
         self._files: list[IO[bytes]] = []
 
     def start(self) -> None:
-        """See what comes, and that nothing is in the way."""
+        """See what comes, and that nothing is in the way. Raises WiringError for another record, SigmfError."""
         super().start()
         self._close()
         names = self.items.layout.by_name

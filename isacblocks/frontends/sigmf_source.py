@@ -25,7 +25,8 @@ class SigmfSource(Source):
     path: of the metadata, the data or the collection; group: samples per item; align: whether the channels' phase offsets
     are taken out; verify: compare the checksums first, which reads the whole recording.
     Samples behind the last whole item are left out. A capture that begins is told by its frequency, its time and, where its
-    global index jumps, a gap. Raises SigmfError where the recording is not what it says.
+    global index jumps, a gap. Raises SigmfError where the recording is not what it says,
+    ValueError for a group of no samples.
     """
 
     samples = Out(IQ)

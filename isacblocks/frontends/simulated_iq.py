@@ -34,7 +34,8 @@ class SimulatedIq(Source):
     symbols are what timing finds; offset: of the carrier, subcarriers. Noise has the waveform's noise power. Every symbol's
     echo is cyclic: the end of the one before, which falls into its prefix and is cut off with it, is left out. Where the
     waveform leaves symbols open (`data`) they are drawn, and ``sent`` tells them.
-    wave: a Waveform, or its keys. ``kappa`` is the truth. Item k depends on the seed and k alone.
+    wave: a Waveform, or its keys; beside: the directory of its symbols; impairments: the law of kappa, as ImpairedChannel's,
+    and ``kappa`` is the truth. Item k depends on the seed and k alone. Raises ValueError for what cannot be.
     """
 
     iq = Out(IQ)

@@ -62,7 +62,7 @@ class SoapySource(Source):
     changed while it runs. What the device made of them is told with the samples. An item in which they changed is marked;
     devices do not say at which sample that was, so the first items behind it may still be of the old ones.
     An overflow is a gap: with the device's time stamps its length is known, without them only that it is there.
-    Raises SoapyError where the device is not there, fails, or refuses a setting.
+    Raises ValueError for arguments that cannot be, SoapyError where the device is not there, fails, or refuses a setting.
     """
 
     samples = Out(IQ)

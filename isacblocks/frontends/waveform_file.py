@@ -30,12 +30,13 @@ class WaveformError(ValueError):
 class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An OFDM waveform and its receiver.
 
-    symbols: a .npy of complex numbers (P, S), the symbols that are sent over and over, beside the TOML file; or qpsk: P
-    symbols of QPSK, drawn by `seed`. size: of the DFT, S by default; first_bin: of the S subcarriers, which follow each
-    other; prefix: samples; timing, reference_delay (s), clutter, noise_power, average: OfdmReceiver; sector: degrees
-    that are searched; ranges: metres that are searched, up to the prefix's own by default. data: symbols behind those, every
-    time, that the receiver does not know and decides; order: points of their square constellation; doubtful, channel_memory:
-    :class:`~isacblocks.frontends.ofdm_decisions.Data`.
+    antennas: N; subcarriers: S; subcarrier_spacing, carrier_frequency in hertz; element_spacing in wavelengths, of a
+    uniform linear array. symbols: a .npy of complex numbers (P, S), the symbols that are sent over and over, beside the
+    TOML file; or qpsk: P symbols of QPSK, drawn by `seed`. size: of the DFT, S by default; first_bin: of the S subcarriers,
+    which follow each other; prefix: samples; timing, reference_delay (s), clutter, noise_power, average: OfdmReceiver;
+    sector: degrees that are searched; ranges: metres that are searched, up to the prefix's own by default. data: symbols
+    behind those, every time, that the receiver does not know and decides; order: points of their square constellation;
+    doubtful, channel_memory: :class:`~isacblocks.frontends.ofdm_decisions.Data`.
     """
 
     antennas: Count
@@ -116,7 +117,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return np.asarray(symbols, np.complex64)
 
     def receiver(self, beside: Path, length: int) -> OfdmReceiver:
-        """The block that makes frames of items of `length` samples. Raises ValueError."""
+        """The block that makes frames of items of `length` samples; beside: as for sent(). Raises ValueError."""
         low, high = (math.radians(angle) for angle in self.sector)
         return OfdmReceiver(
             self.radar(),

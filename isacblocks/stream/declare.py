@@ -18,7 +18,8 @@ T = TypeVar("T")
 class Setting(Generic[T]):
     """A value that may be changed while the flowgraph runs; the change takes effect between two messages.
 
-    kind: type of the value; initial: value until set; unit; minimum, maximum (inclusive), choices: what is allowed.
+    kind: type of the value; initial: value until set; unit; minimum, maximum (inclusive), choices: what is allowed; doc:
+    what it does, for people.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Setting(Generic[T]):
             block.setting_values[self.name] = checked
 
     def check(self, block: Block, value: Any) -> T:
-        """The value in its type. Raises ValueError saying what is allowed."""
+        """The value in its type; block: whose setting it is, for the message. Raises ValueError saying what is allowed."""
         where = f"{block.label}.{self.name}"
         if self.kind is float and isinstance(value, int | np.integer | np.floating) and not isinstance(value, bool):
             value = float(value)
@@ -149,7 +150,10 @@ class State:
 
 
 class Reading:
-    """A number that a block shows while it runs: on the live view, in status reports. Not part of its state."""
+    """A number that a block shows while it runs: on the live view, in status reports. Not part of its state.
+
+    unit: "1" for a pure number; doc: what it is, for people.
+    """
 
     def __init__(self, unit: str = "1", doc: str = "") -> None:
         self.unit = unit

@@ -12,7 +12,7 @@ class WiringError(StreamError, ValueError):
 
 
 class WireError(StreamError):
-    """A message that is not what the link's descriptor promises; ``reason`` is one word, for the counters."""
+    """A message that is not what the link's descriptor promises. reason: one word, for the counters; text: all of it."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,11 @@ class CheckpointError(StreamError):
 
 
 class BlockError(StreamError):
-    """A block raised, or its process died. ``trace`` holds the traceback of the place where it happened."""
+    """A block raised, or its process died.
+
+    ``block`` is its name, ``where`` what it was doing, with the items, ``cause`` what it said, ``trace`` the traceback of
+    the place where it happened.
+    """
 
     def __init__(self, block: str, where: str, cause: str, trace: str = "") -> None:
         super().__init__(f"{block} failed {where}: {cause}")

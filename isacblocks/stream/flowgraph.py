@@ -49,7 +49,10 @@ def _view_of(flowgraph: Flowgraph) -> AbstractContextManager[None]:
 
 
 class Flowgraph:
-    """Blocks and the edges between them. ``with`` it, and it is stopped at the end whatever happens."""
+    """Blocks and the edges between them. ``with`` it, and it is stopped at the end whatever happens.
+
+    name: for people, and for files that scripts leave.
+    """
 
     def __init__(self, name: str = "flowgraph") -> None:
         self.name = name
@@ -81,11 +84,12 @@ class Flowgraph:
             self._link(self._port(left, Out), self._port(right, In), policy, depth, budget, False, None, interval)
 
     def feedback(self, sender: Port, receiver: Port, lag: int | None = 1, depth: int | None = None) -> None:
-        """Lead an output back to an optional input of a block further up.
+        """Lead an output, `sender`, back to an optional input, `receiver`, of a block further up.
 
         lag: what the sender makes of message n is in force from message n + lag on, wherever the blocks run, so that a
         seeded run gives the same bits everywhere; None: the latest there is, for live use. depth: messages on their way,
         more than the lag, lag + 2 by default; so many are let through however large they are.
+        Raises WiringError where the two do not fit, or such a feedback cannot be.
         """
         if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int) or lag < 1):
             raise WiringError(f"feedback: lag must be a number of messages of at least 1, or None, got {lag!r}")
@@ -193,7 +197,7 @@ class Flowgraph:
         checkpoint_every: int = 16,
         restart: Restart | None = None,
     ) -> None:
-        """Start and return at once; see :meth:`run` for the arguments."""
+        """Start and return at once; see :meth:`run` for the arguments. Raises WiringError, PlacementError as it does."""
         if self._runner is not None and not self._runner.wait(0):
             raise WiringError(f"{self.name} is running already")
         if placement not in PLACEMENTS:
@@ -233,8 +237,8 @@ class Flowgraph:
         dies, by default the end of the flowgraph; with a :class:`Restart` another process takes its place and goes on where
         it was, so that nothing is lost or doubled (not in threads); view: called with the status ten times a
         second; True: a live view in the browser is served while it runs, its address on the standard error output.
-        Raises BlockError where a block raises or its process dies. On Ctrl-C everything is ended and KeyboardInterrupt goes
-        on.
+        Raises WiringError, PlacementError for what cannot be started, BlockError where a block raises or its process dies.
+        On Ctrl-C everything is ended and KeyboardInterrupt goes on.
         """
         every = checkpoint_every
         if view is True:

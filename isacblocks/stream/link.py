@@ -87,7 +87,10 @@ class EdgeSpec(msgspec.Struct, frozen=True):
 
 
 class EdgeCount(msgspec.Struct):
-    """The books of one edge, in items: produced = committed + in_flight + sum of dropped, at every moment."""
+    """The books of one edge, in items: produced = committed + in_flight + sum of dropped, at every moment.
+
+    sender, receiver: both ends, "block.port"; dropped: by reason; messages: how many were made.
+    """
 
     sender: str
     receiver: str

@@ -17,10 +17,14 @@ PLACEMENTS = ("threads", "processes", "tcp")
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A flowgraph at one moment. blocks: by name, in the order of the drawing."""
+    """A flowgraph at one moment.
 
-    phase: str  # starting, running, restarting, finished, stopped, failed
-    seconds: float  # since the first block began to run
+    phase: starting, running, restarting, finished, stopped or failed; seconds: since the first block began to run; blocks:
+    by name, in the order of the drawing.
+    """
+
+    phase: str
+    seconds: float
     blocks: dict[str, control.BlockStatus]
 
     @property

@@ -73,7 +73,11 @@ def _filled(lease: Lease, arrays: dict[str, NDArray[Any]]) -> bool:
 
 
 class Port:
-    """One block's port. ``layout`` is what it sends or takes; ``connected`` says whether anybody is at the other end."""
+    """One block's port, made by the block from its class's declaration.
+
+    ``block`` and ``name`` say whose and which it is, ``spec`` is the declaration (In or Out), ``layout`` what it sends or
+    takes; ``connected`` says whether anybody is at the other end.
+    """
 
     def __init__(self, block: Block, name: str, spec: PortSpec) -> None:
         self.block = block
@@ -195,7 +199,10 @@ class PortSpec:
 
 
 class In(PortSpec):
-    """An input port. optional: may stay unconnected, and is the only kind a feedback may lead to."""
+    """An input port.
+
+    record: the items that it takes; optional: may stay unconnected, and is the only kind a feedback may lead to.
+    """
 
     def __init__(self, record: Record, *, optional: bool = False) -> None:
         super().__init__(record)
@@ -203,7 +210,10 @@ class In(PortSpec):
 
 
 class Out(PortSpec):
-    """An output port. aligned: one item for every item of the block's inputs, with the same sequence number."""
+    """An output port.
+
+    record: the items that it sends; aligned: one item for every item of the block's inputs, with the same sequence number.
+    """
 
     def __init__(self, record: Record, *, aligned: bool = True) -> None:
         super().__init__(record)

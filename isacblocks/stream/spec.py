@@ -23,7 +23,11 @@ DTYPES = frozenset((*_INTEGERS, "float32", "float64", "complex64", "complex128")
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One field of an item: `dims` names its dimensions, () for a number; `unit` is "1" for a pure number."""
+    """One field of an item.
+
+    name: an identifier; dtype: of numpy, "complex64" say; dims: the names of its dimensions, () for a number; unit: "1"
+    for a pure number; doc: what it is, for people.
+    """
 
     name: str
     dtype: str
@@ -33,7 +37,10 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """The kind of item that a port sends or takes."""
+    """The kind of item that a port sends or takes.
+
+    name, version: told in the descriptor; fields: what an item has, and what has to fit; doc: what it is, for people.
+    """
 
     name: str
     fields: tuple[Field, ...]
@@ -75,7 +82,10 @@ class Placing(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True, dict=True):
-    """A record with every dimension known: what a link carries, and the descriptor exchanged when it opens."""
+    """A record with every dimension known: what a link carries, and the descriptor exchanged when it opens.
+
+    record, version: the record's name and version; fields: with their shapes.
+    """
 
     record: str
     version: int
@@ -230,8 +240,10 @@ def mismatch(sent: Layout, wanted: Layout) -> str | None:
 class Items:
     """A message's items as a block sees them: one array per field, items on the leading axis, read-only when received.
 
-    ``items.theta`` is the field theta. ``first`` is the sequence number of the first item, ``message`` the number of the
-    message, ``sent`` when its first ancestor left its source (seconds since the epoch).
+    ``items.theta`` is the field theta, ``fields`` are all of them by name, ``count`` is how many items there are,
+    ``layout`` says what they are. ``first`` is the sequence number of the first item, ``message`` the number of the message,
+    ``sent`` when its first ancestor left its source (seconds since the epoch); a ``final`` one is the last. ``port``: the
+    name of the output that made them, by :meth:`~isacblocks.stream.Port.items`.
     """
 
     __slots__ = ("count", "fields", "final", "first", "layout", "lease", "message", "port", "sent", "serial", "spoiled")

@@ -36,6 +36,7 @@ class GnuRadioSink(Leaving):
     patience: seconds that a message may wait for its receiver before it is dropped and counted, None for as long as it
     takes; linger: seconds that the last messages have to leave, at the end of the stream.
     The tag header counts items by their numbers in the stream: what a lossy link dropped before is a jump there.
+    Raises ValueError for arguments that cannot be.
     """
 
     sent_items = Reading("items")

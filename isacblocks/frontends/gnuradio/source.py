@@ -46,6 +46,7 @@ class GnuRadioSource(Source):
     high_water: messages in the queue; largest: bytes of a message, a longer one ends its connection; exposed: a bound TCP
     port may be open to other machines.
     Channels x samples as the blocks for raw samples take them ("iq"): shape=(C,), group=T, axis=1, field="iq".
+    Raises ValueError for arguments that cannot be.
     """
 
     replayable = False
