@@ -22,6 +22,7 @@ FLOORS = {
     "isacblocks.radar": 0,
     "isacblocks._version": 0,
     "isacblocks._lazy": 0,
+    "isacblocks._toml": 0,
 }
 ALLOWED_OUTSIDE = {
     "isacblocks.kernels": {"numpy", "numba", "llvmlite"},  # llvmlite: its version is part of the cache's key
@@ -29,6 +30,7 @@ ALLOWED_OUTSIDE = {
     "isacblocks.radar": {"numpy"},
     "isacblocks._version": set(),
     "isacblocks._lazy": set(),
+    "isacblocks._toml": {"msgspec"},
 }
 # The records are the language of the whole second floor.
 BESIDE = {("isacblocks.frontends", "isacblocks.blocks.records")}

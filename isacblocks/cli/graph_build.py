@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from isacblocks.cli.graph_file import GraphError, GraphFile, nearest, shown
+from isacblocks._toml import nearest, shown
+from isacblocks.cli.graph_file import GraphError, GraphFile
 from isacblocks.stream import Block, Flowgraph, Port, WiringError
 from isacblocks.stream.block import load_class
 

@@ -7,15 +7,15 @@ name, seed; [radar] and [scene], parameters of OfdmRadar and Scene; [run] and [o
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from isacblocks._toml import nearest, read_toml, shown, value_at
 from isacblocks.radar import OfdmRadar, Scene
 
 _T = TypeVar("_T")
@@ -100,25 +100,9 @@ _EXPECTED |= dict.fromkeys(_COUNTS, "an integer of at least 1")
 _KINDS: dict[str, type] = {"": GraphFile, "run": Run, "output": Output, "edges": Chain, "feedback": Feedback}
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A guess what was meant, and what there is."""
-    names = [*known]
-    close = difflib.get_close_matches(name, names, 1, 0.5)
-    return (f"did you mean {close[0]}? " if close else "") + f"Known: {', '.join(names) or 'none'}"
-
-
-def shown(value: Any) -> str:
-    """A value as it is told, not all of a long one."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def load_graph(path: str | Path) -> GraphFile:
     """The flowgraph that a file describes. Raises GraphError for what is none, OSError where it cannot be read."""
-    try:
-        raw = msgspec.toml.decode(Path(path).read_bytes())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise GraphError(f"{path}: not TOML: {error}") from None
+    raw = read_toml(path, GraphError)
     try:
         return graph_of(raw)
     except GraphError as error:
@@ -178,8 +162,5 @@ def _in_words(message: str, values: Mapping[str, Any]) -> GraphError:
             hint = nearest(field[1], known) if word == "unknown key" else _EXPECTED.get(f"{key}.{field[1]}".strip("."), "")
             where = f"{path}.{field[1]}".strip(".")
             return GraphError(f"{where}: {word}; {hint}" if hint else f"{where}: {word}")
-    came: Any = values
-    for name, index in re.findall(r"([A-Za-z_]\w*)|\[(\d+)\]", path):
-        came = came[int(index)] if index else came[name]
     expected = f"expected {_EXPECTED[key]}" if key in _EXPECTED else said
-    return GraphError(f"{path}: {expected}, got {shown(came)}")
+    return GraphError(f"{path}: {expected}, got {shown(value_at(values, path))}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from isacblocks._toml import read_toml
 from isacblocks.frontends.ofdm_decisions import Data
 from isacblocks.frontends.ofdm_receiver import OfdmReceiver
 from isacblocks.radar import OfdmRadar, Scene
@@ -139,14 +140,10 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def read_waveform(path: str | Path) -> Waveform:
     """The waveform in a TOML file. Raises WaveformError for what is not one, OSError where it cannot be read."""
-    with open(path, "rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise WaveformError(f"{path}: has more than {_LARGEST} bytes")
+    raw = read_toml(path, WaveformError, _LARGEST)
     try:
-        raw: Any = msgspec.toml.decode(data)
         made = msgspec.convert(raw, Waveform, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:
         raise WaveformError(f"{path}: {error}") from error
     for low, high in (made.sector, *(() if made.ranges is None else (made.ranges,))):
         if low >= high:

@@ -6,17 +6,18 @@ order of AXES, the last one running fastest. See docs/formats.md.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+
+from isacblocks._toml import nearest, read_toml, shown, value_at
 
 AXES = ("snr_db", "antennas", "subcarriers", "drift", "impairments", "method", "frames", "seed")
 _MOST = 1_000_000  # cells
@@ -119,12 +120,7 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_campaign(path: str | Path) -> Campaign:
     """The campaign in a TOML file. Raises CampaignError for what is not one, OSError where it cannot be read."""
-    try:
-        raw = msgspec.toml.decode(Path(path).read_bytes())
-    except msgspec.DecodeError as error:
-        raise CampaignError(f"{path}: not TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise CampaignError(f"{path}: not TOML: it is not UTF-8 text") from None
+    raw = read_toml(path, CampaignError)
     try:
         return campaign_of(raw)
     except CampaignError as error:
@@ -136,7 +132,7 @@ def campaign_of(raw: Mapping[str, Any]) -> Campaign:
     names = Campaign.__struct_fields__
     for key in raw:
         if key not in names:
-            raise CampaignError(f"{key}: unknown key; {_nearest(key, names)}")
+            raise CampaignError(f"{key}: unknown key; {nearest(key, names)}")
     values = {key: _values(key, value) if key in _LISTS else value for key, value in raw.items()}
     try:
         campaign = msgspec.convert(values, Campaign)
@@ -149,16 +145,6 @@ def campaign_of(raw: Mapping[str, Any]) -> Campaign:
     return campaign
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1, 0.5)
-    return (f"did you mean {close[0]}? " if close else "") + f"Known: {', '.join(known)}"
-
-
 def _values(key: str, value: Any) -> list[Any]:
     """What was written for an axis as a list; a range {from, to, step} includes its end."""
     if isinstance(value, list):
@@ -166,11 +152,11 @@ def _values(key: str, value: Any) -> list[Any]:
     if not isinstance(value, dict) or key not in _RANGES:
         return [value]
     if not {"from", "to"} <= value.keys() <= {"from", "to", "step"}:
-        raise CampaignError(f"{key}: expected a range {{from, to, step}}, step being 1 unless given, got {_shown(value)}")
+        raise CampaignError(f"{key}: expected a range {{from, to, step}}, step being 1 unless given, got {shown(value)}")
     kinds = (int, float) if _RANGES[key] is float else (int,)
     first, last, step = value["from"], value["to"], value.get("step", 1)
     if not all(isinstance(v, kinds) and not isinstance(v, bool) and abs(v) <= _LARGEST for v in (first, last, step)):
-        raise CampaignError(f"{key}: expected a range of {_EXPECTED[key]}, got {_shown(value)}")
+        raise CampaignError(f"{key}: expected a range of {_EXPECTED[key]}, got {shown(value)}")
     if step <= 0 or last < first:
         raise CampaignError(f"{key}: expected a range that ends after it begins and a step above 0, got {value!r}")
     count = math.floor((last - first) / step * (1 + 1e-12)) + 1 if float in kinds else (last - first) // step + 1
@@ -184,13 +170,11 @@ def _in_words(message: str, values: Mapping[str, Any]) -> CampaignError:
     """What msgspec says, "... - at `$.key[0]`", with the key, what was expected and the value that came."""
     found = re.search(r"`\$\.?(.*)`$", message)
     path = found[1] if found else ""
-    came: Any = values
-    for name, index in re.findall(r"([a-z_]+)|\[(\d+)\]", path):
-        came = came[int(index)] if index else came[name]
     key = re.split(r"[.\[]", path)[0]
     unknown = re.search(r"unknown field `(.*?)`", message)
     detail = f" (unknown: {unknown[1]})" if unknown else ""
-    return CampaignError(f"{path}: expected {_EXPECTED.get(key, 'another value')}, got {_shown(came)}{detail}")
+    came = shown(value_at(values, path))
+    return CampaignError(f"{path}: expected {_EXPECTED.get(key, 'another value')}, got {came}{detail}")
 
 
 def _check(campaign: Campaign) -> None:
@@ -210,7 +194,7 @@ def _check(campaign: Campaign) -> None:
     for axis, known in (("impairments", LAWS), ("method", ALL_METHODS)):
         for value in getattr(campaign, axis):
             if value not in known:
-                raise CampaignError(f"{axis}: expected {_EXPECTED[axis]}, got {value!r}; {_nearest(value, known)}")
+                raise CampaignError(f"{axis}: expected {_EXPECTED[axis]}, got {value!r}; {nearest(value, known)}")
     if campaign.size > _MOST:
         raise CampaignError(f"the grid: expected at most {_MOST} cells, got {campaign.size}; make several campaigns of it")
     if campaign.marks[-1] > max(campaign.frames):

@@ -11,7 +11,7 @@ from bokeh.transform import factor_cmap, factor_mark
 from isacblocks.kernels.health import HEALTH
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.content import Content, short
-from isacblocks.view.plots.estimate import newest
+from isacblocks.view.plots.estimate import Renewed
 from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style, source
 
 _COLOURS = (GREEN, RED, ORANGE, BLUE, PURPLE, SKY)
@@ -57,14 +57,13 @@ class Antennas:
     every = 3
 
     def __init__(self) -> None:
-        self._number = -1
+        self._estimates = Renewed()
 
     def update(self, feed: Feed) -> Content | None:
         """The newest estimate, where there is a new one."""
-        estimate = newest(feed)
-        if estimate is None or feed.numbers.get("kappa", -1) == self._number:
+        estimate = self._estimates.take(feed)
+        if estimate is None:
             return None
-        self._number = feed.numbers["kappa"]
         fields, kappa, truth = estimate
         phase, gain = np.degrees(np.angle(kappa)), np.abs(kappa)
         sigma, gain_sigma = np.degrees(fields["sigma"][-1]), fields["gain_sigma"][-1]

@@ -29,6 +29,21 @@ def newest(feed: Feed) -> Newest | None:
     return Newest(fields, _turned(fields["kappa"][-1], truth, feed.radar.uniform_linear), truth)
 
 
+class Renewed:
+    """The newest estimate, once each."""
+
+    def __init__(self) -> None:
+        self._number = -1
+
+    def take(self, feed: Feed) -> Newest | None:
+        """The last estimate that has come, None where it was taken before."""
+        estimate = newest(feed)
+        if estimate is None or feed.numbers.get("kappa", -1) == self._number:
+            return None
+        self._number = feed.numbers["kappa"]
+        return estimate
+
+
 def _turned(learned: NDArray[np.complex128], truth: NDArray[np.complex128] | None, linear: bool) -> NDArray[np.complex128]:
     """The estimate (N,) in the gauge of the truth (N,), or with a real mean. linear: a uniform linear array."""
     if truth is None:

@@ -13,7 +13,7 @@ from bokeh.models import Range1d
 
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.content import Content, short
-from isacblocks.view.plots.estimate import newest
+from isacblocks.view.plots.estimate import Renewed
 from isacblocks.view.plots.style import RED, Style, source
 
 _SIZE = 330  # pixels of the frame, both ways
@@ -50,14 +50,13 @@ class Plane:
     every = 1
 
     def __init__(self) -> None:
-        self._number = -1
+        self._estimates = Renewed()
 
     def update(self, feed: Feed) -> Content | None:
         """The newest estimate, where there is a new one."""
-        estimate = newest(feed)
-        if estimate is None or feed.numbers.get("kappa", -1) == self._number:
+        estimate = self._estimates.take(feed)
+        if estimate is None:
             return None
-        self._number = feed.numbers["kappa"]
         fields, kappa, truth = estimate
         unknown = np.full(kappa.size, np.nan)
         true = unknown + 1j * unknown if truth is None else truth
