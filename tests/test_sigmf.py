@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from test_gnuradio_live import absence
 
 from isacblocks import OfdmRadar
@@ -113,8 +118,6 @@ def test_what_the_library_writes_is_read(tmp_path: Path, kind: str, dtype: str, 
 def test_a_recording_of_gnu_radio_is_read(tmp_path: Path) -> None:
     if absence():
         pytest.skip(absence() or "")
-    import subprocess
-
     from test_gnuradio_live import PYTHON
 
     code = """
@@ -252,12 +255,76 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     write(tmp_path / "rec", replace=True)
 
 
-def test_a_large_recording_is_mapped(tmp_path: Path) -> None:
-    """Sixty-four gigabytes that nobody has: a file with holes."""
-    with open(tmp_path / "big.sigmf-data", "wb") as file:
-        file.truncate(64 << 30)
-    told = {"core:datatype": "cf32_le", "core:num_channels": 8, "core:version": "1.0.0"}
-    (tmp_path / "big.sigmf-meta").write_text(json.dumps({"global": told, "captures": [], "annotations": []}))
-    source = SigmfSource(tmp_path / "big.sigmf-meta", verify=False)
+def holes(base: Path, size: int, channels: int, **told: Any) -> Path:
+    """A recording of zeros that takes no place on the disk."""
+    with open(base.with_suffix(".sigmf-data"), "wb") as file:
+        file.truncate(size)
+    about = {"core:datatype": "cf32_le", "core:num_channels": channels, "core:version": "1.0.0", **told}
+    meta = base.with_suffix(".sigmf-meta")
+    meta.write_text(json.dumps({"global": about, "captures": [], "annotations": []}))
+    return meta
+
+
+def test_the_end_of_a_recording_that_is_larger_than_memory(tmp_path: Path) -> None:
+    """Sixty-four gigabytes that nobody has."""
+    source = SigmfSource(holes(tmp_path / "big", 64 << 30, 8), verify=False)
     assert source.recording.length == 1 << 30
     assert not source.recording.read((1 << 30) - 10, 10).any()
+
+
+def test_a_recording_streams_through_less_memory_than_it_has(tmp_path: Path) -> None:
+    """All of it, checksum and frames: the process never has half of it, whatever the machine has to give."""
+    size, radar = 320 << 20, OfdmRadar(31, 256)
+    digest = hashlib.sha512()
+    for _ in range(size >> 20):
+        digest.update(bytes(1 << 20))
+    window = [-0.5, 0.5, 0.0, 1e-7]
+    told: dict[str, Any] = {
+        "core:sha512": digest.hexdigest(),
+        "isacblocks:radar": asdict(radar),
+        "isacblocks:sectors": [window],
+    }
+    told["core:extensions"] = [{"name": "isacblocks", "version": "1.0.0", "optional": True}]
+    meta = holes(tmp_path / "big", size, 32, **told)
+    code = f"""
+import re
+from isacblocks.frontends import SigmfFrames, SigmfSource
+seen = 0
+for source in (SigmfFrames({str(meta)!r}), SigmfSource({str(meta)!r}, 4096, verify=False)):
+    source.start()
+    first = 0
+    while (items := source.produce(first, 16)) is not None:
+        first += len(items)
+        seen += sum(array.nbytes for array in items.fields.values())
+peak = re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())  # a child's ru_maxrss begins with its parent's
+print(seen, 1024 * int(peak[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    seen, peak = map(int, done.stdout.split())
+    assert seen > 1.9 * size
+    assert peak < size / 2
+
+
+def test_a_recording_that_is_cut_off_while_it_is_read_is_an_error_and_no_more(tmp_path: Path) -> None:
+    write(tmp_path / "rec")
+    source = SigmfSource(tmp_path / "rec.sigmf-meta", 40)
+    with open(tmp_path / "rec.sigmf-data", "r+b") as file:
+        file.truncate(3 * 8 * 60)
+    assert source.recording.read(0, 40).any()
+    with pytest.raises(SigmfError, match="ends before sample 80 of 80; it was cut off while it was being read"):
+        source.recording.read(40, 40)
+
+
+def test_captures_count_from_the_offset_that_the_file_says_it_has(tmp_path: Path) -> None:
+    """A part of a longer recording."""
+    write(tmp_path / "rec")
+    meta = tmp_path / "rec.sigmf-meta"
+    told = json.loads(meta.read_text())
+    told["global"]["core:offset"] = 1000
+    for one in told["captures"]:
+        one["core:sample_start"] += 1000
+    meta.write_text(json.dumps(told))
+    came = read(meta)
+    np.testing.assert_array_equal(came["frequency"], [1e9, 1e9 + 1])
+    np.testing.assert_array_equal(came["lost"], [0, 7])

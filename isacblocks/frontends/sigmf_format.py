@@ -1,8 +1,8 @@
 """SigMF recordings of several channels, read: interleaved in one file, or a Collection with one file per channel.
 
 What is read is checked first: the metadata by the library's schemas, the lengths against the files, the checksums against
-the bytes, the channels against each other. Samples stay in the files and are mapped, so a recording may be larger than
-memory. The names of the extension ``isacblocks:`` are explained in docs/formats.md.
+the bytes, the channels against each other. Samples stay in the files and are read when they are asked for: a recording may
+be larger than memory. The names of the extension ``isacblocks:`` are explained in docs/formats.md.
 """
 
 from __future__ import annotations
@@ -50,8 +50,17 @@ class _Part:
     meta: dict[str, Any]
     channels: int
     samples: int
-    raw: NDArray[Any]  # (samples, channels, 2) components, mapped
+    dtype: np.dtype[Any]  # of the components
     unit: float
+
+    def read(self, start: int, count: int) -> NDArray[Any]:
+        """Components of samples start .. start + count - 1, (count, channels, 2). SigmfError where there are fewer."""
+        each = 2 * self.channels
+        found = np.fromfile(self.path, self.dtype, count * each, offset=start * each * self.dtype.itemsize)
+        if found.size != count * each:
+            missing = f"ends before sample {start + count} of {self.samples}"
+            raise SigmfError(f"{self.path}: {missing}; it was cut off while it was being read")
+        return found.reshape(count, self.channels, 2)
 
 
 @dataclass
@@ -82,8 +91,10 @@ class SigmfRecording:
 
     @property
     def captures(self) -> list[dict[str, Any]]:
-        """Of the first file, in the order of their samples."""
-        return sorted(self.parts[0].meta.get("captures", []), key=lambda one: one["core:sample_start"])
+        """Of the first file, in the order of their samples; core:sample_start counts from the file's first."""
+        first = int(self.meta.get("core:offset", 0))
+        told = [{**one, "core:sample_start": one["core:sample_start"] - first} for one in self.parts[0].meta["captures"]]
+        return sorted(told, key=lambda one: one["core:sample_start"])
 
     @property
     def rate(self) -> float:
@@ -91,14 +102,14 @@ class SigmfRecording:
         return float(self.meta.get("core:sample_rate", math.nan))
 
     def read(self, start: int, count: int) -> NDArray[np.complex64]:
-        """Samples start .. start + count - 1 of all channels, (channels, count)."""
+        """Samples start .. start + count - 1 of all channels, (channels, count). Raises SigmfError, OSError."""
         out = np.empty((self.channels, count), np.complex64)
         first = 0
         for part in self.parts:
-            raw = part.raw[start : start + count]
-            values = raw - 127.5 if raw.dtype.kind == "u" else raw
-            into = out[first : first + part.channels].view(np.float32).reshape(part.channels, count, 2)
-            np.divide(values.transpose(1, 0, 2), part.unit, out=into, casting="unsafe")
+            raw = part.read(start, count)
+            if raw.dtype != np.float32:  # components beside each other, before channels are taken apart: that is quicker
+                raw = ((raw - 127.5 if raw.dtype.kind == "u" else raw) / part.unit).astype(np.float32)
+            np.copyto(out[first : first + part.channels], raw.view(np.complex64)[..., 0].T)
             first += part.channels
         return out
 
@@ -177,7 +188,7 @@ def _open_collection(sigmf: Any, path: Path, verify: bool) -> SigmfRecording:
         file = path.with_name(name + ".sigmf-meta")
         if not file.is_file():
             raise SigmfError(f"{path}: names the recording {name}, but {file.name} is not there")
-        if verify and stream.get("hash") not in (None, hashing.calculate_sha512(filename=file)):
+        if verify and "hash" in stream and stream["hash"] != hashing.calculate_sha512(filename=file):
             raise SigmfError(f"{file}: is not the file that {path.name} was made with: its checksum differs")
         parts.append(_open_part(sigmf, file, verify))
     first = parts[0]
@@ -227,10 +238,9 @@ def _open_part(sigmf: Any, path: Path, verify: bool) -> _Part:
         )
     samples = size // each
     _check_spans(path, meta, samples)
-    if verify and told.get("core:sha512") not in (None, hashing.calculate_sha512(filename=data)):
+    if verify and "core:sha512" in told and told["core:sha512"] != hashing.calculate_sha512(filename=data):
         raise SigmfError(f"{data}: its checksum is not the one in {path.name}: the data, or the metadata, was changed")
-    raw = np.memmap(data, np.dtype("<" + dtype), "r", shape=(samples, channels, 2))
-    return _Part(data, meta, channels, samples, raw, unit)
+    return _Part(data, meta, channels, samples, np.dtype("<" + dtype), unit)
 
 
 def _check_spans(path: Path, meta: dict[str, Any], samples: int) -> None:

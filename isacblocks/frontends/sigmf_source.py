@@ -54,9 +54,10 @@ class SigmfSource(Source):
         if count <= 0:
             return None
         fields = self.samples.allocate(count)
+        values = self.recording.read(first * self.group, count * self.group)
+        values = values if self._turn is None else values * self._turn
+        np.copyto(fields["iq"], values.reshape(-1, count, self.group).swapaxes(0, 1))
         for k in range(count):
-            values = self.recording.read((first + k) * self.group, self.group)
-            fields["iq"][k] = values if self._turn is None else values * self._turn
             for name, value in self._told((first + k) * self.group).items():
                 fields[name][k] = value
         return self.samples.items(**fields)
@@ -131,9 +132,15 @@ class SigmfFrames(Source):
             return None
         fields = self.frame.allocate(len(numbers))
         size = self.radar.subcarriers
+        whole = numbers.step == 1
+        if whole:
+            values = self.recording.read(numbers[0] * size, len(numbers) * size).reshape(-1, len(numbers), size)
+            np.copyto(fields["y"], values[:-1].swapaxes(0, 1))
+            fields["x"][:] = values[-1]
         for k, number in enumerate(numbers):
-            values = self.recording.read(number * size, size)
-            fields["y"][k], fields["x"][k] = values[:-1], values[-1]
+            if not whole:
+                values = self.recording.read(number * size, size)
+                fields["y"][k], fields["x"][k] = values[:-1], values[-1]
             sector = self._sectors[min(number, len(self._sectors) - 1)]
             for name, value in zip(("theta_min", "theta_max", "tau_min", "tau_max"), sector, strict=True):
                 fields[name][k] = value
