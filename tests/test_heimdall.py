@@ -57,6 +57,14 @@ def frame(index: int, **other: Any) -> bytes:
     return header(index, **other) + samples(index).tobytes()
 
 
+class Cut(bytes):
+    """Behind these the server closes the connection."""
+
+
+class Silence(Cut):
+    """Behind these it sends nothing more, and waits for the client to go."""
+
+
 @contextlib.contextmanager
 def server(frames: Sequence[bytes], each: int = 10**6) -> Iterator[int]:
     """Sends what it is asked for, `each` frames per connection, and sees that it is asked as the firmware wants it."""
@@ -87,7 +95,14 @@ def server(frames: Sequence[bytes], each: int = 10**6) -> Iterator[int]:
                     for _ in range(each):
                         if not (asked and left):
                             break
-                        connection.sendall(left.pop(0))
+                        now = left.pop(0)
+                        connection.sendall(now)
+                        while isinstance(now, Silence) and not over.is_set():
+                            with contextlib.suppress(TimeoutError):
+                                if not connection.recv(100):
+                                    break
+                        if isinstance(now, Cut):
+                            break
                         asked = ask(connection, b"IQDownload")
                     while asked and not left and not over.is_set():
                         time.sleep(0.01)
@@ -180,6 +195,25 @@ def test_any_bytes_are_a_header_or_an_error_with_a_name(data: bytes) -> None:
             assert read_header(one, 1 << 20).size <= 1 << 20
 
 
+def test_a_server_that_stops_in_mid_stream_is_told_counted_and_connected_to_again(caplog: pytest.LogCaptureFixture) -> None:
+    """In the middle of a frame and of a header, between frames; closed, or silent with its connection open."""
+    size = len(frame(0))
+    frames = [
+        *(frame(0), Cut(frame(1)[: size // 2]), frame(2), Cut(frame(3)[:700]), frame(4), Silence(frame(5)[: size - 1])),
+        *(frame(6), Silence(b""), Cut(frame(7)), frame(8)),
+    ]
+    source, came = take(frames, 12, patience=0.4)
+    np.testing.assert_array_equal(came["iq"][:, 0, 0].real, 50 * np.array([0, 1, 4, 5, 8, 9, 12, 13, 14, 15, 16, 17]))
+    gaps = np.flatnonzero(came["gap"])
+    assert gaps.tolist() == [2, 4, 6, 8, 10]
+    assert came["lost"][gaps].tolist() == [100, 100, 100, 0, 0]  # by the frames' numbers
+    assert (source.connections, source.closed, source.torn, source.bad) == (6, 5, 3, {})
+    said = [line for line in caplog.messages if "tried again by itself" in line]
+    assert "the server has closed the connection in the middle of a frame (1 times so far)" in said[0]
+    assert "the server has sent nothing for 0.4 s, its connection was closed" in said[2]
+    assert len(said) == 3  # the 1st, 2nd and 4th
+
+
 def test_a_server_that_is_not_there_is_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -195,6 +229,8 @@ def test_what_is_asked_for_wrongly() -> None:
     for options in ({"channels": 0}, {"channels": 33}, {"group": 0}, {"port": 0}):
         with pytest.raises(ValueError, match="expected 1 to 32 channels"):
             HeimdallSource(**options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="patience"):
+        HeimdallSource(patience=0.0)
 
 
 def test_a_header_cannot_ask_for_more_than_is_allowed() -> None:

@@ -89,9 +89,11 @@ class HeimdallSource(Source):
     """The channels of a KrakenSDR: the record "iq".
 
     host, port: of the IQ server; channels: how many are expected; group: samples per item; incoherent: take frames whose
-    channels the firmware has not aligned yet, too; largest: bytes of a frame.
+    channels the firmware has not aligned yet, too; largest: bytes of a frame; patience: seconds without a byte after which a
+    server counts as gone.
     Frames without data, taken with the noise source on, or not coherent are skipped and counted; frames that are missing by
-    their numbers are a gap. A server that goes away is connected to again.
+    their numbers are a gap. A server that goes away, or falls silent, is connected to again for as long as the flowgraph
+    runs; of a frame that it was in the middle of nothing is used.
     Raises ValueError for arguments that cannot be.
     """
 
@@ -101,10 +103,14 @@ class HeimdallSource(Source):
     skipped = State("int64")  # frames
     overdriven = State("int64")  # frames in which an ADC was
     connections = State("int64")
+    closed = State("int64")  # connections, by the server or because it fell silent
+    torn = State("int64")  # frames of which only a part came
     bad = State(dict)  # headers, by reason
     items_lost = Reading("samples")
     frames_skipped = Reading("frames")
     frames_overdriven = Reading("frames")
+    connections_lost = Reading("times")
+    frames_torn = Reading("frames")
 
     def __init__(
         self,
@@ -114,12 +120,15 @@ class HeimdallSource(Source):
         group: int = 1024,
         incoherent: bool = False,
         largest: int = 256 << 20,
+        patience: float = 10.0,
     ) -> None:
         if not 1 <= channels <= _MOST_CHANNELS or group < 1 or not 0 < port < 65536 or largest < 8:
             raise ValueError(f"expected 1 to {_MOST_CHANNELS} channels, items of at least 1 sample, a TCP port; got "
                              f"channels={channels}, group={group}, port={port}, largest={largest}")  # fmt: skip
         self.host, self.port, self.channels, self.group = host, port, channels, group
-        self.incoherent, self.largest = incoherent, largest
+        if not patience > 0:
+            raise ValueError(f"patience: expected a positive number of seconds, got {patience!r}")
+        self.incoherent, self.largest, self.patience = incoherent, largest, patience
         self._socket: socket.socket | None = None
 
     def dimensions(self) -> Mapping[str, int]:
@@ -132,13 +141,12 @@ class HeimdallSource(Source):
         self.finish()
         log = logging.getLogger(f"isacblocks.{self.label}")
         self._log, self._tally, self._clock = log, Tally(log), Clock()
-        self.closed = 0  # connections, by the server
         self._assembly = Assembly(self.group, self.channels)
         self._buffer = bytearray(HEADER.size)
         self._filled = 0
         self._header: Header | None = None
         self._next: int | None = None  # number of the next frame
-        self._tried = -math.inf
+        self._tried, self._heard = -math.inf, 0.0
 
     def finish(self) -> None:
         """Close the connection."""
@@ -155,6 +163,7 @@ class HeimdallSource(Source):
         self.received, self.lost, self.bad = self._assembly.received, self._assembly.lost, self._tally.reasons
         self.items_lost, self.frames_skipped = float(self.lost), float(self.skipped)
         self.frames_overdriven = float(self.overdriven)
+        self.connections_lost, self.frames_torn = float(self.closed), float(self.torn)
         ready = min(self._assembly.ready(), count)
         if not ready:
             if self._clock.due():
@@ -175,21 +184,15 @@ class HeimdallSource(Source):
         try:
             count = self._socket.recv_into(memoryview(self._buffer)[self._filled :])
         except TimeoutError:
+            if time.monotonic() - self._heard > self.patience:
+                self._lose(f"the server has sent nothing for {self.patience:g} s, its connection was closed")
             return False
         except OSError:
             count = 0
         if not count:
-            self.closed += 1
-            if self.closed & (self.closed - 1) == 0:
-                self._log.warning(
-                    "%s:%d: the server has closed the connection (%d times so far); frames until it is there again are "
-                    "lost, and a gap in what follows; it is tried again by itself",
-                    self.host,
-                    self.port,
-                    self.closed,
-                )
-            self._drop()
+            self._lose("the server has closed the connection")
             return False
+        self._heard = time.monotonic()
         self._filled += count
         if self._filled == len(self._buffer):
             try:
@@ -214,8 +217,26 @@ class HeimdallSource(Source):
             self.finish()
             return False
         self.connections += 1
+        self._heard = time.monotonic()
         self._expect(None)
         return True
+
+    def _lose(self, what: str) -> None:
+        """The server is gone; say so once in a while."""
+        self.closed += 1
+        inside = " in the middle of a frame" if self._header is not None or self._filled else ""
+        self.torn += bool(inside)
+        if self.closed & (self.closed - 1) == 0:
+            self._log.warning(
+                "%s:%d: %s%s (%d times so far); frames until it is there again are lost, and a gap in what follows; it is "
+                "tried again by itself",
+                self.host,
+                self.port,
+                what,
+                inside,
+                self.closed,
+            )
+        self._drop()
 
     def _drop(self) -> None:
         """Begin anew; what is missing until then is not known unless the frames' numbers go on."""
