@@ -76,7 +76,7 @@ def receive(top, spec):
 
 def say(top, spec):
     """PDUs with the rows of a file."""
-    block = getattr(zeromq, f"{spec['kind']}_msg_sink")(spec["address"], 100, True)
+    block = getattr(zeromq, f"{spec['kind']}_msg_sink")(spec["address"], 100, spec.get("bind", True))
     strobe = blocks.message_strobe(pmt.PMT_NIL, 10**6)
     top.msg_connect(strobe, "strobe", block, "in")
 
@@ -91,7 +91,7 @@ def say(top, spec):
 
 def hear(top, spec):
     """Messages into a file, as Python prints them."""
-    block = getattr(zeromq, f"{spec['kind']}_msg_source")(spec["address"], 100, False)
+    block = getattr(zeromq, f"{spec['kind']}_msg_source")(spec["address"], 100, spec.get("bind", False))
     store = blocks.message_debug()
     top.msg_connect(block, "out", store, "store")
 

@@ -29,7 +29,7 @@ from test_raw_iq import (
 
 from isacblocks.blocks import AngleDelayMap, MaprtDetector
 from isacblocks.frontends import OfdmReceiver, SimulatedIq, read_waveform
-from isacblocks.frontends.ofdm_decisions import Data, combined, nearest
+from isacblocks.frontends.ofdm_decisions import DataSymbols, combined, nearest
 from isacblocks.kernels.simulation import draw_symbols, qam_constellation
 from isacblocks.kernels.steering import steering_vectors
 from isacblocks.stream import jig
@@ -72,8 +72,8 @@ def test_decisions_are_the_nearest_points_and_err_as_the_textbooks_say(order: in
         z, gain = combined(channel * x[k] + w, channel)
         found = nearest(z, order)
         wrong += int(np.count_nonzero(found != x[k]))
-        doubtful += int(np.count_nonzero(np.abs(z - x[k]) > Data(1, order).distance / 4))
-    p, q = law(gain, order), np.exp(-gain * Data(1, order).distance ** 2 / 16)
+        doubtful += int(np.count_nonzero(np.abs(z - x[k]) > DataSymbols(1, order).distance / 4))
+    p, q = law(gain, order), np.exp(-gain * DataSymbols(1, order).distance ** 2 / 16)
     assert within(wrong, frames * p.sum(), frames * (p * (1 - p)).sum())
     assert within(doubtful, frames * q.sum(), frames * (q * (1 - q)).sum())
     assert 0.001 < p.mean() < 0.2
@@ -88,7 +88,7 @@ def test_frames_are_those_with_known_symbols_to_the_bit(order: int, timing: str 
     offset = 0.0 if isinstance(timing, int) else 0.07
     y = received(x, 60, [(20.0, *DIRECT[1:]), ECHO], offset, lead=11)
     fields = items(y + 0.05 * noise(y.shape))
-    make = partial(OfdmReceiver, RADAR, pilot, LENGTH, timing=timing, data=Data(5, order))
+    make = partial(OfdmReceiver, RADAR, pilot, LENGTH, timing=timing, data=DataSymbols(5, order))
     known, _ = frames_of(OfdmReceiver(RADAR, x, LENGTH, timing=timing), fields)
     outputs, _ = jig.check(make, {"iq": fields}, middle=3)
     frame = outputs["frame"]
@@ -109,7 +109,7 @@ def test_at_low_snr_the_receiver_errs_by_the_law(order: int) -> None:
     x, level = np.concatenate([pilots, unknown]), math.sqrt((order - 1) / 3 * 5 / N)
     paths = [(level, 0.2, 0.0), (0.3 * level * np.exp(1.1j), *ECHO[1:])]
     y = received(x, 200, paths)
-    data = Data(100, order, doubtful=0.0, memory=math.inf)  # none is good enough to learn from
+    data = DataSymbols(100, order, doubtful=0.0, memory=math.inf)  # none is good enough to learn from
     fields = items(y + noise(y.shape))
     frame, block = frames_of(OfdmReceiver(RADAR, pilots, LENGTH, timing=0, data=data), fields)
     number = np.arange(len(frame["x"]))
@@ -144,7 +144,7 @@ def test_what_cannot_be_trusted_is_refused_until_it_is_known_again() -> None:
     fields = items(y, length=PERIOD)
     fields["gain"][53:, 3] = 12.0
     fields["changed"][52] = 1
-    frame, block = frames_of(OfdmReceiver(RADAR, pilot, PERIOD, timing=0, data=Data(9, 16)), fields)
+    frame, block = frames_of(OfdmReceiver(RADAR, pilot, PERIOD, timing=0, data=DataSymbols(9, 16)), fields)
     sent, good = x[np.arange(80) % 10], frame["valid"].astype(bool)
     # 52 is of two settings, 53 to 59 have no channel; the symbol 70 is silence where a known one was expected
     refused = [*range(35, 40), *range(52, 60), *range(71, 80)]
@@ -187,11 +187,11 @@ def test_the_detector_s_law_holds_for_symbols_of_any_energy() -> None:
 )
 def test_what_does_not_fit_is_named(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        Data(**options)
+        DataSymbols(**options)
     with pytest.raises(ValueError, match="prefixes do not tell symbols apart"):
-        OfdmReceiver(RADAR, qpsk(1), LENGTH, timing="prefix", data=Data(1))
+        OfdmReceiver(RADAR, qpsk(1), LENGTH, timing="prefix", data=DataSymbols(1))
     with pytest.raises(ValueError, match="at least one that is known"):
-        OfdmReceiver(RADAR, qpsk(0), LENGTH, data=Data(1))
+        OfdmReceiver(RADAR, qpsk(0), LENGTH, data=DataSymbols(1))
 
 
 def test_a_waveform_with_data_comes_back_as_it_was_sent(tmp_path: Path) -> None:

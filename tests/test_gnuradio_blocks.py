@@ -346,6 +346,29 @@ def test_a_bad_message_is_counted_logged_and_skipped(
     assert len(lines) == 3  # the 1st, 2nd and 4th
 
 
+def test_a_sender_with_longer_vectors_is_seen_by_its_numbers(
+    context: zmq.Context[Any], endpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Items of four that divide into ours without a rest; the right ones behind it are taken, a new start is none of it."""
+    with Started(endpoint, pattern="pull", tags=True) as source, caplog.at_level(logging.WARNING):
+        socket = peer(context, "pull", endpoint)
+        for first in range(0, 50, 10):
+            socket.send(wire.pack(first) + np.zeros(40, np.complex64).tobytes())
+        for first in (1000, 1010, 0, 10):
+            socket.send(message(first, 10))
+        came = source.take(80)
+        np.testing.assert_array_equal(came["start"][-40:], [*range(1000, 1020), *range(20)])
+        assert source.block.bad == {"length": 4}
+        assert "somebody else" not in caplog.text
+        for first in range(1000, 1200, 20):  # of two bytes, or every other one went elsewhere
+            socket.send(message(first, 10))
+        assert source.take(100)["gap"].sum() == 10
+        assert "the sender counts 20 items where 10 of 8 bytes came (complex64 ()), 8 times in a row" in caplog.text
+    assert (
+        "the sender counts 10 items where 40 of 8 bytes came (complex64 ()): do type and vector length agree" in caplog.text
+    )
+
+
 def test_only_the_key_itself_is_taken(context: zmq.Context[Any], endpoint: str) -> None:
     """PUB and SUB compare beginnings: a longer key comes through, and is not ours."""
     with Started(endpoint, key="rx") as source:
@@ -451,14 +474,14 @@ def test_a_receiver_that_stalls_is_waited_for_or_given_up(context: zmq.Context[A
 
 @pytest.mark.parametrize(("into", "tags"), list(itertools.product(("sub", "pull", "req"), (False, True))))
 def test_what_is_sent_comes(endpoint: str, placement: str, into: str, tags: bool) -> None:
-    """Every pattern in every placement, with nothing lost."""
+    """Every pattern in every placement, with nothing lost; sinks bind, or with tags the sources do."""
     out = {"sub": "pub", "pull": "push", "req": "rep"}[into]
     key = "k" if into == "sub" else ""
     receiving, probe = Flowgraph("receiving"), Probe()
-    source = GnuRadioSource(endpoint, (3,), "float64", pattern=into, tags=tags, key=key, group=5)
+    source = GnuRadioSource(endpoint, (3,), "float64", pattern=into, tags=tags, key=key, group=5, bind=tags)
     receiving.connect(source, probe)
     sending = Flowgraph("sending")
-    sink = GnuRadioSink(endpoint, pattern=out, tags=tags, key=key)
+    sink = GnuRadioSink(endpoint, pattern=out, tags=tags, key=key, bind=not tags)
     sending.connect(Counter(end=1000), sink)
     with receiving, sending:
         receiving.start(items=200, placement=placement)

@@ -55,7 +55,7 @@ class Rows(Source):
 
     def __init__(self, rows: np.ndarray[Any, Any]) -> None:
         self.rows = rows
-        self.samples.adopt(GnuRadioSource("ipc://unused", rows.shape[1:]).samples.layout)
+        self.samples.adopt(GnuRadioSource("ipc://unused", rows.shape[1:], rows.dtype.name).samples.layout)
 
     def produce(self, first: int, count: int) -> Items | None:
         part = self.rows[first : first + count]
@@ -181,24 +181,27 @@ def test_tags_from_gnu_radio(endpoint: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "key", "tags"), [("pull", "", True), ("req", "", True), ("sub", "k", True), ("pull", "", False)]
+    ("kind", "dtype", "vlen", "tags"),
+    [
+        ("pull", "complex64", 1, True),
+        ("req", "complex64", 1, True),
+        ("sub", "complex64", 1, True),
+        ("pull", "complex64", 64, False),
+        ("pull", "float32", 3, True),
+        ("req", "int16", 5, False),
+        ("pull", "uint8", 7, False),
+        ("sub", "int32", 2, False),
+    ],
 )
-def test_a_stream_to_gnu_radio(endpoint: str, tmp_path: Path, kind: str, key: str, tags: bool) -> None:
-    values = numbers(5000)
+def test_a_stream_to_gnu_radio(endpoint: str, tmp_path: Path, kind: str, dtype: str, vlen: int, tags: bool) -> None:
+    values = numbers(5000 * vlen, dtype).reshape(5000, vlen)
+    key = "k" if kind == "sub" else ""
     sink = GnuRadioSink(endpoint, pattern={"pull": "push", "req": "rep", "sub": "pub"}[kind], key=key, tags=tags)
     fg = Flowgraph()
-    fg.connect(Samples(values), sink)
+    fg.connect(Rows(values), sink)
     out = str(tmp_path / "out.npy")
-    chain = {
-        "do": "receive",
-        "kind": kind,
-        "address": endpoint,
-        "dtype": "complex64",
-        "tags": tags,
-        "count": 5000,
-        "out": out,
-    }
-    with fg, gnuradio({**chain, **({"key": key} if kind == "sub" else {})}) as child:
+    chain = {"do": "receive", "kind": kind, "address": endpoint, "dtype": dtype, "vlen": vlen, "tags": tags}
+    with fg, gnuradio({**chain, "count": 5000, "out": out, **({"key": key} if key else {})}) as child:
         fg.start()
         ended(child)
     assert np.load(out).tobytes() == values.tobytes()
@@ -223,15 +226,18 @@ def test_tags_to_gnu_radio(endpoint: str, tmp_path: Path) -> None:
     assert tags == [[0, "value", [1.0, 2.0]], [1, "value", [3.0, 4.0]]]
 
 
-def test_pdus_both_ways(endpoint: str, tmp_path: Path) -> None:
-    """GNU Radio's PDUs become items, and these go back as PDUs."""
-    back, out = f"{endpoint}-back", tmp_path / "heard.json"
+@pytest.mark.parametrize(("there", "back_by"), [("push", "pull"), ("rep", "req")])
+def test_pdus_both_ways(endpoint: str, tmp_path: Path, there: str, back_by: str) -> None:
+    """GNU Radio's PDUs become items, and these go back as PDUs; with requests we bind to be asked, and ask where we bind."""
+    back, out, ours = f"{endpoint}-back", tmp_path / "heard.json", there == "rep"
     rows = numbers(40).reshape(10, 4)
     fg = Flowgraph()
-    source = GnuRadioSource(endpoint, (4,), pattern="pull", messages=True)
-    fg.connect(source, GnuRadioMessages(back, fields=("frequency",), vector="value"))
-    say = {"do": "say", "kind": "push", "address": endpoint, "file": save(tmp_path / "rows.npy", rows)}
-    with fg, gnuradio(say, {"do": "hear", "kind": "pull", "address": back, "count": 10, "out": str(out)}) as child:
+    source = GnuRadioSource(endpoint, (4,), pattern="req" if ours else "pull", messages=True, bind=ours)
+    pattern = "rep" if ours else "push"
+    fg.connect(source, GnuRadioMessages(back, fields=("frequency",), vector="value", pattern=pattern, bind=not ours))
+    say = {"do": "say", "kind": there, "address": endpoint, "file": save(tmp_path / "rows.npy", rows), "bind": not ours}
+    hear = {"do": "hear", "kind": back_by, "address": back, "count": 10, "out": str(out), "bind": ours}
+    with fg, gnuradio(say, hear) as child:
         fg.start(items=10)
         ended(child)
     heard = json.loads(out.read_text())
@@ -360,8 +366,8 @@ def test_gnu_radio_is_killed_and_comes_back(endpoint: str, tmp_path: Path) -> No
     assert (source.lost, source.bad) == (0, {})
 
 
-def test_gnu_radio_sends_what_we_do_not_expect(endpoint: str, tmp_path: Path) -> None:
-    """Other vector length, no tags: every message is counted, the flowgraph lives, and a right one would be taken."""
+def test_gnu_radio_sends_what_we_do_not_expect(endpoint: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No tags, another type, another vector length: messages are counted, the flowgraph lives, right ones are taken."""
     chain = {"do": "send", "kind": "push", "address": endpoint, "dtype": "complex64", "repeat": True}
     chain["file"] = save(tmp_path / "v.npy", np.zeros(1000, np.complex64))
     source, probe, fg = GnuRadioSource(endpoint, pattern="pull", tags=True), Probe(), Flowgraph()
@@ -373,13 +379,20 @@ def test_gnu_radio_sends_what_we_do_not_expect(endpoint: str, tmp_path: Path) ->
             while not fg.status.blocks["gnu_radio_source"].readings.get("bad_messages", 0) > 10:
                 assert time.monotonic() < until
                 time.sleep(0.01)
+        wrong = {"dtype": "uint8", "vlen": 5, "file": save(tmp_path / "b.npy", numbers(1000, "uint8"))}
+        for other, words in ((wrong, ("(size, 1 so far)", "somebody else")), ({"vlen": 4}, ("(length, 1 so far)",))):
+            with gnuradio({**chain, "tags": True, **other}):
+                while not any(word in caplog.text for word in words):
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+        taken = fg.status.blocks["probe"].items_in
         with gnuradio({**chain, "tags": True}):
-            while not fg.status.blocks["probe"].items_in:
+            while not fg.status.blocks["probe"].items_in > taken:
                 assert time.monotonic() < until
                 time.sleep(0.01)
         assert phases(fg) == {"running"}
         fg.stop()
-    assert set(source.bad) == {"magic"}
+    assert {"magic", "length"} <= set(source.bad) <= {"magic", "length", "size"}
 
 
 @pytest.mark.parametrize("kind", ["pull", "sub"])

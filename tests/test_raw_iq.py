@@ -190,6 +190,27 @@ def test_gaps_retunes_and_gains() -> None:
         assert left.max() < 0.1  # no frame was put together over the gap
 
 
+def test_samples_that_are_not_numbers_are_their_channel_s_own_affair() -> None:
+    """One channel that never sends a number, another for a while: the others' frames are as they would have been."""
+    x = qpsk(3)
+    y = received(x, 120, [DIRECT, ECHO], 0.1, lead=5) + 0.1 * noise((N, 5 + 120 * PERIOD))
+    y[6] = 0
+    whole, _ = frames_of(OfdmReceiver(RADAR, x, LENGTH, clutter=16.0), items(y))
+    y[6] = np.nan
+    y[2, 50 * PERIOD : 60 * PERIOD + 9] = np.inf + 1j * np.nan
+    frame, block = frames_of(OfdmReceiver(RADAR, x, LENGTH, clutter=16.0), items(y))
+    np.testing.assert_array_equal(frame["valid"], whole["valid"])
+    assert np.isnan(frame["y"][:, 6]).all()
+    broken = np.isnan(frame["y"][:, 2]).all(axis=1)
+    assert 10 <= broken.sum() <= 12
+    others = np.delete(np.arange(N), [2, 6])
+    before, behind = np.flatnonzero(broken)[[0, -1]]
+    np.testing.assert_allclose(frame["y"][:before, [*others, 2]], whole["y"][:before, [*others, 2]], atol=1e-4)
+    left = np.square(np.abs(frame["y"][behind + 1 :, [*others, 2]] - whole["y"][behind + 1 :, [*others, 2]])).mean()
+    assert left < 0.02  # noise is 0.01: the carrier was estimated from fewer channels for a while
+    assert np.isfinite(block.offset_hz)
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

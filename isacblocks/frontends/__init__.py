@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isacblocks.frontends.framing import Framing
     from isacblocks.frontends.gnuradio import GnuRadioMessages, GnuRadioSink, GnuRadioSource
     from isacblocks.frontends.heimdall import HeimdallSource
+    from isacblocks.frontends.ofdm_decisions import DataSymbols
     from isacblocks.frontends.ofdm_receiver import OfdmReceiver
     from isacblocks.frontends.sigmf_sink import SigmfSink
     from isacblocks.frontends.sigmf_source import SigmfFrames, SigmfSource
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from isacblocks.frontends.waveform_file import Waveform, read_waveform
 
 _HOMES = {
+    "DataSymbols": "ofdm_decisions",
     "FmcwFile": "fmcw",
     "Framing": "framing",
     "GnuRadioMessages": "gnuradio",
@@ -38,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DataSymbols",
     "FmcwFile",
     "Framing",
     "GnuRadioMessages",

@@ -40,7 +40,7 @@ Complex = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSymbols:
     """Symbols that nobody knows: `count` of them behind the known ones, on a square constellation of `order` points.
 
     doubtful: share of doubtful decisions up to which a symbol is trusted; memory: symbols over which the channel is
@@ -88,7 +88,7 @@ class Decisions:
     The common phase of a symbol, what is left of the carrier's offset, is followed from symbol to symbol.
     """
 
-    def __init__(self, data: Data, state: dict[str, Any]) -> None:
+    def __init__(self, data: DataSymbols, state: dict[str, Any]) -> None:
         self.data, self.state = data, state
 
     def forget(self) -> None:

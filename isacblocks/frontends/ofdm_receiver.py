@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
 from isacblocks.frontends.changes import Watch, nothing_told
 from isacblocks.frontends.ofdm_average import Average, Made, no_average
-from isacblocks.frontends.ofdm_decisions import Data, Decisions, no_channel
+from isacblocks.frontends.ofdm_decisions import DataSymbols, Decisions, no_channel
 from isacblocks.frontends.ofdm_sync import carrier_offset, find_preamble, find_prefix, prefix_correlation, waveform
 from isacblocks.frontends.samples import IQ
 from isacblocks.radar import OfdmRadar, Scene
@@ -30,6 +30,12 @@ _SYMBOLS = 16  # in which a start is looked for by their prefixes
 _CARRIER_MEMORY = 64.0  # frames
 _CLUTTER_FRAMES = 8  # before the static part is known well enough to be subtracted
 _MIXED = -1  # the setting of samples that are of two
+
+
+def _numbers(y: NDArray[Any]) -> NDArray[Any]:
+    """y, with zeros for what is not finite."""
+    finite = np.isfinite(y)
+    return y if finite.all() else np.where(finite, y, np.complex64(0))
 
 
 class OfdmReceiver(Block):
@@ -48,6 +54,7 @@ class OfdmReceiver(Block):
 
     Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
     among them, is marked invalid, as are those before the static part is known and those whose decisions cannot be trusted.
+    A channel with samples that are not numbers has none in the frame; the others' are as if it were silent.
     ``changes`` says with each frame whether the receiver was changed since the frame before; it goes to the calibrator's.
     Raises ValueError for arguments that cannot be.
     """
@@ -80,7 +87,7 @@ class OfdmReceiver(Block):
         sector: tuple[float, float] = (-math.pi / 3, math.pi / 3),
         noise_power: float = 1.0,
         average: int = 1,
-        data: Data | None = None,
+        data: DataSymbols | None = None,
     ) -> None:
         self.radar, self.length, self.timing, self.clutter = radar, length, timing, clutter
         self.size = radar.subcarriers if size is None else size
@@ -95,7 +102,7 @@ class OfdmReceiver(Block):
             raise ValueError(f"prefix: expected 1 to {self.size - 1} samples, got {self.prefix}")
         if not (isinstance(timing, int) or timing in TIMINGS):
             raise ValueError(f"timing: expected a sample's number or one of {', '.join(TIMINGS)}, got {timing!r}")
-        self.data = data or Data(0)
+        self.data = data or DataSymbols(0)
         self.cycle = len(self.symbols) + self.data.count
         if not len(self.symbols):
             raise ValueError("symbols: expected at least one that is known; the channel is learned from it")
@@ -201,15 +208,13 @@ class OfdmReceiver(Block):
         held, needed = self.held, (self.cycle + 1 if self.timing == "preamble" else _SYMBOLS) * self.period
         if held["y"].shape[1] < needed:
             return
-        if self.timing == "preamble":
-            place = find_preamble(held["y"], self.preamble)
-        else:
-            place = find_prefix(held["y"], self.size, self.prefix)
+        y = _numbers(held["y"])
+        place = find_preamble(y, self.preamble) if self.timing == "preamble" else find_prefix(y, self.size, self.prefix)
         if place is None:
             self._let_go(held["y"].shape[1] - needed + self.period)
             return
         held["epoch"] = held["at"] + place
-        each = prefix_correlation(held["y"], self.size)[place % self.period :]
+        each = prefix_correlation(y, self.size)[place % self.period :]
         whole = each[: each.size // self.period * self.period].reshape(-1, self.period)
         held["correlation"] = complex(whole[:, : self.prefix].sum())
 
@@ -245,16 +250,16 @@ class OfdmReceiver(Block):
 
     def _frame(self, samples: NDArray[Any], number: int) -> tuple[NDArray[Any], NDArray[Any], bool]:
         """Y, x and whether they can be used, of a symbol by its number in the cycle."""
-        y, trusted = self._transform(samples), True
+        broken = ~np.isfinite(samples).all(axis=1)
+        y, trusted = self._transform(_numbers(samples)), True
         if number >= len(self.symbols):
             x, trusted = Decisions(self.data, self.decided).decide(y)
         else:
             x = self.symbols[number]
             if self.data.count:
                 Decisions(self.data, self.decided).known(y, x)
-        if not trusted:
-            return y.astype(np.complex64), x, False
-        left, ready = self._without_clutter(y, x)
+        left, ready = self._without_clutter(y, x, broken) if trusted else (y.astype(np.complex64), False)
+        left[broken] = np.nan  # the map leaves these antennas out
         return left, x, ready
 
     def _transform(self, y: NDArray[Any]) -> NDArray[Any]:
@@ -269,7 +274,7 @@ class OfdmReceiver(Block):
         level = y[:, self.prefix :] * np.exp(-2j * np.pi * turns).astype(np.complex64)
         return np.asarray(np.fft.fft(level, axis=1, norm="ortho")[:, self.bins] * (self.delayed * self.scale))
 
-    def _without_clutter(self, y: NDArray[Any], x: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    def _without_clutter(self, y: NDArray[Any], x: NDArray[Any], broken: NDArray[np.bool_]) -> tuple[NDArray[Any], bool]:
         """Y less x times the static part, and whether that is known; frames are turned to its phase first."""
         held = self.held
         if not self.clutter:
@@ -280,6 +285,7 @@ class OfdmReceiver(Block):
             turn = np.exp(-1j * np.angle(np.vdot(held["static"], seen)))
             y, seen = y * turn, seen * turn
         left = y - x * held["static"]
+        seen[broken] = held["static"][broken]
         held["static_frames"] = min(known + 1.0, self.clutter)
         held["static"] = (held["static"] + (seen - held["static"]) / held["static_frames"]).astype(np.complex64)
         return left.astype(np.complex64), known >= _CLUTTER_FRAMES

@@ -12,7 +12,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from isacblocks._toml import read_toml
-from isacblocks.frontends.ofdm_decisions import Data
+from isacblocks.frontends.ofdm_decisions import DataSymbols
 from isacblocks.frontends.ofdm_receiver import OfdmReceiver
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.npy import read_npy
@@ -37,7 +37,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     which follow each other; prefix: samples; timing, reference_delay (s), clutter, noise_power, average: OfdmReceiver;
     sector: degrees that are searched; ranges: metres that are searched, up to the prefix's own by default. data: symbols
     behind those, every time, that the receiver does not know and decides; order: points of their square constellation;
-    doubtful, channel_memory: :class:`~isacblocks.frontends.ofdm_decisions.Data`.
+    doubtful, channel_memory: :class:`~isacblocks.frontends.ofdm_decisions.DataSymbols`.
     """
 
     antennas: Count
@@ -134,7 +134,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             (low, high),
             self.noise_power,
             self.average,
-            Data(self.data, self.order, self.doubtful, self.channel_memory),
+            DataSymbols(self.data, self.order, self.doubtful, self.channel_memory),
         )
 
 

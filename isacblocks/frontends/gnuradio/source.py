@@ -31,6 +31,7 @@ from isacblocks.frontends.samples import samples_record
 from isacblocks.stream import ANY, Out, Reading, Source, State
 from isacblocks.stream.spec import DTYPES, Items, resolve
 
+_SUSPICIOUS = 8  # jumps in a row, each by a multiple of what came
 _WAIT = 50  # ms that produce() waits for a message
 _COUNTS = ("received", "lost", "cut", "gaps", "restarts", "ignored")
 
@@ -124,6 +125,8 @@ class GnuRadioSource(Source):
         self._assembly = Assembly(self.group or 1, self.channels)
         self._tally, self._clock = Tally(self._log), Clock()
         self._asked = False
+        self._jumps = 0  # in a row
+        self._before = 0, 0  # number of the last message's first item, and how many it held
         self._gone = 0
         self._line = Line(self.wiring)
 
@@ -185,6 +188,7 @@ class GnuRadioSource(Source):
         self._clock.start()
         try:
             rows, offset, tags = self._read([part.buffer for part in parts])
+            self._compare(offset, len(rows))
         except MessageError as error:
             self._tally.add(error.reason, str(error))
             return True
@@ -212,6 +216,28 @@ class GnuRadioSource(Source):
             )
         rows = np.frombuffer(data[position:], self.dtype).reshape(-1, *self.shape) if size else np.empty((0, *self.shape))
         return rows, offset, tags
+
+    def _compare(self, offset: int | None, count: int) -> None:
+        """Raises MessageError where the sender counts fewer items than its messages hold: another vector length.
+
+        Where it counts more they may be lost: that is said, too, but taken for a gap.
+        """
+        if offset is None:
+            return
+        first, held = self._before
+        self._before, step = (offset, count), offset - first
+        told = f"the sender counts {step} items where {held} of {self._row_bytes} bytes came ({self.dtype} {self.shape})"
+        if 0 < step < held:
+            raise MessageError("length", f"{told}: do type and vector length agree with the sender's?")
+        self._jumps = self._jumps + 1 if 0 < held < step and step % held == 0 else 0
+        if self._jumps == _SUSPICIOUS:
+            self._log.warning(
+                "%s: %s, %d times in a row: do type and vector length agree with the sender's, or does somebody else take a "
+                "part of its messages? The rest counts as lost",
+                self.wiring.endpoint,
+                told,
+                self._jumps,
+            )
 
     def _count(self) -> None:
         for name in _COUNTS:
