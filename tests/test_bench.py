@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from benchmarks.measure import THREAD, Case, Result, case, measure, ratio
 from benchmarks.targets import TARGETS, ratios
 from benchmarks.workload import Workload, draw
 from conftest import ROOT
+from programs import Done, python
 from reference.model import Setup, angle_delay_map
 
 from isacblocks import OfdmRadar, Scene
@@ -24,14 +24,8 @@ from isacblocks import OfdmRadar, Scene
 BENCH = ROOT / "tools" / "bench.py"
 
 
-def bench(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(BENCH), *(str(argument) for argument in arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+def bench(*arguments: Any) -> Done:
+    return python(BENCH, *arguments, status=None, limit=900)
 
 
 @pytest.fixture(scope="module")

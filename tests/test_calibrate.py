@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from numpy.typing import NDArray
+from programs import Done, isacblocks
 
 from isacblocks import OfdmRadar, kappa_error
 from isacblocks.blocks import ImpairedChannel, OfdmSource, Recorder
@@ -35,9 +33,8 @@ def record(where: Path, kind: str) -> NDArray[Any]:
     return channel.kappa
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "isacblocks", "calibrate", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+def run(*arguments: str) -> Done:
+    return isacblocks("calibrate", *arguments, status=None)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import programs
 import pytest
 from conftest import ROOT
+from programs import Done
 
 from isacblocks.cli.demo import SCENARIOS, options_of
 from isacblocks.stream import Status
@@ -22,16 +24,8 @@ from isacblocks.view.table import Table, sparkline
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def isacblocks(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "isacblocks", *arguments],
-        cwd=where,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+def isacblocks(*arguments: str, where: Path) -> Done:
+    return programs.isacblocks(*arguments, status=None, where=where)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
 import sys
 from types import ModuleType
 
 import numpy as np
 import pytest
 from conftest import ROOT
+from programs import python
 
 from isacblocks import OfdmRadar, Scene, find_peak, simulate_frames
 
@@ -62,9 +62,7 @@ def test_intervals_and_ratios(tool: ModuleType) -> None:
 
 
 def test_the_tables() -> None:
-    done = subprocess.run(
-        [sys.executable, str(TOOL), "--frames", "960"], capture_output=True, text=True, check=True, timeout=300
-    ).stdout
+    done = python(TOOL, "--frames", 960).stdout
     rows = re.findall(
         r"^(true|kappa|random).* (known|estimated) +(grid|refined) +(0\.1|0\.01|0\.001) +(\d+) +([0-9.]+)", done, re.M
     )
@@ -76,6 +74,5 @@ def test_the_tables() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    done = subprocess.run([sys.executable, str(TOOL), "--frames", "0"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    done = python(TOOL, "--frames", 0, status=2)
     assert "--frames: expected at least 1" in done.stderr

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from programs import Done, isacblocks, python, run
 
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -36,16 +35,7 @@ def test_the_readme_s_session_runs_as_it_stands(tmp_path: Path) -> None:
     """
     for line in COMMANDS[2:]:
         arguments = shlex.split(line)[1:]
-        done = subprocess.run(
-            [sys.executable, "-m", "isacblocks", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+        isacblocks(*arguments, where=tmp_path)
     made = {path.name for path in tmp_path.iterdir()}
     assert {"report.json", "kappa.json", "run.png", "frames.isac", "replay.png"} <= made
 
@@ -54,16 +44,7 @@ def test_the_readme_s_python_runs_as_it_stands(tmp_path: Path) -> None:
     for number, code in enumerate(blocks("python")):
         script = tmp_path / f"readme{number}.py"
         script.write_text(code)
-        done = subprocess.run(
-            [sys.executable, str(script)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
+        done = python(script, where=tmp_path, env={"PYTHONPATH": str(ROOT)})
         assert done.stdout.startswith("KappaError(phase_db=-")
 
 
@@ -71,16 +52,8 @@ def test_tools_demo(tmp_path: Path) -> None:
     venv = Path(sys.prefix)
     if not (venv / "isacblocks-test.stamp").exists():
         pytest.skip("not run by tools/test: another environment would have to be installed first")
-    done = subprocess.run(
-        ["sh", str(ROOT / "tools" / "demo"), "--frames", "160", "--plot", str(tmp_path / "p.png")],
-        cwd=tmp_path,
-        env={**os.environ, "ISACBLOCKS_VENV": str(venv)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    arguments = ["--frames", 160, "--plot", tmp_path / "p.png"]
+    done = run("sh", ROOT / "tools" / "demo", *arguments, where=tmp_path, env={"ISACBLOCKS_VENV": str(venv)})
     assert "160 frames" in done.stdout
     assert (tmp_path / "p.png").exists()
 
@@ -103,9 +76,9 @@ def test_files_that_are_named_are_there(page: Path) -> None:
 def test_the_shell_tools_are_plain_sh() -> None:
     for name in ("demo", "docs", "test", "environment"):
         path = ROOT / "tools" / name
-        assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
+        run("sh", "-n", path)
         if Path("/bin/dash").exists():
-            assert subprocess.run(["dash", "-n", str(path)], check=False).returncode == 0
+            run("dash", "-n", path)
 
 
 def test_tools_say_what_is_missing(tmp_path: Path) -> None:
@@ -115,27 +88,17 @@ def test_tools_say_what_is_missing(tmp_path: Path) -> None:
     fake.chmod(0o755)
     venv = tmp_path / "venv"
 
-    def tool(**environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", str(ROOT / "tools" / "demo")],
-            env={**os.environ, "ISACBLOCKS_VENV": str(venv), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    def tool(python: Path) -> Done:
+        return run("sh", ROOT / "tools" / "demo", status=1, env={"ISACBLOCKS_VENV": str(venv), "PYTHON": str(python)})
 
-    done = tool(PYTHON=str(fake))
-    assert done.returncode == 1
+    done = tool(fake)
     assert "is Python 3.8.1; isacblocks needs Python 3.10 or newer" in done.stderr
-    done = tool(PYTHON=str(tmp_path / "none"))
-    assert done.returncode == 1
+    done = tool(tmp_path / "none")
     assert "Install it: apt install python3 python3-venv" in done.stderr
     broken = tmp_path / "broken"
     broken.write_text(f'#!/bin/sh\n[ "$1" = -m ] && echo "No module named $2" && exit 1\nexec {sys.executable} "$@"\n')
     broken.chmod(0o755)
-    done = tool(PYTHON=str(broken))
-    assert done.returncode == 1
+    done = tool(broken)
     assert "apt install python3-venv" in done.stderr
     assert not venv.exists()
 
@@ -145,15 +108,8 @@ def test_a_broken_install_is_not_taken_for_a_finished_one(tmp_path: Path) -> Non
     script = (ROOT / "tools" / "environment").read_text()
     assert script.index('rm -f "$stamp"') < script.index('install "$1"') < script.index('>"$stamp"')
     venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    done = subprocess.run(
-        ["sh", str(ROOT / "tools" / "demo")],
-        env={**os.environ, "ISACBLOCKS_VENV": str(venv), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 1
+    python("-m", "venv", "--without-pip", venv)
+    nothing = {"ISACBLOCKS_VENV": str(venv), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    done = run("sh", ROOT / "tools" / "demo", status=1, env=nothing)
     assert "The installation failed" in done.stderr
     assert not list(venv.glob("*.stamp"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import ROOT
+from programs import Done, isacblocks
 
 from isacblocks import OfdmRadar
 from isacblocks.blocks import KappaCalibrator
@@ -35,9 +35,8 @@ def drawn(said: dict[str, Any]) -> Flowgraph:
     return build(graph, values_of(graph, graph.seed, None))
 
 
-def call(where: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "isacblocks", *map(str, arguments)]
-    return subprocess.run(command, cwd=where, capture_output=True, text=True, check=False, timeout=600)
+def call(where: Path, *arguments: object) -> Done:
+    return isacblocks(*arguments, status=None, where=where)
 
 
 def test_the_file_gives_the_bits_of_the_script(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from programs import run
 from test_gnuradio_live import COUNT, PYTHON, RADAR, UPDATES, absence, simulated
 
 from isacblocks import kappa_error
@@ -29,16 +30,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("grcc") is None:
         pytest.skip("grcc is not installed (it comes with gnuradio)")
     where = tmp_path_factory.mktemp("grc")
-    environment = {**os.environ, "GRC_BLOCKS_PATH": str(GRC), "PYTHONPATH": str(GRC)}
-    done = subprocess.run(
-        ["grcc", "-o", str(where), str(GRC / "calibrated_array.grc")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    environment = {"GRC_BLOCKS_PATH": str(GRC), "PYTHONPATH": str(GRC)}
+    run("grcc", "-o", where, GRC / "calibrated_array.grc", env=environment)
     return where / "calibrated_array.py"
 
 
@@ -75,12 +68,5 @@ def test_the_module_needs_nothing_of_ours() -> None:
     if absence():
         pytest.skip(absence() or "")
     code = "import sys, isacblocks_gr; print(sorted({'isacblocks', 'numba', 'msgspec', 'scipy'} & set(sys.modules)))"
-    done = subprocess.run(
-        [PYTHON, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(GRC)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = run(PYTHON, "-c", code, env={"PYTHONPATH": str(GRC)})
     assert done.stdout.strip() == "[]"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from programs import python
 
 HEAVY = {"numpy", "numba", "scipy", "scipy.linalg", "scipy.stats", "scipy.signal", "matplotlib", "zmq", "msgspec"} | {
     "distributed",
@@ -41,16 +39,7 @@ def loaded(*arguments: str, where: Path = ROOT) -> set[str]:
         "import atexit, runpy, sys; "
         f"atexit.register(lambda: print('loaded:', *sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)); "
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code + arguments[0], *arguments[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=where,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
+    done = python("-c", code + arguments[0], *arguments[1:], where=where, env={"PYTHONPATH": str(ROOT)})
     line = next(line for line in done.stderr.splitlines() if line.startswith("loaded:"))
     return set(line.split()[1:])
 

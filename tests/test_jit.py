@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import os
 import shutil
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 from conftest import ROOT
+from programs import python
 
 KERNELS = ROOT / "isacblocks" / "kernels"
 
@@ -45,17 +44,7 @@ def test_kernels_are_pure_and_typed(path: Path, node: ast.FunctionDef) -> None:
 
 
 def run(code: str, cache: Path, **environment: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "ISACBLOCKS_CACHE": str(cache), **environment},
-        capture_output=True,
-        check=False,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return python("-c", code, env={"ISACBLOCKS_CACHE": str(cache), **environment}).stdout
 
 
 def test_an_edited_source_gets_a_cache_of_its_own(tmp_path: Path) -> None:
@@ -99,17 +88,8 @@ def test_warming_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
 
     def isacblocks(*arguments: str) -> str:
-        result = subprocess.run(
-            [sys.executable, "-m", "isacblocks", *arguments],
-            env={**os.environ, "ISACBLOCKS_CACHE": str(cache)},
-            capture_output=True,
-            check=False,
-            text=True,
-            cwd=ROOT,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stdout + result.stderr
+        done = programs.isacblocks(*arguments, env={"ISACBLOCKS_CACHE": str(cache)})
+        return done.stdout + done.stderr
 
     assert "compiling" in isacblocks("warmup")
     before = sorted(p.name for p in cache.rglob("*.nb[ic]"))
@@ -132,21 +112,10 @@ def test_warming_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
 
 def test_kernels_mean_the_same_without_the_compiler(tmp_path: Path) -> None:
     """The kernel tests that are quick enough, in plain Python."""
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore"),
-            "tests/test_contract.py",
-            "tests/test_random.py",
-            "tests/test_normals.py",
-            "-k",
-            "(smallest or small or known or lanes or tie) and not law and not moments",
-        ],
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "ISACBLOCKS_CACHE": str(tmp_path)},
-        capture_output=True,
-        check=False,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
+    done = python(
+        *("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore"),
+        *("tests/test_contract.py", "tests/test_random.py", "tests/test_normals.py"),
+        *("-k", "(smallest or small or known or lanes or tie) and not law and not moments"),
+        env={"NUMBA_DISABLE_JIT": "1", "ISACBLOCKS_CACHE": str(tmp_path)},
     )
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert " passed" in result.stdout
+    assert " passed" in done.stdout

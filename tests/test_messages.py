@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
+from programs import isacblocks
 
 from isacblocks.blocks.soundness import Refusals
 from isacblocks.cli import script
@@ -55,16 +54,8 @@ class Talker(Block):
 def test_a_block_of_its_own_level_in_every_placement(placement: str, tmp_path: Path) -> None:
     (tmp_path / "talk.py").write_text(TALK)
     (tmp_path / "talk.toml").write_text(GRAPH)
-    command = [sys.executable, "-m", "isacblocks", "run", "talk.toml", "--no-view", "--placement", placement]
-    done = subprocess.run(
-        [*command, "--log", "error", "--log", "loud=debug"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    command = ["run", "talk.toml", "--no-view", "--placement", placement]
+    done = isacblocks(*command, "--log", "error", "--log", "loud=debug", where=tmp_path)
     assert "DEBUG isacblocks.loud: debug of loud" in done.stderr
     assert "WARNING isacblocks.loud: warning of loud" in done.stderr
     assert "quiet" not in done.stderr

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from programs import python
 
 from isacblocks.cli.main import main
 from isacblocks.cli.new_block import RECORDS, names_of
@@ -31,22 +29,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tool(where: Path, *command: str) -> None:
-    full, seen = [sys.executable, "-m", *command], os.environ | {"MYPYPATH": str(ROOT)}
-    done = subprocess.run(full, cwd=where, env=seen, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
+    python("-m", *command, where=where, env={"MYPYPATH": str(ROOT)})
 
 
 def test_their_tests_pass_as_they_are(made: Path) -> None:
     assert len([*made.glob("test_*.py")]) == len(MADE) == len([*made.glob("[!t]*.py")])
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."],
-        cwd=made,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout
+    done = python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", ".", where=made)
     assert f"{2 * len(MADE)} passed" in done.stdout
 
 
@@ -60,15 +48,7 @@ def test_their_tests_notice_another_equation(made: Path, tmp_path: Path) -> None
         assert before in text
         (tmp_path / f"{module}.py").write_text(text.replace(before, after))
         (tmp_path / f"test_{module}.py").write_text((made / f"test_{module}.py").read_text())
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 1
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", ".", status=1, where=tmp_path)
     for module in ("filter_of_peak", "sink_of_own", "some_wave"):
         assert f"FAILED test_{module}.py" in done.stdout
 

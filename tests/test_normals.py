@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import platform
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from conftest import ROOT
 from numpy.typing import NDArray
+from programs import python
 
 from isacblocks.kernels import normals as module
 from isacblocks.kernels.normals import BLOCK, fill_normals, load_lanes, normals, radius, seed_lanes, xoshiro
@@ -212,17 +209,8 @@ def test_processors_with_narrower_registers_make_the_same_bits(tmp_path: Path) -
     found = set()
     for processor in ("", "haswell", "x86-64"):
         chosen = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""} if processor else {}
-        result = subprocess.run(
-            [sys.executable, "-c", BITS],
-            env={**os.environ, **chosen, "ISACBLOCKS_CACHE": str(tmp_path / (processor or "here"))},
-            capture_output=True,
-            check=False,
-            text=True,
-            cwd=ROOT,
-            timeout=600,
-        )
-        assert result.returncode == 0, result.stderr
-        found.add(result.stdout)
+        cache = {"ISACBLOCKS_CACHE": str(tmp_path / (processor or "here"))}
+        found.add(python("-c", BITS, env={**chosen, **cache}).stdout)
     assert len(found) == 1, found
 
 

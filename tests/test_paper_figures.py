@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
+from programs import python
 from scipy import stats
 
 from isacblocks.cli import figure as command
@@ -192,14 +193,7 @@ def test_wrong_calls_are_refused_before_any_work(
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_files() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "results.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    python(ROOT / "tools" / "results.py", "--check")
 
 
 def test_sums_over_detections_are_what_they_say() -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import zmq
 from conftest import ROOT
+from programs import Done, python
 from test_heimdall import frame, server
 from test_soapy import plugins  # noqa: F401 - a fixture
 
@@ -23,15 +21,8 @@ pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra s
 SCRIPT = ROOT / "flowgraphs" / "record_iq.py"
 
 
-def record(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+def record(*arguments: str, **environment: str) -> Done:
+    return python(SCRIPT, *arguments, status=None, env=environment)
 
 
 def test_from_soapy(tmp_path: Path, plugins: Path) -> None:  # noqa: F811

@@ -5,10 +5,7 @@ Numbers are small integers where the order of a sum must not matter, so that res
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +14,9 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 import pytest
-from conftest import ROOT
 from numba import config
 from numpy.typing import NDArray
+from programs import python
 
 from isacblocks.kernels import simd
 from isacblocks.kernels.products import aligned, aligned_copy, product
@@ -263,16 +260,7 @@ on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reaso
 
 
 def elsewhere(code: list[str], tmp_path: Path, name: str, **environment: str) -> None:
-    result = subprocess.run(
-        [sys.executable, *code],
-        env={**os.environ, **environment, "ISACBLOCKS_CACHE": str(tmp_path / name)},
-        capture_output=True,
-        check=False,
-        text=True,
-        cwd=ROOT,
-        timeout=900,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    python(*code, limit=900, env={**environment, "ISACBLOCKS_CACHE": str(tmp_path / name)})
 
 
 HERE = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_simd.py", "-k", "not elsewhere"]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,8 +10,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 import pytest
-from conftest import ROOT
 from numpy.typing import NDArray
+from programs import python
 
 from isacblocks.kernels import simd_words as words
 from isacblocks.kernels.simd import LANES, load, pointer, store
@@ -141,13 +138,5 @@ MACHINES = {"python": {"NUMBA_DISABLE_JIT": "1"}} | {
 @pytest.mark.parametrize("machine", MACHINES)
 def test_elsewhere(machine: str, tmp_path: Path) -> None:
     """All tests above without the compiler and for other registers."""
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_simd_words.py", "-k", "not elsewhere"],
-        env={**os.environ, **MACHINES[machine], "ISACBLOCKS_CACHE": str(tmp_path)},
-        capture_output=True,
-        check=False,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_simd_words.py", "-k", "not elsewhere"]
+    python(*tests, env={**MACHINES[machine], "ISACBLOCKS_CACHE": str(tmp_path)})
