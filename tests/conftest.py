@@ -72,6 +72,7 @@ BESIDE_OTHERS = frozenset(
         "start",
         "start_figures",
         "tally",
+        "told_commands",
         "tracking",
         "training",
         "tutorial",

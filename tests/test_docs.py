@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shlex
 import sys
@@ -69,8 +70,21 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_are_there(page: Path) -> None:
     for name in re.findall(r"`((?:isacblocks|tests|tools|flowgraphs|docs)/[A-Za-z0-9_./-]+)`", page.read_text()):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"`((?:kernels|blocks|frontends|cli|stream)/[a-z_]+\.py)`", page.read_text()):
+    for name in re.findall(r"`((?:kernels|blocks|frontends|cli|stream|study|view)/[a-z_]+\.py)`", page.read_text()):
         assert (ROOT / "isacblocks" / name).exists(), name
+
+
+def test_every_dependency_has_its_reason_and_every_decision_its_number() -> None:
+    said = configparser.ConfigParser()
+    said.read(ROOT / "setup.cfg")
+    wanted = [said["options"]["install_requires"], *said["options.extras_require"].values()]
+    packages = {name for lines in wanted for name in re.findall(r"^[a-zA-Z][\w-]*", lines, re.MULTILINE)}
+    decisions = {path.name: path.read_text() for path in (ROOT / "docs" / "decisions").glob("0*.md")}
+    text = "\n".join(decisions.values()).replace("_", "-")
+    assert len(packages) > 15
+    assert [name for name in packages if not re.search(rf"\b{name}\b", text)] == []
+    assert [name[:4] for name in sorted(decisions)] == [f"{number:04d}" for number in range(1, len(decisions) + 1)]
+    assert all(page.startswith(f"# {name[:4]} ") for name, page in decisions.items())
 
 
 def test_the_shell_tools_are_plain_sh() -> None:
