@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isacblocks.blocks import Probe
-from isacblocks.frontends import HeimdallSource
+from isacblocks.frontends import GnuRadioSource, HeimdallSource, SoapySource
 from isacblocks.frontends.heimdall import DATA, HEADER, SYNC_WORD, HeimdallError, read_header
 from isacblocks.stream import Flowgraph
 
@@ -212,6 +212,34 @@ def test_a_server_that_stops_in_mid_stream_is_told_counted_and_connected_to_agai
     assert "the server has closed the connection in the middle of a frame (1 times so far)" in said[0]
     assert "the server has sent nothing for 0.4 s, its connection was closed" in said[2]
     assert len(said) == 3  # the 1st, 2nd and 4th
+
+
+def test_who_takes_the_place_of_a_killed_one_counts_on_and_marks_a_gap() -> None:
+    """As after a kill with restart: nothing of the device can be asked for twice."""
+    assert not any(kind.replayable for kind in (HeimdallSource, SoapySource, GnuRadioSource))
+
+    def items(source: HeimdallSource, count: int) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {"start": [], "gap": []}
+        end = time.monotonic() + LONG
+        while len(found["gap"]) < count:
+            assert time.monotonic() < end
+            made = source.produce(0, count)
+            assert made is not None
+            for name in found:
+                found[name] += made.fields[name].tolist()
+        return found
+
+    with server([frame(0), frame(1), frame(5), frame(6)], each=2) as port:
+        first, second = (HeimdallSource(port=port, channels=3, group=LENGTH) for _ in range(2))
+        first.start()
+        assert items(first, 2)["gap"] == [0, 0]
+        saved = first.save()
+        first.finish()
+        second.start()
+        second.restore(saved)
+        assert items(second, 2)["gap"] == [1, 0]
+        assert second.received == 4 * LENGTH
+        second.finish()
 
 
 def test_a_server_that_is_not_there_is_waited_for() -> None:

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,7 @@ class HeimdallSource(Source):
     Raises ValueError for arguments that cannot be.
     """
 
+    replayable = False
     samples = Out(IQ)
     received = State("int64")  # samples of a channel
     lost = State("int64")
@@ -153,6 +155,12 @@ class HeimdallSource(Source):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on counting; what came in the meantime is not here, which is a gap in what follows."""
+        super().restore(saved)
+        self._tally.reasons.update(self.bad)
+        self._assembly.succeed(self.received, self.lost)
 
     def produce(self, first: int, count: int) -> Items | None:
         """What has come, at most `count` items."""

@@ -65,6 +65,7 @@ class SoapySource(Source):
     Raises ValueError for arguments that cannot be, SoapyError where the device is not there, fails, or refuses a setting.
     """
 
+    replayable = False
     samples = Out(IQ)
     rate = Setting(float, initial=1e6, unit="Hz", minimum=1.0)
     frequency = Setting(float, initial=100e6, unit="Hz", minimum=0.0)
@@ -168,6 +169,11 @@ class SoapySource(Source):
         self._told |= told
         if "rx_rate" in told:
             self._device_rate, self._clock = told["rx_rate"], None
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on counting; what came in the meantime is not here, which is a gap in what follows."""
+        super().restore(saved)
+        self._assembly.succeed(self.received, self.lost)
 
     def produce(self, first: int, count: int) -> Items | None:
         """What has come, at most `count` items."""

@@ -121,7 +121,8 @@ class Assembly:
         if offset is None:
             offset = self.expected or 0
         if self.expected is None:
-            self._runs.append(_Run(offset))
+            self._runs.append(_Run(offset, gap=self._interrupted))
+            self.gaps += self._interrupted
         elif offset != self.expected or self._interrupted:
             self._break(offset, offset - self.expected)
         self._interrupted = False
@@ -136,6 +137,10 @@ class Assembly:
     def interrupt(self) -> None:
         """What comes next does not follow what came last, even if its number does: nobody knows how much is missing."""
         self._interrupted = self.expected is not None
+
+    def succeed(self, received: int, lost: int) -> None:
+        """Go on counting for an earlier self that has died: what comes next does not follow what it took last."""
+        self.received, self.lost, self._interrupted = received, lost, True
 
     def _break(self, offset: int, jump: int) -> None:
         """A new run; what is left over of the one before is missing too."""
