@@ -59,6 +59,19 @@ def test_from_a_recording_to_a_calibration_in_one_command(tmp_path: Path, kind: 
         assert run(str(tmp_path / KINDS[kind]), "--out", str(out)).returncode == 0  # it is still whole
 
 
+def test_a_script_writes_the_calibration_into_the_recording(tmp_path: Path) -> None:
+    """flowgraphs/from_sigmf.py; what it refuses is said by its reason."""
+    kappa = record(tmp_path, "interleaved")
+    isacblocks("run", "from_sigmf", "rec.sigmf-meta", "--calibration", "found.json", where=tmp_path)
+    assert kappa_error(load_calibration(tmp_path / "found.json", RADAR).vector, kappa, RADAR).loss_db < 0.1
+    note = json.loads((tmp_path / "rec.sigmf-meta").read_text())["annotations"][0]
+    told = np.array(note["isacblocks:gain_db"]), np.radians(note["isacblocks:phase_deg"])
+    assert kappa_error(10 ** (told[0] / 20) * np.exp(1j * told[1]), kappa, RADAR).loss_db < 0.1
+    data = tmp_path / "rec.sigmf-data"
+    data.write_bytes(data.read_bytes()[:-8])
+    assert "is it cut off" in isacblocks("run", "from_sigmf", "rec.sigmf-meta", where=tmp_path, status=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

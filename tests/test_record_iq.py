@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import threading
 from pathlib import Path
 
@@ -68,10 +69,23 @@ def test_what_it_does_not_know_is_named() -> None:
     assert "expected soapy:DEVICE, kraken:HOST:PORT, gnuradio:ENDPOINT" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["from_gnuradio", "record_iq"])
-def test_scripts_are_short(name: str) -> None:
+PAGE = (ROOT / "docs" / "frontends.md").read_text()
+SECTIONS = {part.splitlines()[0]: part for part in PAGE.split("\n## ")[1:]}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_front_end_has_a_picture_a_short_script_and_what_breaks_coherence(name: str) -> None:
     """At most forty statements' lines: no docstrings, blank lines or comments."""
-    tree = ast.parse((ROOT / "flowgraphs" / f"{name}.py").read_text())
-    code = ast.unparse(tree).splitlines()
-    text = [line for line in code if line.strip() and not line.strip().startswith('"""')]
-    assert len(text) <= 40
+    pictures = [block for block in re.findall(r"```\n(.*?)```", SECTIONS[name], flags=re.DOTALL) if "-->" in block]
+    assert pictures
+    assert "\nCoherence: " in SECTIONS[name]
+    scripts = set(re.findall(r"isacblocks run (\w+)", SECTIONS[name]))
+    assert scripts
+    for script in scripts:
+        code = ast.unparse(ast.parse((ROOT / "flowgraphs" / f"{script}.py").read_text())).splitlines()
+        text = [line for line in code if line.strip() and not line.strip().startswith('"""')]
+        assert len(text) <= 40, script
+        callers = [
+            path for path in (ROOT / "tests").glob("test_*.py") if script in path.read_text() and path.name != "test_docs.py"
+        ]
+        assert callers, f"no test runs {script}"
