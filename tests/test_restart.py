@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from stream_blocks import Collect, Counter, Frames, Hoard, Join, Leaky, Live, Mixer, Scale, Trouble
+from stream_blocks import NUMBER, Collect, Counter, Frames, Hoard, Join, Leaky, Live, Mixer, Scale, Trouble
 
-from isacblocks.blocks import Recorder
+from isacblocks.blocks import Recorder, TcpReceiver, TcpSender
 from isacblocks.blocks.recording import Recording
 from isacblocks.cli.options import add_run, restart_of
 from isacblocks.stream import BlockError, Flowgraph, PlacementError, Restart, control
@@ -175,6 +175,29 @@ def test_a_source_that_cannot_be_asked_again_sends_nothing_that_its_successor_do
     assert sink.numbers == list(range(4000))
     assert sum(sink.values) == 2 * source.total
     assert all(edge.balanced and edge.lost == edge.in_flight == 0 for edge in fg.status.edges)
+
+
+def test_a_receiver_of_another_flowgraph_goes_on_where_it_was() -> None:
+    """What it was given and had not handed on comes again; what it had handed on does not."""
+    source, sender = Counter(pause=0.002), TcpSender("127.0.0.1:0")
+    source.batch = 12
+    here, there, sink = Flowgraph("here"), Flowgraph("there"), Collect()
+    here.connect(source, sender)
+    with here, there:
+        here.start(6000)
+        wait_for(here, "is bound", lambda: sender.endpoint)
+        receiver = TcpReceiver(sender.endpoint.removeprefix("tcp://"), NUMBER, {"N": 3})
+        receiver.batch = 5  # so that it dies in the middle of messages, too
+        there.connect(receiver, sink)
+        there.start(placement="processes", restart=Restart())
+        for goal in range(50, 350, 50):
+            wait_for(there, "goes on", lambda goal=goal: there.status.blocks["collect"].items_in > goal)
+            kill(there, "tcp_receiver")
+        assert there.wait(PATIENCE)
+        assert here.wait(PATIENCE)
+    assert there.status.blocks["tcp_receiver"].restarts == 6
+    assert sink.values == [float(k) for k in range(6000)]
+    assert (sender.produced, sender.committed, sender.dropped) == (6000, 6000, 0)
 
 
 @pytest.mark.parametrize("policy", ["drop-oldest", "latest"])

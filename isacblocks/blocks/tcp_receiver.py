@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from isacblocks.blocks.tcp_sender import PORT, edge_of
-from isacblocks.stream import Out, Reading, Record, Source
+from isacblocks.stream import Out, Reading, Record, Source, State
 from isacblocks.stream.address import AccessError, is_loopback, parse_address
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.keys import load_keys, load_public, show_keys
@@ -23,11 +23,15 @@ class TcpReceiver(Source):
 
     address: HOST:PORT of the sender; record, sizes: what it sends, as its port declares it, say FRAME, {"N": 64, "S": 256};
     stream: the name that both ends say; keys: the file of this host's keys; sender: the file of the sender's public key: to
-    another one nothing is said. Messages are handed on as they come, and acknowledged when the next one is asked for. When
-    the sender begins anew, its numbers do too; here they go on. Raises AccessError for another host without keys.
+    another one nothing is said. Messages are handed on as they come, and acknowledged when the next one is asked for: who
+    takes the place of a killed one goes on with the message after the last that it handed on. When the sender begins anew,
+    its numbers do too; here they go on. Raises AccessError for another host without keys.
     """
 
+    replayable = False  # the sender forgets what was acknowledged
     out = Out(ANY)
+    link = State(dict)  # where the inlet is, and in which run of the sender
+    taken = State("int64")  # items of the next message that were handed on: it was larger than asked for
     committed = Reading("items")
     refused = Reading("messages")
     senders = Reading("1", "runs of the sender that were listened to, one after the other")
@@ -72,21 +76,30 @@ class TcpReceiver(Source):
         host = f"[{self.host}]" if ":" in self.host else self.host
         show = None if self.pair is None else self._show
         self._inlet = Inlet(self._context, f"tcp://{host}:{self.port}", self.layout, self.edge, 0, show=show, joining=True)
-        self._rest: Items | None = None  # of a message that was larger than asked for
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on where an earlier self was, as far as the sender still has it."""
+        super().restore(saved)
+        assert self._inlet is not None
+        if self.link:
+            self._inlet.epoch = self.link["epoch"]
+            self._inlet.restore(self.link)
 
     def produce(self, first: int, count: int) -> Items | None:
         """The next message, or what is left of it; no items where none has come, None behind the last one."""
-        assert self._inlet is not None
-        items = self._rest
+        inlet = self._inlet
+        assert inlet is not None
+        items = self._next(inlet)
         if items is None:
-            items = self._next(self._inlet)
-        if items is None:
-            return None if self._inlet.ended else self.out.items(**self.layout.nothing)
-        self._rest = items.slice(count, len(items)) if len(items) > count else None
-        return self.out.items(**items.slice(0, count).fields)
+            return None if inlet.ended else self.out.items(**self.layout.nothing)
+        part = items.slice(self.taken, self.taken + count)
+        self.taken += len(part)
+        if self.taken == len(items):
+            self._commit(inlet)
+        return self.out.items(**part.fields)
 
     def _next(self, inlet: Inlet) -> Items | None:
-        """The next message with items, taken and acknowledged with the one after it."""
+        """The next message with items; those before it are acknowledged."""
         while True:
             inlet.acknowledge(urgent=inlet.head() is None)
             inlet.pump()
@@ -96,14 +109,26 @@ class TcpReceiver(Source):
             inlet.doubt()  # a connection that is only half there is noticed by asking
             if items is None:
                 return None
-            inlet.commit()
-            self.committed, self.refused = float(inlet.committed), float(inlet.refusals.bad)
-            self.senders = float(inlet.joined)
+            if items.serial != self.link.get("next", 0) or inlet.epoch != self.link.get("epoch"):
+                self.taken = 0  # another message than the one that was begun
+                self.link = self._where(inlet)
+            if len(items):
+                return items
+            self._commit(inlet)
             if inlet.ended:
                 inlet.acknowledge(urgent=True)
                 return None
-            if len(items):
-                return items
+
+    def _commit(self, inlet: Inlet) -> None:
+        """All of a message has been handed on."""
+        inlet.commit()
+        self.taken, self.link = 0, self._where(inlet)
+        self.committed, self.refused = float(inlet.committed), float(inlet.refusals.bad)
+        self.senders = float(inlet.joined)
+
+    @staticmethod
+    def _where(inlet: Inlet) -> dict[str, Any]:
+        return {"epoch": inlet.epoch, **inlet.save()}
 
     def finish(self) -> None:
         """Say how far we are, and go."""

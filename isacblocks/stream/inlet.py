@@ -265,12 +265,13 @@ class Inlet:
         reason = mismatch(sent, self.layout)
         if reason:
             raise WireError("stream", f"{self.edge.sender} does not send what {self.edge.receiver} takes: {reason}")
-        if self._joining and header.epoch != self.epoch:  # another sender than the one we knew, if any
+        anew = header.epoch != self.epoch
+        if self._joining and (anew or header.serial > self.next):  # another sender, or it has forgotten what we ask for
             self.epoch = header.epoch
             self.next = self.expected = header.serial
             self.committed = header.first
             self.dropped = Counter({"bad": header.message} if header.message else {})
-            self.joined += 1
+            self.joined += anew
         self.open = True
 
     def head(self) -> Items | None:
