@@ -9,7 +9,6 @@ algorithm   the paper's Algorithm 1 in full, 10 000 steps of 1024 frames, both l
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import sys
@@ -20,8 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from figure_tables import run_tables
+
 from isacblocks import OfdmRadar, Scene
-from isacblocks.cli.script import compile_kernels, execute
 from isacblocks.kernels.bounds import boresight_bound, loss_bound_db, slope_bound
 from isacblocks.kernels.calibration import slope_deviation
 from isacblocks.kernels.errors import kappa_error
@@ -123,18 +123,7 @@ def main() -> int:
         "placements": (placements, 1),
         "algorithm": (algorithm, 1),
     }
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", nargs="?", choices=tables, help="which one (default: all)")
-    parser.add_argument("--seeds", type=int, help="how many (default: 20, 10, 1 and 1)")
-    options = parser.parse_args()
-
-    def work() -> None:
-        compile_kernels()
-        for name in [options.table] if options.table else tables:
-            table, seeds = tables[name]
-            table(options.seeds or seeds)
-
-    return execute("figures", work)
+    return run_tables("figures", __doc__, tables)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ acceptance  15 dB: LL(kappa_hat) - LL(kappa) after EM
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
@@ -24,8 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from figure_tables import run_tables
+
 from isacblocks import OfdmRadar, Scene, kappa_error
-from isacblocks.cli.script import execute
 from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.calibration import best_slope, online_sums, rotate, slope_deviation, slope_likelihood_ula
@@ -227,17 +227,7 @@ def acceptance(seeds: int) -> None:
 def main() -> int:
     """The tool; returns the exit status."""
     tables = {"circle": (circle, 20), "weak": (weak, 10), "slope": (slope, 10), "acceptance": (acceptance, 20)}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", nargs="?", choices=tables, help="which one (default: all)")
-    parser.add_argument("--seeds", type=int, help="how many (default: 20, 10, 10 and 20)")
-    options = parser.parse_args()
-
-    def work() -> None:
-        for name in [options.table] if options.table else tables:
-            table, seeds = tables[name]
-            table(options.seeds or seeds)
-
-    return execute("start figures", work)
+    return run_tables("start_figures", __doc__, tables)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ health      codes named for antennas that die, are cut off, clip or are exchange
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Iterator
@@ -22,8 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from figure_tables import run_tables
+
 from isacblocks import OfdmRadar, Scene
-from isacblocks.cli.script import execute
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.errors import best_ramp, gauge_error, kappa_error
 from isacblocks.kernels.gains import shrink_gains
@@ -246,17 +246,7 @@ def main() -> int:
         "estimation": (estimation, 20), "drift": (drift, 6), "steps": (steps, 20), "false": (false, 2),
         "sigma": (sigma, 200), "shrink": (shrink, 20), "health": (health, 2),
     }  # fmt: skip
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", nargs="?", choices=tables, help="which one (default: all)")
-    parser.add_argument("--seeds", type=int, help="how many (default: a number for each table)")
-    options = parser.parse_args()
-
-    def work() -> None:
-        for name in [options.table] if options.table else tables:
-            table, seeds = tables[name]
-            table(options.seeds or seeds)
-
-    return execute("tracking_figures", work)
+    return run_tables("tracking_figures", __doc__, tables)
 
 
 if __name__ == "__main__":
