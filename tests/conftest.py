@@ -52,6 +52,7 @@ BESIDE_OTHERS = frozenset(
         "messages",
         "new_block",
         "normals",
+        "panel",
         "paper_figures",
         "random",
         "raw_iq",

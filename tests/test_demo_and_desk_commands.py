@@ -14,6 +14,7 @@ import programs
 import pytest
 from conftest import ROOT
 from programs import Done
+from screen import Terminal
 
 from isacblocks.cli.demo import SCENARIOS, options_of
 from isacblocks.stream import Status
@@ -90,6 +91,8 @@ def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running:
         "ofdm_source.symbols -> impaired_channel.symbols",
     ):
         assert word in shown
+    assert isacblocks("do", "--at", running, "kick", "antenna=7", "degrees=90", where=tmp_path).returncode == 0
+    _the_table_stays_in_its_place(running, tmp_path)
     listed = isacblocks("set", "--at", running, where=tmp_path).stdout
     assert "maprt_detector.p_fa = 0.01" in listed
     assert (
@@ -110,6 +113,22 @@ def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running:
         assert said in done.stderr
     assert isacblocks("set", "--at", running, "nonsense", where=tmp_path).returncode == 2
     assert isacblocks("do", "--at", running, "stop", where=tmp_path).returncode == 0
+
+
+def _the_table_stays_in_its_place(running: str, where: Path) -> None:
+    """isacblocks top on a terminal shows what the run itself would, until Ctrl-C."""
+    command = [sys.executable, "-m", "isacblocks", "top", running, "--interval", "0.2"]
+    with Terminal(command, where, 90, 30, PYTHONPATH=str(ROOT)) as terminal:
+        terminal.until(lambda: "kappa  " in terminal.text and "target  " in terminal.text, "the figures")
+        head = terminal.lines[0]
+        assert head.startswith("online_calibration  running")
+        terminal.until(lambda: terminal.lines[0] != head, "the head to move")
+        assert "kappa_calibrator.kappa > maprt_detector (lag 2)" in terminal.text
+        assert sum(line.startswith("kappa  ") for line in terminal.lines) == 1
+        assert not terminal.screen.history.top
+        terminal.press(b"\x03")
+        assert terminal.wait() == 130
+        assert not terminal.screen.cursor.hidden
 
 
 def test_without_a_flowgraph_the_commands_say_so(tmp_path: Path) -> None:

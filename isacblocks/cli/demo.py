@@ -102,7 +102,7 @@ def add_parser(commands: Any) -> None:
     names = "\n".join(f"  {name:14s}{scenario.before.split('. ')[0]}." for name, scenario in SCENARIOS.items())
     parser = commands.add_parser(
         "demo",
-        help="calibrate a simulated array online, with a live view, a live line and a picture at the end",
+        help="calibrate a simulated array online, with a live view, a table and a picture at the end",
         description=f"Run online_calibration with {_FRAMES} frames and --view; its other options may follow.",
         epilog=f"scenarios:\n{names}\n\nOptions of online_calibration follow.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

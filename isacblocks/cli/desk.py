@@ -20,7 +20,9 @@ _AT = "endpoint of its desk, ipc://... (default: the one that is running)"
 
 def add_parsers(commands: Any) -> None:
     """The commands and their options."""
-    top = commands.add_parser("top", help="every block's and edge's counters of a running flowgraph, renewed")
+    top = commands.add_parser(
+        "top", help="what a running flowgraph has learned, and every block's and edge's counters, renewed"
+    )
     top.add_argument("at", nargs="?", metavar="ENDPOINT", help=_AT)
     top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     top.add_argument("--once", action="store_true", help="look once")
@@ -92,13 +94,37 @@ def _set(client: DeskClient, changes: list[str]) -> int:
 
 
 def _top(client: DeskClient, options: argparse.Namespace) -> int:
-    from isacblocks.view.client import AwayError, status_of
-    from isacblocks.view.table import Table
+    from isacblocks.view.terminal import takes_a_table
 
     if not options.interval > 0:
         raise UsageError(f"--interval: expected a positive number of seconds, got {options.interval:g}")
-    table, looks = Table(), 0
-    live = sys.stdout.isatty() and not options.once and not options.json
+    if not (options.once or options.json) and takes_a_table():
+        return _live_table(client, options.interval)
+    return _lines(client, options)
+
+
+def _live_table(client: DeskClient, interval: float) -> int:
+    """A table that stays in its place, until the flowgraph's program ends."""
+    from isacblocks.view.dashboard import Dashboard
+    from isacblocks.view.feed import Feed
+
+    feed = Feed(client)
+    feed.refresh()
+    with Dashboard(feed) as dashboard:
+        while not feed.gone:
+            dashboard.draw()
+            time.sleep(interval)
+    return 0
+
+
+def _lines(client: DeskClient, options: argparse.Namespace) -> int:
+    """The same in lines, or in JSON, one look after the other."""
+    from isacblocks.view.client import AwayError, status_of
+    from isacblocks.view.feed import Feed
+    from isacblocks.view.table import Table
+    from isacblocks.view.words import rows
+
+    table, feed, looks = Table(), Feed(client), 0
     while True:
         try:
             answer = client.ask(ask="status")
@@ -111,8 +137,9 @@ def _top(client: DeskClient, options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps({"name": answer["name"], **answer["status"]}, allow_nan=True), flush=True)
         else:
-            text = "\n".join(table.lines(answer["name"], status_of(answer)))
-            print(f"\x1b[H\x1b[2J{text}" if live else text, flush=True)
+            feed.look()
+            print(*table.lines(answer["name"], status_of(answer)), "", sep="\n")
+            print(*(f"{row.label:10s}{row.words}" for row in rows(feed)), sep="\n", flush=True)
         if options.once:
             return 0
         time.sleep(options.interval)

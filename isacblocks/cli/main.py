@@ -18,7 +18,7 @@ PASSING = ("run", "demo", "calibrate", "graph")  # what these do not know goes t
 _DESCRIPTION = "Streaming blocks that calibrate an antenna array while it senses: no target, no labels, no downtime."
 _EPILOG = f"""{STATUSES}
 
-  isacblocks demo                                   online calibration with a live view, a live line and a picture
+  isacblocks demo                                   online calibration with a live view, a table and a picture
   isacblocks demo --scenario step                   the same, with antennas that jump
   isacblocks top                                    every counter of the flowgraph that runs with --view or --desk
   isacblocks run online_calibration --frames 20000 --placement processes --report report.json

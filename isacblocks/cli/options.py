@@ -114,12 +114,16 @@ def _add_stream(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--hold", action="store_true", help="keep the live view up after the end, until Enter is pressed, on a terminal"
     )
-    group.add_argument("--desk", action="store_true", help="let isacblocks top, set and do come to it; --view does that too")
+    group.add_argument(
+        "--desk",
+        action="store_true",
+        help="let isacblocks top, set and do come to it; --view and a table on a terminal do that too",
+    )
     group.add_argument("--token-file", metavar="FILE", help="the token that views and metrics ask for, mode 600")
     group.add_argument(
         "--rate", type=float, metavar="N", help="at most so many frames per second (default: as fast as it goes)"
     )
-    group.add_argument("--no-view", action="store_true", help="no live line, and no picture unless --plot asks for it")
+    group.add_argument("--no-view", action="store_true", help="no table, no live line, no picture unless --plot asks for it")
     said = group.add_mutually_exclusive_group()
     said.add_argument("--quiet", action="store_true", help="say nothing but errors; files only where they are asked for")
     said.add_argument(

@@ -1,4 +1,4 @@
-"""A flowgraph's run with all that was asked to go on beside it: a live line, a live view, a desk, metrics."""
+"""A flowgraph's run with all that was asked to go on beside it: a table or a live line, a live view, a desk, metrics."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
 
 from isacblocks.cli.options import restart_of
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Status
 from isacblocks.view.access import parse_address, read_token
-from isacblocks.view.desk import Desk
+from isacblocks.view.client import NearClient
+from isacblocks.view.feed import Feed
 from isacblocks.view.live import PORT as VIEW_PORT
 from isacblocks.view.live import LiveView, NoViewError
 from isacblocks.view.metrics import PORT as METRICS_PORT
 from isacblocks.view.metrics import MetricsServer
+from isacblocks.view.radar_desk import RadarDesk
 from isacblocks.view.shown import watch_all
-from isacblocks.view.terminal import JsonView, TerminalView
+from isacblocks.view.terminal import JsonView, TerminalView, takes_a_table
 
 
 class WatchedRun:
@@ -28,9 +31,10 @@ class WatchedRun:
 
     def __init__(self, options: argparse.Namespace, flowgraph: Flowgraph, radar: OfdmRadar, scene: Scene) -> None:
         self.options, self.flowgraph = options, flowgraph
-        self.metrics = _metrics_of(options, flowgraph)
-        self.live = _view_of(options, flowgraph, radar, scene)
+        self.radar, self.scene = radar, scene
         self.restart = restart_of(options)
+        self.metrics = _metrics_of(options, flowgraph)
+        self.live = self._live_view()
 
     def run(self, counted: str, tell: Callable[[Status], None]) -> None:
         """Run to the end, `tell` what came out, and keep the view up as long as was asked.
@@ -40,29 +44,63 @@ class WatchedRun:
         options = self.options
         with ExitStack() as stack:
             stack.enter_context(self.metrics)
-            if self.live is not None:
-                left = watch_all(self.live, self.flowgraph)
-                without = "".join(f"; without {what}" for what in left)
-                print(f"live view: {self.live.url}{without}", file=sys.stderr, flush=True)
-            stack.enter_context(_desk_of(options, self.flowgraph, self.live))
             status = self.flowgraph.run(
                 options.frames,
                 placement=options.placement,
                 port=options.port,
                 checkpoint=options.checkpoint,
                 restart=self.restart,
-                view=_line_of(options, counted),
+                view=self._watched(stack, counted),
             )
             tell(status)
             if self.live is not None:
                 _hold(options, self.live)
 
+    def _watched(self, stack: ExitStack, counted: str) -> Callable[[Status], None] | None:
+        """Enter all who look on; returns what is told how far it is."""
+        options = self.options
+        plain = options.no_view or options.quiet or options.json
+        table = not plain and takes_a_table()
+        desk = self._desk(table)
+        if self.live is not None or desk is not None:
+            stack.enter_context(self.live or desk)  # type: ignore[arg-type]
+        if desk is not None and table:
+            from isacblocks.view.dashboard import Dashboard
 
-def _line_of(options: argparse.Namespace, counted: str) -> TerminalView | None:
-    """What tells how far it is, as it was asked for. counted: the block whose items are counted."""
-    if options.json:
-        return JsonView(options.frames, counted)
-    return None if options.no_view or options.quiet else TerminalView(options.frames, counted)
+            beside = "" if self.live is None else self.live.url
+            return stack.enter_context(Dashboard(Feed(NearClient(desk)), options.frames, counted, beside))
+        if options.json:
+            return JsonView(options.frames, counted)
+        return None if plain else TerminalView(options.frames, counted)
+
+    def _desk(self, table: bool) -> RadarDesk | None:
+        """Where views, a table and other shells ask; None where none of them may come. Says where the view is."""
+        frames = self.live is not None or self.options.desk
+        if not (frames or table):
+            return None
+        desk = RadarDesk(self.flowgraph, self.radar, self.scene, **self._told()) if self.live is None else self.live.desk
+        left = watch_all(desk, self.flowgraph, frames=frames)
+        if self.live is not None:
+            without = "".join(f"; without {what}" for what in left)
+            print(f"live view: {self.live.url}{without}", file=sys.stderr, flush=True)
+        return desk
+
+    def _told(self) -> dict[str, Any]:
+        """What every desk is told."""
+        path = self.options.calibration or f"{self.flowgraph.name}.calibration.json"
+        return {"calibration": path, "noise_known": self.options.told}
+
+    def _live_view(self) -> LiveView | None:
+        """The view for browsers that was asked for, not yet watching anything; without Bokeh says so, once."""
+        if self.options.view is None:
+            return None
+        token = None if self.options.token_file is None else read_token(self.options.token_file)
+        host, port = parse_address(self.options.view, VIEW_PORT)
+        try:
+            return LiveView(self.flowgraph, self.radar, self.scene, host=host, port=port, token=token, **self._told())
+        except NoViewError as error:
+            print(error, file=sys.stderr)
+            return None
 
 
 def _metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractContextManager[object]:
@@ -72,33 +110,6 @@ def _metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractCo
         return nullcontext()
     host, port = parse_address(options.metrics, METRICS_PORT)
     return MetricsServer(flowgraph, host, port, token)
-
-
-def _view_of(options: argparse.Namespace, flowgraph: Flowgraph, radar: OfdmRadar, scene: Scene) -> LiveView | None:
-    """The live view that was asked for, not yet watching anything. Raises ValueError; without Bokeh says so, once."""
-    if options.view is None:
-        return None
-    token = None if options.token_file is None else read_token(options.token_file)
-    host, port = parse_address(options.view, VIEW_PORT)
-    try:
-        return LiveView(
-            flowgraph,
-            radar,
-            scene,
-            host=host,
-            port=port,
-            token=token,
-            calibration=options.calibration or f"{flowgraph.name}.calibration.json",
-            noise_known=options.told,
-        )
-    except NoViewError as error:
-        print(error, file=sys.stderr)
-        return None
-
-
-def _desk_of(options: argparse.Namespace, flowgraph: Flowgraph, live: LiveView | None) -> AbstractContextManager[object]:
-    """What is entered while the flowgraph runs: the view with its desk, a desk alone, or nothing."""
-    return live if live is not None else Desk(flowgraph) if options.desk else nullcontext()
 
 
 def _hold(options: argparse.Namespace, view: LiveView) -> None:

@@ -141,13 +141,14 @@ class Desk:
         client, *rest = self._asked.recv_multipart(zmq.NOBLOCK)
         try:
             request = msgspec.msgpack.decode(rest[-1], type=dict[str, Any])
-            answer = _packed({"ok": True, **self._met(request)})
+            answer = _packed({"ok": True, **self.met(request)})
         except Exception as error:  # a client's mistake is the client's
             self._log.debug("a request failed", exc_info=True)
             answer = _packed({"ok": False, "error": " ".join(str(error).split()) or type(error).__name__})
         self._asked.send_multipart([client, *rest[:-1], answer], zmq.NOBLOCK)
 
-    def _met(self, request: dict[str, Any]) -> dict[str, Any]:
+    def met(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request. Raises DeskError for one that cannot be met."""
         ask = request.get("ask")
         if ask == "status":
             return {**self._standing(), "settings": self.settings(), "actions": sorted(self.actions), **self._drawing()}

@@ -17,7 +17,7 @@ import numpy as np
 
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Status, codec
-from isacblocks.view.client import AwayError, DeskClient, status_of
+from isacblocks.view.client import AwayError, DeskClient, NearClient, status_of
 from isacblocks.view.desk import DeskError
 
 INTERVAL = 0.09  # seconds between two questions, while anybody looks on
@@ -47,10 +47,11 @@ class History:
 
 
 class Feed:
-    """Follows the desk at `endpoint` in a thread of its own. Its fields are replaced, never changed in place."""
+    """Follows a desk, in a thread of its own from :meth:`start` on, else whenever :meth:`look` is called. Its fields are
+    replaced, never changed in place."""
 
-    def __init__(self, endpoint: str) -> None:
-        self.client = DeskClient(endpoint)
+    def __init__(self, client: DeskClient | NearClient) -> None:
+        self.client = client
         self.name = ""
         self.status = Status("connecting", 0.0, {})
         self.paused = False
@@ -65,6 +66,7 @@ class Feed:
         self.came = 0.0  # time.time() of the newest answer
         self.renewed: Callable[[], None] = lambda: None  # called in the feed's thread when there is something new
         self._watched = threading.Event()
+        self._asked = 0.0  # when it asked for everything
         self._rates: list[tuple[float, int]] = []
         self._orders = threading.Lock()
         self._stop = threading.Event()
@@ -115,20 +117,20 @@ class Feed:
         (self._watched.set if watched else self._watched.clear)()
 
     def _follow(self) -> None:
-        asked, due = 0.0, time.monotonic()
+        due = time.monotonic()
         while not self.gone:
             if self._watched.wait(_ALONE):
                 due = max(due + INTERVAL, time.monotonic())
                 self._stop.wait(due - time.monotonic())
             if self._stop.is_set():
                 return
-            everything = time.monotonic() - asked > _RARELY
-            asked = time.monotonic() if everything else asked
-            self._look_again(everything)
+            self.look()
 
-    def _look_again(self, everything: bool) -> None:
+    def look(self) -> None:
+        """Ask once, for everything where that is long ago."""
         try:
-            if everything:
+            if time.monotonic() - self._asked > _RARELY:
+                self._asked = time.monotonic()
                 self.refresh()
             self._look()
         except AwayError:

@@ -10,35 +10,24 @@ flowgraph nothing. A server that dies is started again.
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-import numpy as np
-
-from isacblocks.blocks.calibration_file import calibration_of, save_calibration
 from isacblocks.blocks.impaired_channel import ImpairedChannel
-from isacblocks.blocks.records import DETECTION
 from isacblocks.radar import OfdmRadar, Scene
-from isacblocks.stream import Flowgraph, Port, codec
+from isacblocks.stream import Flowgraph, Port
 from isacblocks.view.access import AccessError, is_loopback, require_token
-from isacblocks.view.desk import Desk, DeskError
-from isacblocks.view.reel import BUDGET, DEPTH, Reel
+from isacblocks.view.radar_desk import RadarDesk
 
 PORT = 5006
 _TRIES = 5  # servers that may die one after the other, within a minute each
-_SHOWN = ("present", "position", "range", "theta", "theta_min", "theta_max", "tau_min", "tau_max", "valid")
-_FRAMES = 4  # of a message, for the map: enough that mostly one of them has a target
 
 
 class NoViewError(RuntimeError):
@@ -69,20 +58,15 @@ class LiveView:
         require_token(host, token)
         if find_spec("bokeh") is None:
             raise NoViewError("the live view needs Bokeh; pip install 'isacblocks[view]', or leave it out")
-        self.radar = radar
         self.token = token
-        self.path = Path(calibration).absolute()
         self._log = logging.getLogger("isacblocks.view.live")
         self._listener = self._listen(host, port)
         self.host, self.port = host, int(self._listener.getsockname()[1])
-        facts = {"radar": asdict(radar), "scene": asdict(scene), "noise": "known" if noise_known else "estimated"}
-        self.desk = Desk(flowgraph, facts)
+        files = {"calibration": calibration, "recording": recording}
+        self.desk = RadarDesk(flowgraph, radar, scene, noise_known=noise_known, **files)
         self._server: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._nurse = threading.Thread(target=self._keep_serving, name="isacblocks live view", daemon=True)
-        self._channel: ImpairedChannel | None = None
-        self._take = 1  # the present or last recording, else the first one
-        self._reel = Reel(str(Path(recording or f"{flowgraph.name.replace('/', '_')}.isac").absolute()), radar)
 
     @staticmethod
     def _listen(host: str, port: int) -> socket.socket:
@@ -106,7 +90,7 @@ class LiveView:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/" + ("" if self.token is None else f"?token={self.token}")
 
-    # What is shown, and what may be done
+    # What is shown, and what may be done: see RadarDesk
 
     def watch(
         self,
@@ -116,67 +100,28 @@ class LiveView:
         truth: Port | None = None,
     ) -> None:
         """Show these streams; before the flowgraph runs."""
-        if compressed is not None:
-            self.desk.watch("compressed", compressed, newest=_FRAMES)
-            self.desk.flowgraph.connect(compressed, self._reel, policy="drop-oldest", depth=DEPTH, budget=BUDGET)
-            self.desk.actions["record"] = self.record
-        if detection is not None:
-            assert all(any(f.name == name for f in DETECTION.fields) for name in _SHOWN)
-            self.desk.watch("detection", detection, list(_SHOWN), newest=64)
-        if kappa is not None:
-            self.desk.watch("kappa", kappa)
-            self.desk.actions["save"] = self.save
-        if truth is not None:
-            self.desk.watch("truth", truth, ["kappa"])
+        self.desk.show(compressed, detection, kappa, truth)
 
     def control(self, channel: ImpairedChannel) -> None:
         """Let viewers kick and mute the antennas of a simulated channel."""
-        self._channel = channel
-        self.desk.actions["kick"] = channel.kick
-        self.desk.actions["mute"] = channel.mute
+        self.desk.control(channel)
 
     def record(self, active: bool = True) -> str:
-        """Record the frames that pass into a file that does not exist yet, or end that; returns its path. Raises DeskError.
+        """As :meth:`RadarDesk.record`."""
+        return self.desk.record(active)
 
-        What could not be written in time is missing in the recording, and counted: ``Recording.gaps()``.
-        """
-        if active and not self._reel.take:
-            take = next(n for n in itertools.count(1) if not self._reel.path_of(n).exists())
-            try:
-                tempfile.TemporaryFile(dir=self._reel.path.parent).close()
-            except OSError as error:
-                raise DeskError(f"{self._reel.path}: cannot be recorded to: {error.strerror}") from error
-            self._take, self._reel.take = take, take
-        elif not active:
-            self._reel.take = 0
-        return str(self._reel.path_of(self._take))
-
-    def save(self, path: str | None = None) -> str:
-        """Write what has been learned up to now as a calibration file; returns its path. Raises DeskError."""
-        if path is not None:
-            raise DeskError("save: where it is written is said where the view is started, not by who looks at it")
-        return str(self.save_calibration(self.path))
+    def save(self) -> str:
+        """As :meth:`RadarDesk.save`."""
+        return self.desk.save()
 
     def save_calibration(self, path: str | Path) -> Path:
-        """Write the newest estimate to `path`. Raises DeskError where there is none, CalibrationError where it cannot be."""
-        number, data = self.desk.seen.get("kappa", (0, b""))
-        if not number:
-            raise DeskError("nothing has been learned yet")
-        newest = {name: array[-1] for name, array in codec.decode(data)["fields"].items()}
-        known: dict[str, Any] = {
-            "sigma_rad": None if np.isnan(newest["sigma"]).any() else newest["sigma"].tolist(),
-            "gain_sigma": None if np.isnan(newest["gain_sigma"]).any() else newest["gain_sigma"].tolist(),
-            "acceptance": None if np.isnan(newest["acceptance"]) else float(newest["acceptance"]),
-            "health": newest["health"].tolist(),
-            "slope_rad": float(newest["slope"]),
-            "slope_sigma_rad": None if np.isnan(newest["slope_sigma"]) else float(newest["slope_sigma"]),
-            "frames": int(newest["frames"]),
-            "targets": float(newest["targets"]),
-            "snr_db": float(newest["snr"]),
-            "provenance": f"{self.desk.flowgraph.name}, saved while it ran",
-        }
-        save_calibration(path, calibration_of(self.radar, newest["kappa"], **known))
-        return Path(path)
+        """As :meth:`RadarDesk.save_calibration`."""
+        return self.desk.save_calibration(path)
+
+    @property
+    def path(self) -> Path:
+        """Where `save` writes."""
+        return self.desk.path
 
     # The server
 

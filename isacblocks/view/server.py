@@ -135,6 +135,7 @@ def serve(told: dict[str, Any]) -> None:
     from tornado.ioloop import IOLoop
 
     from isacblocks.kernels.warmup import load
+    from isacblocks.view.client import DeskClient
     from isacblocks.view.feed import Feed
     from isacblocks.view.hub import Hub
     from isacblocks.view.page import Page, painters_of
@@ -143,7 +144,7 @@ def serve(told: dict[str, Any]) -> None:
     np.seterr(all="ignore")  # what a curve cannot show it does not show
     for kernels in ("peak search", "detection", "evaluation"):
         load(kernels)
-    feed = Feed(told["endpoint"])
+    feed = Feed(DeskClient(told["endpoint"]))
     feed.start()
 
     def open_page(document: Document) -> None:

@@ -12,6 +12,7 @@ from isacblocks.radar import SPEED_OF_LIGHT, Scene
 from isacblocks.stream import Flowgraph, Port
 from isacblocks.view.access import AccessError
 from isacblocks.view.live import LiveView, NoViewError
+from isacblocks.view.radar_desk import RadarDesk
 from isacblocks.view.tap import looks_on
 
 
@@ -21,11 +22,14 @@ def only(flowgraph: Flowgraph, kind: type[Any]) -> Any:
     return found[0] if len(found) == 1 else None
 
 
-def watch_all(view: LiveView, flowgraph: Flowgraph) -> list[str]:
-    """Show what can be shown and let it be controlled, before the flowgraph runs; returns what is left out, and why."""
+def watch_all(desk: RadarDesk, flowgraph: Flowgraph, *, frames: bool = True) -> list[str]:
+    """Show what can be shown and let it be controlled, before the flowgraph runs; returns what is left out, and why.
+
+    frames: also what maps and recordings are made of, and the true kappa, which terminals do without.
+    """
     channel, detector = only(flowgraph, ImpairedChannel), only(flowgraph, MaprtDetector)
     image, calibrator = only(flowgraph, AngleDelayMap), only(flowgraph, KappaCalibrator)
-    compressed = None if image is None else _leading_to(flowgraph, image.ports["compressed"])
+    compressed = None if image is None or not frames else _leading_to(flowgraph, image.ports["compressed"])
     left = []
     if compressed is None:
         left.append("the maps: there is not one AngleDelayMap that takes compressed frames")
@@ -33,14 +37,14 @@ def watch_all(view: LiveView, flowgraph: Flowgraph) -> list[str]:
         left.append("detections: there is not one MaprtDetector")
     if calibrator is None:
         left.append("kappa: there is not one KappaCalibrator")
-    view.watch(
+    desk.show(
         compressed,
         None if detector is None else detector.ports["detection"],
         None if calibrator is None else calibrator.ports["kappa"],
-        None if channel is None else channel.ports["truth"],
+        None if channel is None or not frames else channel.ports["truth"],
     )
     if isinstance(channel, ImpairedChannel):
-        view.control(channel)
+        desk.control(channel)
     return left
 
 
@@ -82,7 +86,7 @@ def shown(flowgraph: Flowgraph) -> Iterator[None]:
         print(error, file=sys.stderr)
         yield
         return
-    left = watch_all(view, flowgraph)
+    left = watch_all(view.desk, flowgraph)
     print(f"live view: {view.url}" + "".join(f"; without {what}" for what in left), file=sys.stderr, flush=True)
     try:
         with view:

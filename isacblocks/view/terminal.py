@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
+from importlib.util import find_spec
 from typing import TextIO
 
 from isacblocks.stream import Status
@@ -33,6 +35,21 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def takes_a_table() -> bool:
+    """Whether somebody sits at a terminal that can rewrite what it shows; where only rich is missing, says how to get it."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()) or is_dumb():
+        return False
+    if find_spec("rich") is None:
+        print("for a table in place of a line: pip install 'isacblocks[terminal]'", file=sys.stderr)
+        return False
+    return True
+
+
+def is_dumb() -> bool:
+    """Whether the terminal says of itself that it can do nothing but to write on."""
+    return os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+
+
 def has_ended(status: Status) -> bool:
     """Whether nothing more will come."""
     return status.phase not in ("starting", "running", "restarting")
@@ -45,15 +62,19 @@ class TerminalView:
         self.total = total
         self.counted = counted
         self.stream = stream or sys.stderr
-        self._live = self.stream.isatty()
+        self._live = self.stream.isatty() and not is_dumb()
         self._last = -_QUIET
         self._width = 0
+        self._over = False  # a flowgraph may be seen to have ended twice: as it does, and afterwards
         self._rates: list[tuple[float, int]] = []
 
     def __call__(self, status: Status) -> None:
         """Show the status; the last one, when the flowgraph has ended, is always shown."""
         ended = has_ended(status)
         now = time.monotonic()
+        if self._over:
+            return
+        self._over = ended
         if not self._live and not ended and now - self._last < _QUIET:
             return
         self._last = now
@@ -109,7 +130,10 @@ class JsonView(TerminalView):
     def __call__(self, status: Status) -> None:
         """Tell the status; the last one is always told."""
         now = time.monotonic()
-        if has_ended(status) or now - self._last >= _APART:
+        if self._over:
+            return
+        self._over = has_ended(status)
+        if self._over or now - self._last >= _APART:
             self._last = now
             self.stream.write(json.dumps(self.figures(status), allow_nan=False) + "\n")
             self.stream.flush()
