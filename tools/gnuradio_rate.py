@@ -29,6 +29,7 @@ from isacblocks.stream.spec import Items
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.environ.get("GNURADIO_PYTHON", "/usr/bin/python3")
+_ANTENNAS = 64  # whose gains are told with every frame
 _FIRST = 0.5  # seconds before the measurement, for everything to have begun
 
 
@@ -75,7 +76,7 @@ def bare(endpoint: str, seconds: float) -> float:
 def ours(endpoint: str, seconds: float, vlen: int, tags: bool, placement: str) -> float:
     """Bytes per second that arrive behind GnuRadioSource, in another block."""
     drain, fg = Drain(), Flowgraph("rate")
-    fg.connect(GnuRadioSource(endpoint, (vlen,), pattern="pull", tags=tags), drain)
+    fg.connect(GnuRadioSource(endpoint, (vlen,), pattern="pull", tags=tags, channels=_ANTENNAS), drain)
     with fg:
         fg.start(placement=placement)
         while not fg.status.blocks["drain"].items_in:

@@ -181,7 +181,7 @@ class Assembly:
             if not run.rows and len(self._runs) > 1:
                 self._learn(run, FARTHEST)  # settings told with what was cut hold on
                 self._runs.popleft()
-        return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
+        return made[0] if len(made) == 1 else {name: np.concatenate([one[name] for one in made]) for name in made[0]}
 
     def _copy(self, run: _Run, out: NDArray[Any]) -> None:
         done = 0

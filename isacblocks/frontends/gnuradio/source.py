@@ -151,9 +151,10 @@ class GnuRadioSource(Source):
         until = time.monotonic() + 2e-3 * _WAIT  # however many messages come that have no items
         while assembly.ready() < count and time.monotonic() < until:
             self._ask(line, count * (self.group or 1))
-            if not line.socket.poll(0 if assembly.ready() else wait):
+            came = self._receive(line.socket)
+            if came is None and (assembly.ready() or not line.socket.poll(wait)):
                 break
-            if not self._receive(line.socket):
+            if came is False:
                 wait = 0
         ready = min(assembly.ready(), count)
         if not ready:
@@ -181,9 +182,14 @@ class GnuRadioSource(Source):
             line.socket.send(struct.pack("<i" if self.messages else "<I", 1 if self.messages else min(rows, 2**32 - 1)))
             self._asked = True
 
-    def _receive(self, socket: zmq.Socket[bytes]) -> bool:
-        """One message; False where it had no items."""
-        parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    def _receive(self, socket: zmq.Socket[bytes]) -> bool | None:
+        """One message; False where it had no items, None where none is there."""
+        if self.wiring.pattern == "req" and not self._asked:  # nobody is there to be asked
+            return None
+        try:  # without a look before, which costs as much as the message
+            parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
         self._asked = False
         self._clock.start()
         try:
@@ -241,7 +247,8 @@ class GnuRadioSource(Source):
 
     def _count(self) -> None:
         for name in _COUNTS:
-            setattr(self, name, getattr(self._assembly, name))
+            if getattr(self, name) != (count := getattr(self._assembly, name)):  # most stand still
+                setattr(self, name, count)
         self.bad = self._tally.reasons
         self.items_lost, self.bad_messages = float(self.lost), float(self._tally.total)
         self.idle = self._clock.idle
