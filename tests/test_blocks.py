@@ -537,3 +537,16 @@ def test_a_noise_that_is_told_wrong_by_20_db_is_flagged(snr: float, caplog: pyte
         assert len(caplog.records) == 1
         assert "take noise='estimated'" in caplog.text
     jig.check(lambda: told(100.0), {"peak": peak})
+
+
+def test_an_echo_between_two_delays_is_no_noise() -> None:
+    """On a coarse grid a strong one leaves more than ten times N0; nothing is flagged for that."""
+    scene = Scene(snr_db=60, target_probability=0.95)
+    symbols = jig.run(OfdmSource(RADAR, seed=5), items=200)[0]["symbols"]
+    frame = jig.run(ImpairedChannel(RADAR, scene, seed=5), {"symbols": symbols})[0]["frame"]
+    peak = jig.run(AngleDelayMap(RADAR, n_theta=20, n_tau=12), {"frame": frame})[0]["peak"]
+    assert np.median(peak["noise_power"]) > 10
+    detector = MaprtDetector(RADAR, scene)
+    detector.noise_power = 0.25
+    jig.run(detector, {"peak": peak})
+    assert detector.noise_wrong == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from faults.numerics import FRAMES, LIMIT, RADAR, Receiver, broken_frames, broke
 
 from isacblocks import Scene
 from isacblocks.blocks import AngleDelayMap, DelayCompressor, KappaCalibrator
+from isacblocks.blocks.methods import full_circle as full_circle_method
 from isacblocks.blocks.soundness import sound_samples
+from isacblocks.blocks.told_noise import LONGEST
 from isacblocks.kernels.estimation import mixture_grid, mixture_sums
 from isacblocks.kernels.health import REFUSED as REFUSED_CODE
 from isacblocks.kernels.samples import sample_statistics
@@ -198,6 +201,96 @@ def test_a_start_from_nothing_is_not_poisoned(told: bool) -> None:
     run(receiver, frames, spoil, 1)
     assert receiver.numbers
     assert receiver.loss_db(truth) < LIMIT
+
+
+def _peaks(frames: numerics.Fields) -> dict[str, numerics.Fields]:
+    """What a calibrator takes, of frames under kappa^(0)."""
+    compressed = jig.run(DelayCompressor(RADAR), {"frame": frames})[0]["compressed"]
+    return {"peak": jig.run(AngleDelayMap(RADAR), {"frame": frames})[0]["peak"], "compressed": compressed}
+
+
+@pytest.mark.parametrize("full_circle", [False, True], ids=["start-known", "full-circle"])
+@pytest.mark.parametrize("method", ["tracker", "online", "em", "adam-max", "adam-reconstruction"])
+@pytest.mark.parametrize("noise", [100.0, 0.01])
+def test_a_noise_that_is_told_wrong_by_20_db_teaches_what_no_word_of_it_teaches(
+    noise: float, method: str, full_circle: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not a bit of what is learned is different, it is said once, and every frame that contradicts is counted."""
+    monkeypatch.setattr(full_circle_method, "FIRST", 64)
+    frames, _ = stream(1, 128)
+    inputs = _peaks(frames | {"y": frames["y"] * np.float32(np.sqrt(noise))})
+    told = KappaCalibrator(RADAR, Scene(), method, batch=8, full_circle=full_circle)
+    found = jig.run(told, inputs)[0]["kappa"]
+    blind = jig.run(KappaCalibrator(RADAR, None, method, batch=8, full_circle=full_circle), inputs)[0]["kappa"]
+    for name, values in blind.items():
+        np.testing.assert_array_equal(found[name], values)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "N0 was told to be 1, but 32 frames more" in caplog.text
+    assert told.noise_wrong == told.findings()["frames_noise_wrong"] == 128 - 31
+
+
+@pytest.mark.parametrize("method", ["tracker", "online", "em"])
+def test_a_told_noise_that_becomes_wrong_is_believed_up_to_there(method: str) -> None:
+    """Frames that contradict from the 100th on wait until they are 32, and no kappa is learned from them as it was told."""
+    frames, _ = stream(2, 384)
+    y = frames["y"].copy()
+    y[100:] *= np.float32(0.1)
+    inputs = _peaks(frames | {"y": y})
+    calibrator = KappaCalibrator(RADAR, Scene(), method)
+    kappa = jig.run(calibrator, inputs)[0]["kappa"]
+    jig.check(lambda: KappaCalibrator(RADAR, Scene(), method), inputs, middle=120)  # also restored while frames wait
+    as_told = kappa["noise_power"] == 1.0
+    assert kappa["frames"][as_told].max() in range(96 - calibrator.batch, 101)
+    np.testing.assert_allclose(kappa["noise_power"][~as_told], 0.01, rtol=0.05)
+    assert calibrator.noise_wrong == 384 - 100 - 31
+
+
+def test_frames_that_contradict_now_and_then_hold_nothing_up() -> None:
+    """One in three, and one of two for longer than frames wait: all are learned from as it was told, nothing is flagged."""
+    frames, _ = stream(3, FRAMES)
+    inputs = {"peak": _peaks(frames)["peak"]}
+    noise = inputs["peak"]["noise_power"].copy()
+    noise[1:200:3] /= 100
+    noise[200:500:2] /= 100
+    noise[200] = noise[202] / 100
+    noise[203] /= 100  # one more than agree, from here on
+    make = partial(KappaCalibrator, RADAR, Scene())
+    outputs, _ = jig.check(make, {"peak": inputs["peak"] | {"noise_power": noise}}, middle=50)
+    believed = jig.run(make(), inputs)[0]["kappa"]
+    for name, values in believed.items():
+        np.testing.assert_array_equal(outputs["kappa"][name], values)
+    calibrator = make()
+    jig.run(calibrator, {"peak": {n: a[:480] for n, a in (inputs["peak"] | {"noise_power": noise}).items()}})
+    assert (calibrator.frames, calibrator.noise_wrong) == (480 - LONGEST, 0.0)
+
+
+def test_what_waits_is_forgotten_where_the_receiver_is_changed() -> None:
+    """It was the receiver as it was before; what contradicts goes on being counted."""
+    frames, _ = stream(1, 96)
+    inputs = {"peak": _peaks(frames | {"y": frames["y"] * np.float32(10.0)})["peak"]}
+    changed = np.zeros((96, N), np.uint8)
+    changed[20, 3] = 1
+    inputs["changes"] = {"changed": changed, "gain": np.zeros((96, N), np.float32)}
+    outputs, _ = jig.check(lambda: KappaCalibrator(RADAR, Scene()), inputs)
+    assert outputs["kappa"]["frames"].tolist() == list(range(8, 77, 8))
+    calibrator = KappaCalibrator(RADAR, Scene())
+    jig.run(calibrator, inputs)
+    assert (calibrator.invalid, calibrator.noise_wrong) == (20, 96 - 31)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.3])
+@pytest.mark.parametrize("noise", [100.0, 0.01])
+def test_a_noise_that_is_told_wrong_poisons_no_loop(noise: float, at: float) -> None:
+    """Map, detector and calibrator, kappa fed back: as good as told nothing, and as sure of it; wrong from some frame on."""
+    frames, truth = stream(3, FRAMES)
+    frames = numerics.stepped(frames, noise, at)
+    told, blind = Receiver(told=Scene()), Receiver()
+    run(told, frames)
+    run(blind, frames)
+    assert told.loss_db(truth) < 1.1 * blind.loss_db(truth) + 0.001
+    sigmas = [receiver.calibrator.findings()["sigma_rad"] for receiver in (told, blind)]
+    assert sigmas[0] < 1.05 * sigmas[1]
+    assert at or sigmas[0] > 0.95 * sigmas[1]  # after a step told nothing is less sure: it takes the step for a jump
 
 
 def test_the_antenna_that_is_refused_is_named_and_comes_back() -> None:

@@ -22,11 +22,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isacblocks.blocks import told_noise
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
 from isacblocks.blocks.methods import changes as changing
 from isacblocks.blocks.methods.base import Estimate, Frames, Method
@@ -52,6 +54,7 @@ from isacblocks.stream.spec import Items
 METHODS = ("tracker", "online", "em", "adam-max", "adam-reconstruction")
 _TABLE1_PHASES = math.pi / math.sqrt(12)  # standard deviation of U[-pi/2, pi/2]
 _ANY_PHASES = math.pi / math.sqrt(3)  # of U[-pi, pi]
+Fields = dict[str, NDArray[Any]]  # of kappa items
 _OF_SLOTS = ("theta", "tau", "snapshot")  # fields with a value for every peak of a frame
 _ASKED = (*_OF_SLOTS, "energy", "symbol_energy", "noise_power", "theta_min", "theta_max", "tau_min", "tau_max", *SAMPLES)
 
@@ -60,7 +63,8 @@ class KappaCalibrator(Block):
     """Tracks kappa and sends an estimate after every `batch` usable frames.
 
     radar: its parameters; scene: what is told, its SNR and P(t = 1), with N0 = 1; None: SNR, P(t = 1) and N0 are estimated
-    from the stream; method: see the module; batch: frames per update, by default 8, 32 for "em" and 128 for Adam; kappa: the
+    from the stream, as they are from where frames contradict that N0 by more than a factor of 10 (one warning, the reading
+    `noise_wrong`); method: see the module; batch: frames per update, by default 8, 32 for "em" and 128 for Adam; kappa: the
     start kappa^(0), complex (N,), 1 by default; confidence: how many frames with a target the start is worth; slope: whether
     the slope is estimated (uniform linear arrays, not Adam); phase_deviation: prior standard deviation of the impairments'
     phases in radians, which bounds the slope, by default that of U[-pi/2, pi/2], or of any phase with full_circle;
@@ -88,9 +92,11 @@ class KappaCalibrator(Block):
     times_changed = State("uint64")
     starts = State("uint64")  # anew, because all phases were told to be unknown
     forgotten = State("uint64")  # antennas, summed over the other changes
+    trust = State(dict)  # in what was told of the noise
     used = Reading("frames")
     changed = Reading("times", "that the receiver was said to be changed, so that something was forgotten")
     invalid = Reading("frames", "not used so far")
+    noise_wrong = Reading("frames", "so many say that N0 is not what was told, within a factor of 10")
     snr_db = Reading("dB", "told, or estimated")
     target_probability = Reading("1", "told, or estimated")
 
@@ -127,16 +133,21 @@ class KappaCalibrator(Block):
         self.surroundings = Surroundings(radar, scene, n_theta, n_tau)
         self.basis = delay_basis(radar, *(window or scene or Scene()).delay_window(radar))
         step = SlopeStep(radar, phase_deviation) if slope and radar.uniform_linear else None
-        descent = Descent(method.removeprefix("adam-"), self.surroundings, learning_rate, second_moment)
-        learners: dict[str, Method] = {
-            "online": Online(self.surroundings, step),
-            "tracker": Tracker(self.surroundings, step, phase_deviation),
-            "em": ExpectationMaximisation(self.surroundings, step, self.basis),
-        }
-        self.learner = learners.get(method, descent)
         self.needs_frames = full_circle or method == "em"
-        if full_circle:
-            self.learner = FullCircle(self.learner, self.surroundings, self.basis)
+
+        def learner(around: Surroundings) -> Method:
+            descent = Descent(method.removeprefix("adam-"), around, learning_rate, second_moment)
+            learners: dict[str, Method] = {
+                "online": Online(around, step),
+                "tracker": Tracker(around, step, phase_deviation),
+                "em": ExpectationMaximisation(around, step, self.basis),
+            }
+            made = learners.get(method, descent)
+            return FullCircle(made, around, self.basis) if full_circle else made
+
+        self.learner = learner(self.surroundings)
+        # Where what was told turns out to be wrong
+        self.doubter = learner(replace(self.surroundings, told=None)) if scene else self.learner
         self.batch = self.learner.batch if batch is None else batch
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise ValueError(f"batch: expected a number of frames of at least 1, got {batch!r}")
@@ -169,31 +180,59 @@ class KappaCalibrator(Block):
             load("start")
         self.estimate = self.initial
         self.learned = self.learner.begin(self.initial, self.confidence)
+        self.trust = told_noise.trusting()
         self.changed = 0.0
 
     def process(self, peak: Items, compressed: Items | None, changes: Items | None = None) -> Items | None:
         """Fill updates with the usable frames; one kappa item for every update that is complete, and every change."""
         frames, usable = self._usable(peak, compressed)
         if changes is None or not (changes.changed != AS_BEFORE).any():
-            made = self._learn(frames)
-            return None if made is None else self._send(made)
-        parts: list[dict[str, NDArray[Any]]] = []
+            return self._send(self._weigh(frames))
+        parts: list[Fields] = []
         for row, piece in changing.pieces(frames, usable, changes):
+            if row is not None:
+                self._let_go()
             if row is not None and self.frames:  # else nothing has been learned yet
                 parts.append(self._forget(changes.changed[row], changes.gain[row], changes.first + row))
-            made = self._learn(piece)
-            parts += [] if made is None else [made]
-        return self._send({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}) if parts else None
+            parts += self._weigh(piece)
+        return self._send(parts)
 
-    def _learn(self, frames: Frames) -> dict[str, NDArray[Any]] | None:
+    @property
+    def _method(self) -> Method:
+        """What learns now."""
+        return self.learner if self.trust["believed"] else self.doubter
+
+    def _weigh(self, frames: Frames) -> list[Fields]:
+        """The fields of the kappa items of the updates that become full, once it is known whether N0 is what was told."""
+        ready: Frames | None = frames
+        doubted: Frames | None = None
+        told = self.surroundings.noise_power
+        if self.surroundings.told is not None:
+            ready, doubted = told_noise.sort(self.trust, told, frames, self.radar.antennas * self.radar.subcarriers)
+            self.noise_wrong = float(self.trust["wrong"])
+        made = [] if ready is None else [self._learn(ready)]
+        if doubted is not None:
+            if self.trust["believed"]:
+                fresh = self.doubter.begin(self.initial, self.confidence)["surroundings"]
+                told_noise.give_up(self.trust, self.learned, fresh, self.label, told, doubted)
+            made.append(self._learn(doubted))
+        return [fields for fields in made if fields is not None]
+
+    def _let_go(self) -> None:
+        """What waits to be learned from is of the receiver as it was before a change, and is not learned from."""
+        self.passed_over += told_noise.let_go(self.trust)
+        self.invalid = float(self.passed_over)
+
+    def _learn(self, frames: Frames) -> Fields | None:
         """The fields of the kappa items of all updates that become full."""
-        if isinstance(self.learner, Tracker):
-            return self._follow(self.learner, frames)
+        learner = self._method
+        if isinstance(learner, Tracker):
+            return self._follow(learner, frames)
         count, done, filled, used, updates = frames["energy"].size, 0, self.filled, self.frames, 0
         made = self.kappa.layout.empty((filled + count) // self.batch) if filled + count >= self.batch else {}
         while done < count:
             part = min(count - done, self.batch - filled)
-            self.learner.add(self.learned, {name: array[done : done + part] for name, array in frames.items()})
+            learner.add(self.learned, {name: array[done : done + part] for name, array in frames.items()})
             done, filled, used = done + part, filled + part, used + part
             if filled == self.batch:
                 for name, value in self._update(used).items():
@@ -202,18 +241,18 @@ class KappaCalibrator(Block):
         self.filled, self.frames, self.used = filled, used, float(used)
         return made if updates else None
 
-    def _forget(self, changed: NDArray[Any], gain: NDArray[Any], frame: int) -> dict[str, NDArray[Any]]:
+    def _forget(self, changed: NDArray[Any], gain: NDArray[Any], frame: int) -> Fields:
         """What is known no more since `frame` is forgotten; the fields of one kappa item, which says so."""
         if self.filled:
-            self.learner.update(self.learned, self.filled, self.memory)
+            self._method.update(self.learned, self.filled, self.memory)
             self.filled = 0
         anew = changing.begins_anew(changed)
         if anew:
             known = self.learned["surroundings"]
-            self.learned = self.learner.begin(self.initial, self.confidence) | {"surroundings": known}
+            self.learned = self._method.begin(self.initial, self.confidence) | {"surroundings": known}
             self.starts += 1
         else:
-            changing.forget(self.learner, self.learned, changed, gain)
+            changing.forget(self._method, self.learned, changed, gain)
             self.forgotten += int(np.count_nonzero(changed))
         count = self.times_changed = int(self.times_changed) + 1
         self.changed = float(count)
@@ -223,17 +262,20 @@ class KappaCalibrator(Block):
                 "the receiver was changed before frame %d: %s learned anew (change %d)", frame, what, count
             )
         made = self.kappa.layout.empty(1)
-        for name, value in self._row(self.learner.estimate(self.learned), self.frames).items():
+        for name, value in self._row(self._method.estimate(self.learned), self.frames).items():
             made[name][0] = value
         return made
 
-    def _send(self, made: dict[str, NDArray[Any]]) -> Items:
+    def _send(self, parts: list[Fields]) -> Items | None:
+        if not parts:
+            return None
+        made = parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         self.estimate = made["kappa"][-1]
         for array in made.values():  # nobody writes to them any more: they are taken without a copy
             array.flags.writeable = False
         return self.kappa.items(**made)
 
-    def _follow(self, tracker: Tracker, frames: Frames) -> dict[str, NDArray[Any]] | None:
+    def _follow(self, tracker: Tracker, frames: Frames) -> Fields | None:
         """As _learn(), for the method that takes a message as a whole."""
         count, filled, used = frames["energy"].size, self.filled, self.frames
         found = tracker.follow(self.learned, frames, filled, self.batch)
@@ -285,7 +327,7 @@ class KappaCalibrator(Block):
 
     def _update(self, used: int) -> dict[str, Any]:
         """The update is full, `used` frames since the start: a new estimate from it."""
-        return self._row(self.learner.update(self.learned, self.batch, self.memory), used)
+        return self._row(self._method.update(self.learned, self.batch, self.memory), used)
 
     def _row(self, new: Estimate, used: int) -> dict[str, Any]:
         """The fields of one kappa item."""
@@ -320,10 +362,11 @@ class KappaCalibrator(Block):
     def findings(self) -> dict[str, Any]:
         """What the calibrator thinks, of the stream and of itself: plain values for a report, None where it has no thought.
 
-        snr_db, target_probability, noise_power: told or estimated; sigma_rad, gain_sigma: medians over the antennas;
+        snr_db, target_probability, noise_power: told or estimated, and where frames speak against what was told of the noise
+        frames_noise_wrong, their number; sigma_rad, gain_sigma: medians over the antennas;
         slope_sigma_rad; acceptance; health: the antennas that are not good, by the name of what is wrong with them.
         """
-        made = self.learner.estimate(self.learned)
+        made = self._method.estimate(self.learned)
         snr, prior, noise_power = self._believed()
         numbers = {
             "snr_db": decibels(snr),
@@ -339,6 +382,8 @@ class KappaCalibrator(Block):
         found |= {"frames_passed_over": int(self.passed_over), "frames_not_numbers": int(self.broken)}
         if self.starts or self.forgotten:
             found |= {"starts_anew": int(self.starts), "antennas_forgotten": int(self.forgotten)}
+        if self.trust["wrong"]:
+            found["frames_noise_wrong"] = self.trust["wrong"]
         return found | {"health": {name: antennas for name, antennas in codes if antennas}}
 
     def calibration(self, provenance: str = "", temperature_c: float | None = None) -> Calibration:
@@ -346,7 +391,7 @@ class KappaCalibrator(Block):
 
         provenance: how the frames were made, in words; temperature_c: of the hardware, where it is known.
         """
-        made = self.learner.estimate(self.learned)
+        made = self._method.estimate(self.learned)
         return calibration_of(
             self.radar,
             self.estimate,

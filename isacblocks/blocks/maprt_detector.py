@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from isacblocks.blocks.records import DETECTION, KAPPA, PEAK, fields_of, radar_sizes
-from isacblocks.blocks.soundness import RUN, noise_doubts
+from isacblocks.blocks.told_noise import RUN, flagged, noise_doubts
 from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.decision import LEVEL, PROBABILITY, RANGE, decide
 from isacblocks.kernels.detection import window_thresholds, windows
@@ -87,8 +87,14 @@ class MaprtDetector(Block):
 
     def _doubt(self, peak: Items) -> None:
         """Flag a noise that is told and far from what the frames hold; it is believed all the same."""
-        doubt, flagged = noise_doubts(int(self.doubt), self.noise_power, peak, self.radar.antennas * self.radar.subcarriers)
-        if flagged and not self.wrong:
+        said = {
+            "noise_power": np.where(peak.peaks > 0, peak.noise_power, 0.0),
+            "symbol_energy": peak.symbol_energy,
+            "snapshot": peak.snapshot[:, 0],
+        }
+        walk = noise_doubts(int(self.doubt), self.noise_power, said, self.radar.antennas * self.radar.subcarriers)
+        more = flagged(int(self.doubt), walk)
+        if more and not self.wrong:
             logging.getLogger(f"isacblocks.{self.label}").warning(
                 "N0 was told to be %.3g, but %d frames more say otherwise than agree, the last one %.3g: the false-alarm "
                 "probability is not the one that was set; set noise_power to that, or take noise='estimated'; "
@@ -97,8 +103,8 @@ class MaprtDetector(Block):
                 RUN,
                 float(peak.noise_power[-1]),
             )
-        self.doubt = doubt
-        self.wrong += flagged
+        self.doubt = int(walk[-1]) if walk.size else self.doubt
+        self.wrong += more
         self.noise_wrong = float(self.wrong)
 
     def process(self, peak: Items, kappa: Items | None) -> Items:

@@ -12,7 +12,6 @@ from isacblocks.blocks.records import SAMPLES, where
 from isacblocks.kernels.arrays import Complex, real_view
 from isacblocks.kernels.samples import sample_statistics
 from isacblocks.kernels.soundness import MARKED, REASONS, judge_antennas, mute
-from isacblocks.stream.spec import Items
 
 
 def sound_samples(y: Complex, valid: NDArray[Any]) -> tuple[Complex, dict[str, NDArray[Any]], int]:
@@ -62,32 +61,3 @@ class Refusals:
                     after,
                     _REMEDIES.get(REASONS[code], _LOOK),
                 )
-
-
-OFF = 10.0  # by which factor a noise that is told may be off
-RUN = 32  # frames more that say so than frames that do not
-_LEFT = 0.2  # of a peak's energy: twice what a peak between two delays of the grid may leave
-
-
-def noise_doubts(doubt: int, told: float, peak: Items, samples: int) -> tuple[int, int]:
-    """(doubt, flagged): whether the frames of `peak` bear out that N0 is `told`; doubt: what the frames before left of it.
-
-    A frame whose own N0, from `samples` samples, is not within a factor `OFF` raises the doubt by one, any other takes one
-    off, down to zero; flagged: frames that raise it to `RUN` or more. Where what is left of a frame may be its echo's,
-    between two delays of the grid, it says nothing. Where the noise is as it is told, a frame of 32 samples or more raises
-    the doubt with probability below 3e-20 (Chernoff), at Table I's 16 383 never.
-    """
-    ratio = peak.noise_power / told
-    heard = (peak.peaks > 0) & (peak.noise_power > 0.0)
-    high = heard & (ratio > OFF)
-    off = high | (heard & (ratio < 1.0 / OFF))
-    if not doubt and not off.any():
-        return 0, 0
-    if high.any():
-        snapshot = peak.snapshot[:, 0].astype(np.complex128)
-        echo = np.square(np.abs(snapshot)).sum(axis=1) / np.where(heard, peak.symbol_energy, 1.0)
-        heard = heard & ~(high & (samples * peak.noise_power <= _LEFT * echo))
-    steps = np.where(heard, np.where(off, 1, -1), 0)
-    walk = doubt + np.cumsum(steps)
-    walk -= np.minimum(np.minimum.accumulate(walk), 0)  # never below zero
-    return int(walk[-1]), int(np.count_nonzero((walk >= RUN) & (steps > 0)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from faults.case import Case, Outcome
 from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource
+from isacblocks.blocks.told_noise import RUN
 from isacblocks.kernels.errors import best_ramp
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, jig
@@ -236,19 +237,28 @@ def _noise(count: int) -> Outcome:
         _held(outcome, f"interference {seed}", receiver, truth, LIMIT)
         burst = receiver.map.findings()["refused"].get("interference", 0)
         outcome.expect(40 <= burst <= 95, f"interference: {burst} frames were refused, of about 64")
-        for name, factor in (("N0 20 dB up", 100.0), ("N0 20 dB down", 0.01)):
-            receiver = Receiver()
-            run(receiver, stepped(frames, factor), None, seed)
-            _held(outcome, f"{name} {seed}", receiver, truth, LIMIT)
-            believed = receiver.calibrator.findings()["noise_power"]
-            outcome.expect(abs(believed / factor - 1) < 0.1, f"{name}: N0 is taken for {believed:.3g}, not {factor:g}")
+        for name, factor in (("20 dB up", 100.0), ("20 dB down", 0.01)):
+            _other_noise(outcome, f"N0 {name} {seed}", Receiver(), stepped(frames, factor), truth, factor)
+            told = Receiver(told=Scene())
+            _other_noise(outcome, f"told, N0 {name} {seed}", told, stepped(frames, factor, 0.0), truth, factor)
+            for block in (told.detector, told.calibrator):
+                flagged = block.noise_wrong
+                outcome.expect(flagged == FRAMES - RUN + 1, f"{block.label} flagged {flagged} frames of a noise told {name}")
     return _worst(outcome)
 
 
-def stepped(frames: Fields, factor: float) -> Fields:
-    """The stream, with all of the receiver's samples sqrt(factor) times as large from its middle on."""
+def _other_noise(outcome: Outcome, name: str, receiver: Receiver, frames: Fields, truth: NDArray[Any], noise: float) -> None:
+    """Frames whose N0 is not what was told, or not what it was."""
+    run(receiver, frames)
+    _held(outcome, name, receiver, truth, LIMIT)
+    believed = receiver.calibrator.findings()["noise_power"]
+    outcome.expect(abs(believed / noise - 1) < 0.1, f"{name}: N0 is taken for {believed:.3g}, not {noise:g}")
+
+
+def stepped(frames: Fields, factor: float, at: float = 0.5) -> Fields:
+    """The stream, with all of the receiver's samples sqrt(factor) times as large from its middle on, or another part."""
     y = frames["y"].copy()
-    y[len(y) // 2 :] *= np.float32(np.sqrt(factor))
+    y[int(at * len(y)) :] *= np.float32(np.sqrt(factor))
     return frames | {"y": y}
 
 
@@ -271,5 +281,5 @@ CASES = (
         50,
     ),
     Case("antennas", "dead, broken, loud and clipped antennas are named, the others calibrated as ever", _antennas, 2, 50),
-    Case("noise", "SNR from -20 to 60 dB, N0 steps of 20 dB, bursts: kappa is never poisoned", _noise, 2, 50),
+    Case("noise", "SNR -20 to 60 dB, N0 off by 20 dB, told or not, bursts: kappa is never poisoned", _noise, 2, 50),
 )
