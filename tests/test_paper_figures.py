@@ -24,12 +24,13 @@ from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.stream import codec
 from isacblocks.study import figure3, figure_adam
+from isacblocks.study.case import NOISE_POWER, Case
 from isacblocks.study.curves import CURVES, NAMES, Curve, Learning, curves_of
 from isacblocks.study.intervals import proportion_interval, ratio_interval, root_interval
 from isacblocks.study.kept import Kept
 from isacblocks.study.provenance import commit, read_table, write_table
 from isacblocks.study.sensing import COUNTS, SUMS, Sensing, sense
-from isacblocks.study.training import NOISE_POWER, Case, Workers
+from isacblocks.study.workers import Workers
 from isacblocks.view.eta import Eta
 
 P_FA = (1e-3, 1e-2, 1e-1)

@@ -15,18 +15,10 @@ from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
 from isacblocks.study import training
 from isacblocks.study.batch import CHUNK
+from isacblocks.study.case import LOSSES, NOISE_POWER, Case, Training
 from isacblocks.study.kept import Kept
-from isacblocks.study.training import (
-    LOSSES,
-    NOISE_POWER,
-    Case,
-    Descent,
-    Training,
-    Workers,
-    marks_of,
-    parts_of,
-    train,
-)
+from isacblocks.study.training import Descent, marks_of, train
+from isacblocks.study.workers import Workers, parts_of
 
 SMALL = Case(seed=5, radar=OfdmRadar(antennas=4, subcarriers=16), points=12)
 SETUP = model.Setup(4, 16)

@@ -27,8 +27,10 @@ from isacblocks.kernels.calibration import slope_deviation
 from isacblocks.kernels.errors import kappa_error
 from isacblocks.kernels.simulation import draw_scene
 from isacblocks.stream.plan import PLACEMENTS
+from isacblocks.study.case import LOSSES, SIMULATIONS, Case, Training
 from isacblocks.study.simulation import P_FA, simulate
-from isacblocks.study.training import LOSSES, SIMULATIONS, Case, Training, Workers, train
+from isacblocks.study.training import train
+from isacblocks.study.workers import Workers
 
 
 def online(seeds: int) -> None:

@@ -15,7 +15,7 @@ from isacblocks.cli.script import UsageError, add_common, compile_kernels, start
 if TYPE_CHECKING:
     from isacblocks.study.curves import Learning
     from isacblocks.study.kept import Kept
-    from isacblocks.study.training import Workers
+    from isacblocks.study.workers import Workers
     from isacblocks.view.eta import Eta
 
 FIGURES = ("2", "3", "adam")
@@ -147,7 +147,7 @@ def work(options: argparse.Namespace) -> int:
     compile_kernels()
     from isacblocks.study.kept import Kept
     from isacblocks.study.pictures import NoPlotsError
-    from isacblocks.study.training import Workers
+    from isacblocks.study.workers import Workers
     from isacblocks.view.eta import Eta
 
     print(f"figure {options.figure}, {options.law}: {job.frames} frames to search, {_size(options).note}", file=sys.stderr)

@@ -7,7 +7,6 @@ added frame by frame in double precision, so that the sum over a part does not d
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,7 @@ from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
 from isacblocks.kernels.peak import Peaks
 from isacblocks.kernels.search import search, search_compressed
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
-
-if TYPE_CHECKING:
-    from isacblocks.study.training import Training
+from isacblocks.study.case import Training
 
 Vector = NDArray[np.complex128]
 

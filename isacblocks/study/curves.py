@@ -15,8 +15,10 @@ from isacblocks.blocks.methods.tracker import Tracker
 from isacblocks.blocks.ofdm_source import OfdmSource
 from isacblocks.blocks.probe import Probe
 from isacblocks.stream import Flowgraph
+from isacblocks.study.case import LOSSES, Case, Training
 from isacblocks.study.kept import Kept, Report
-from isacblocks.study.training import LOSSES, Case, Training, Workers, train
+from isacblocks.study.training import train
+from isacblocks.study.workers import Workers
 
 LAG = 2  # messages until a new kappa is in force
 MESSAGE = 16  # frames; part of what the tables say, so it is not left to the records' size

@@ -22,11 +22,12 @@ from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import draw_scene
 from isacblocks.radar import SPEED_OF_LIGHT
 from isacblocks.study import plotting
+from isacblocks.study.case import Case
 from isacblocks.study.curves import NAMES, Learning, curves_of, learn
 from isacblocks.study.figure3 import REALISATIONS_MAX
 from isacblocks.study.kept import Kept, Report, silent
 from isacblocks.study.sensing import FIRST_TEST
-from isacblocks.study.training import Case, Workers
+from isacblocks.study.workers import Workers
 
 COLUMNS = ("curve", "frames", "peak", "peak_angle_deg", "peak_range_m", "position_error_m", "slope_deg", "loss_db")
 _LOOKED_AT = 1024  # test frames among which one with a strong target is surely found

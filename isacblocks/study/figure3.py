@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from isacblocks.kernels.errors import kappa_error
 from isacblocks.study import plotting
+from isacblocks.study.case import Case
 from isacblocks.study.curves import CURVES, NAMES, Curve, Learning, curves_of, learn
 from isacblocks.study.intervals import proportion_interval, ratio_interval, root_interval
 from isacblocks.study.kept import Kept, Report, silent
 from isacblocks.study.sensing import Sensing, sense
-from isacblocks.study.training import Case, Workers
+from isacblocks.study.workers import Workers
 
 P_FA = tuple(float(f"{p:.4g}") for p in np.geomspace(1e-4, 1e-1, 13))
 REALISATIONS_MAX = 1000

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.errors import kappa_error
 from isacblocks.study import plotting
+from isacblocks.study.case import Case, Training
 from isacblocks.study.curves import Online, run_online
 from isacblocks.study.figure3 import REALISATIONS_MAX
 from isacblocks.study.kept import Kept, Report, silent
-from isacblocks.study.training import Case, Training, Workers, train
+from isacblocks.study.training import train
+from isacblocks.study.workers import Workers
 
 TARGET_DB = 0.05
 COLUMNS = ("curve", "iteration", "frames", "phase_db", "ramp_db", "slope_deg", "loss_db", "bound_db", "training_loss")

@@ -22,9 +22,10 @@ from isacblocks.kernels.detection import false_alarm_probability
 from isacblocks.kernels.simulation import Truth
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar
+from isacblocks.study.case import Case
 from isacblocks.study.kept import Report, silent
 from isacblocks.study.positions import outside_main_lobe, position
-from isacblocks.study.training import Case, Workers, parts_of
+from isacblocks.study.workers import Workers, parts_of
 
 FIRST_TEST = 1 << 41  # items from here on are for testing: nothing is learned from them
 _PART = 256  # frames that a thread works on at a time

@@ -25,7 +25,8 @@ from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.normals import normals
 from isacblocks.kernels.random import STREAM_NOISE
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
-from isacblocks.study.training import Case, Descent, Training
+from isacblocks.study.case import Case, Training
+from isacblocks.study.training import Descent
 
 Run = Callable[[], int]
 

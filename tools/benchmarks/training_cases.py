@@ -12,6 +12,7 @@ from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.losses import max_gradient
 from isacblocks.kernels.search import search
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
+from isacblocks.study import case as studied
 from isacblocks.study import training
 
 _PART = 16  # frames at a time: they stay in the second cache
@@ -47,8 +48,8 @@ class FullStep:
 
 def cases(work: Workload, batch: int, least: float = 0.01) -> list[Case]:
     """Full and compressed; the second by study/training.py, one iteration, threads and files left out."""
-    array = training.Case(radar=work.radar, scene=work.scene, points=work.tau.shape[1])
-    one = training.Training(array, "max", iterations=1, batch=batch)
+    array = studied.Case(radar=work.radar, scene=work.scene, points=work.tau.shape[1])
+    one = studied.Training(array, "max", iterations=1, batch=batch)
 
     def compressed() -> float:
         training.train(one)
