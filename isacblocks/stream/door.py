@@ -129,6 +129,8 @@ class Door:
         except zmq.ZMQError:
             pass  # the context is being ended
         finally:
+            with contextlib.suppress(zmq.ZMQError):  # close() alone gives the name back later, and the next door wants it
+                self._socket.unbind(_ENDPOINT)
             self._socket.close(0)
             self._inside.close(0)
 
