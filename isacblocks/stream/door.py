@@ -79,7 +79,7 @@ class Door:
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.bind(_ENDPOINT)
-        end = f"inproc://isacblocks-door-{id(self)}"
+        end = f"inproc://isacblocks-door-{secrets.token_hex(8)}"  # of its own: a closed one gives its name back later
         self._inside, self._outside = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
         for socket in (self._inside, self._outside):
             socket.linger = 0
