@@ -119,3 +119,39 @@ def test_kernels_mean_the_same_without_the_compiler(tmp_path: Path) -> None:
         env={"NUMBA_DISABLE_JIT": "1", "ISACBLOCKS_CACHE": str(tmp_path)},
     )
     assert " passed" in done.stdout
+
+
+PRODUCTS = """
+import numpy as np
+from isacblocks.kernels.jit import jit, jit_exact
+
+@jit
+def fast(a, b):
+    total = 0j
+    for n in range(a.shape[0]):
+        total += a[n] * b[n]
+    return total
+
+@jit_exact
+def exact(a, b):
+    total = 0j
+    for n in range(a.shape[0]):
+        total += a[n] * b[n]
+    return total
+
+a, b = (np.random.default_rng(seed).standard_normal(998).view(complex) for seed in (1, 2))
+plain = 0j
+for n in range(a.size):
+    plain += complex(a[n]) * complex(b[n])
+"""
+
+
+def test_complex_products_have_the_flags_of_their_kernel_whatever_was_compiled_before(tmp_path: Path) -> None:
+    """Numba compiles the product of complex numbers once, with the flags of whoever asks first, unless it is told not to."""
+    (tmp_path / "products.py").write_text(PRODUCTS)
+    found = []
+    for order in ("exact, fast", "fast, exact"):
+        code = f"from products import *\nfor kernel in ({order}): kernel(a, b)\nprint(fast(a, b), exact(a, b) == plain)"
+        found.append(run(code, tmp_path / order, PYTHONPATH=str(tmp_path)))
+    assert found[0] == found[1], "the order of compiling shows in the bits"
+    assert "True" in found[0], "an exact kernel computes what Python computes"

@@ -15,6 +15,10 @@ Flags, explained once:
   Numba's own key knows only the file of the function itself, so that an edit in a kernel called from another file would
   leave a stale, wrong result behind; the digest makes that impossible.
 
+Numba has functions of its own, of which the product of two complex numbers is one. It compiles such a function once in a
+process, with the flags of the kernel that happens to be compiled first, and takes it for all kernels: whether an exact
+kernel fuses products then depends on what was compiled before it, and so do its last bits. Here they are kept by flags.
+
 Set ISACBLOCKS_CACHE to move the cache. With NUMBA_DISABLE_JIT=1 the kernels are plain Python functions.
 """
 
@@ -28,11 +32,34 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import llvmlite
 import numba
 from numba import config
+from numba.core.registry import cpu_target
+from numba.core.targetconfig import ConfigStack
+
+
+class _ByFlags(dict[Any, Any]):
+    """Numba's own functions that have been compiled, apart for callers with other floating-point flags."""
+
+    @staticmethod
+    def _key(key: Any) -> Any:
+        flags = ConfigStack.top_or_none()
+        return (key, None if flags is None else frozenset(flags.fastmath.flags))
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(self._key(key), default)
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self._key(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(self._key(key), value)
+
+
+cpu_target.target_context.cached_internal_func = _ByFlags()  # none of them outlives its kernel: compiled again where needed
 
 F = TypeVar("F", bound=Callable[..., object])
 
