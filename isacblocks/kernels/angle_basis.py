@@ -28,7 +28,20 @@ from isacblocks.kernels.arrays import Float, frozen
 from isacblocks.kernels.jit import jit
 from isacblocks.kernels.products import aligned_copy
 from isacblocks.kernels.prolate import prolate_sequences
-from isacblocks.kernels.simd import LANES, Floats, Pointer, fused, load, multiply, spread, store
+from isacblocks.kernels.simd import (
+    LANES,
+    Floats,
+    Pointer,
+    add,
+    fused,
+    load,
+    multiply,
+    pointer,
+    repeat,
+    spread,
+    store,
+    subtract,
+)
 
 ERROR = 3e-7  # of a steering vector relative to its length
 HALF_WIDTHS = (0.044, 0.062, 0.0875, 0.123, 0.174, 0.45)  # of a sector, in u; 0.174 holds 20 degrees at any angle
@@ -132,24 +145,42 @@ def width_of(half: float, extent: Float) -> int:
 
 
 @jit
+def _interpolation_weights(t: Pointer, at: int, out: Pointer, apart: int) -> None:
+    """Lagrange's six weights at 16 distances t beyond the third point, to out, out + apart, ..."""
+    x = load(t, at)
+    one, two, three = spread(np.float32(1.0)), spread(np.float32(2.0)), spread(np.float32(3.0))
+    a, b, d, f, g = add(x, two), add(x, one), subtract(x, one), subtract(x, two), subtract(x, three)
+    bc, df, fg = multiply(b, x), multiply(d, f), multiply(f, g)
+    low, high = multiply(a, bc), multiply(df, g)
+    store(out, at, multiply(multiply(bc, high), spread(np.float32(-1.0 / 120.0))))
+    store(out, at + apart, multiply(multiply(multiply(a, x), high), spread(np.float32(1.0 / 24.0))))
+    store(out, at + 2 * apart, multiply(multiply(multiply(a, b), high), spread(np.float32(-1.0 / 12.0))))
+    store(out, at + 3 * apart, multiply(multiply(low, fg), spread(np.float32(1.0 / 12.0))))
+    store(out, at + 4 * apart, multiply(multiply(multiply(low, d), g), spread(np.float32(-1.0 / 24.0))))
+    store(out, at + 5 * apart, multiply(multiply(low, df), spread(np.float32(1.0 / 120.0))))
+
+
+@jit
 def interpolated(
     u: Float, centre: float, step: float, table: Pointer, table_at: int, points: int, columns: int, e: Pointer
 ) -> None:
     """e[i, :columns] = the functions at u_i, by Lagrange's polynomial through the six nearest points of the table."""
-    for i in range(u.shape[0]):
-        place = (u[i] - centre) / step + 0.5 * (points - 1)
+    count = u.shape[0]
+    apart = (count + LANES - 1) // LANES * LANES
+    places, room = np.empty(count, np.int64), np.zeros(7 * apart, np.float32)
+    distances, weights = pointer(room), pointer(room[apart:])
+    scale, middle = 1.0 / step, 0.5 * (points - 1)
+    for i in range(count):
+        place = (u[i] - centre) * scale + middle
         k = min(max(int(place), 2), points - 4)
-        t = np.float32(place - k)
-        one, two, three = np.float32(1.0), np.float32(2.0), np.float32(3.0)
-        a, b, c, d, f, g = t + two, t + one, t, t - one, t - two, t - three
-        low, high = a * b * c, d * f * g
-        w0 = spread(b * c * high * np.float32(-1.0 / 120.0))
-        w1 = spread(a * c * high * np.float32(1.0 / 24.0))
-        w2 = spread(a * b * high * np.float32(-1.0 / 12.0))
-        w3 = spread(low * f * g * np.float32(1.0 / 12.0))
-        w4 = spread(low * d * g * np.float32(-1.0 / 24.0))
-        w5 = spread(low * d * f * np.float32(1.0 / 120.0))
-        at = table_at + (k - 2) * columns
+        places[i] = table_at + (k - 2) * columns
+        room[i] = np.float32(place - k)
+    for i in range(0, count, LANES):
+        _interpolation_weights(distances, i, weights, apart)
+    for i in range(count):
+        at = places[i]
+        w0, w1, w2 = repeat(weights, i), repeat(weights, apart + i), repeat(weights, 2 * apart + i)
+        w3, w4, w5 = repeat(weights, 3 * apart + i), repeat(weights, 4 * apart + i), repeat(weights, 5 * apart + i)
         for column in range(0, columns, LANES):
             total = multiply(w0, load(table, at + column))
             total = fused(w1, load(table, at + columns + column), total)

@@ -170,23 +170,28 @@ def _powers_64(
     at: int,
     top: Any,
 ) -> Any:
-    """:func:`_powers_16` for 64 delays: sixteen sums in registers."""
+    """:func:`_powers_16` for 64 delays: sixteen sums in registers, all of them going on at the same time."""
     evens, odds, across = terms
+    u = t + evens * across
     p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = spread(np.float32(0.0))
-    for k in range(evens):
+    r0 = r1 = r2 = r3 = s0 = s1 = s2 = s3 = spread(np.float32(0.0))
+    for k in range(odds):
         re, im = repeat(beams, b + 4 * k), repeat(beams, b + 4 * k + 1)
         e0, e1 = load(tables, t + k * across), load(tables, t + k * across + LANES)
         e2, e3 = load(tables, t + k * across + 2 * LANES), load(tables, t + k * across + 3 * LANES)
         p0, p1, p2, p3 = fused(re, e0, p0), fused(re, e1, p1), fused(re, e2, p2), fused(re, e3, p3)
         q0, q1, q2, q3 = fused(im, e0, q0), fused(im, e1, q1), fused(im, e2, q2), fused(im, e3, q3)
-    t += evens * across
-    r0 = r1 = r2 = r3 = s0 = s1 = s2 = s3 = spread(np.float32(0.0))
-    for k in range(odds):
         re, im = repeat(beams, b + 4 * k + 2), repeat(beams, b + 4 * k + 3)
-        e0, e1 = load(tables, t + k * across), load(tables, t + k * across + LANES)
-        e2, e3 = load(tables, t + k * across + 2 * LANES), load(tables, t + k * across + 3 * LANES)
+        e0, e1 = load(tables, u + k * across), load(tables, u + k * across + LANES)
+        e2, e3 = load(tables, u + k * across + 2 * LANES), load(tables, u + k * across + 3 * LANES)
         r0, r1, r2, r3 = fused(im, e0, r0), fused(im, e1, r1), fused(im, e2, r2), fused(im, e3, r3)
         s0, s1, s2, s3 = fused(re, e0, s0), fused(re, e1, s1), fused(re, e2, s2), fused(re, e3, s3)
+    for k in range(odds, evens):  # the last even d, where the odd ones are one fewer
+        re, im = repeat(beams, b + 4 * k), repeat(beams, b + 4 * k + 1)
+        e0, e1 = load(tables, t + k * across), load(tables, t + k * across + LANES)
+        e2, e3 = load(tables, t + k * across + 2 * LANES), load(tables, t + k * across + 3 * LANES)
+        p0, p1, p2, p3 = fused(re, e0, p0), fused(re, e1, p1), fused(re, e2, p2), fused(re, e3, p3)
+        q0, q1, q2, q3 = fused(im, e0, q0), fused(im, e1, q1), fused(im, e2, q2), fused(im, e3, q3)
     top = _power_pair(p0, q0, r0, s0, mirrored, power, at, across, top)
     top = _power_pair(p1, q1, r1, s1, mirrored, power, at + LANES, across, top)
     top = _power_pair(p2, q2, r2, s2, mirrored, power, at + 2 * LANES, across, top)

@@ -20,7 +20,7 @@ import numpy as np
 from isacblocks.kernels.arrays import Complex, Float, output_array, real_view
 from isacblocks.kernels.delay_basis import Compressed, DelayBasis
 from isacblocks.kernels.jit import jit, jit_apart
-from isacblocks.kernels.products import aligned, aligned_copy, product
+from isacblocks.kernels.products import aligned, aligned_copy, fetching_product
 from isacblocks.kernels.simd import (
     LANES,
     Floats,
@@ -35,7 +35,6 @@ from isacblocks.kernels.simd import (
     pairs_high,
     pairs_low,
     pointer,
-    prefetch,
     reals,
     spread,
     store,
@@ -130,9 +129,6 @@ def _folded(
     total = load(squares, 0)
     for s in range(0, whole, LANES):
         t = carriers - LANES - s  # the partners, in falling order once turned round
-        for line in range(2):  # the same place of the next group of antennas
-            prefetch(y, at + GROUP * 2 * carriers + 2 * s + line * LANES)
-            prefetch(y, at + GROUP * 2 * carriers + 2 * t + line * LANES)
         u, v = load(y, at + 2 * s), load(y, at + 2 * s + LANES)
         r, i = reals(u, v), imaginaries(u, v)
         total = fused(r, r, fused(i, i, total))
@@ -223,8 +219,14 @@ def fold_frame(
             at = 2 * k * half
             _folded(carriers, samples, (first + k) * 2 * carriers, turn, z_even, at, z_odd, at, squares)
         energy[0] += _sum(squares)
-        product(z_even, 0, half, 1, pointer(even), 0, wide, (2 * count, half, wide), g_even, 0, wide)
-        product(z_odd, 0, half, 1, pointer(odd), 0, narrow, (2 * count, half, narrow), g_odd, 0, narrow)
+        # Meanwhile the next antennas come near: as many cache lines as the sums have terms, for a whole group
+        even_shape, odd_shape, next_rows = (2 * count, half, wide), (2 * count, half, narrow), (first + count) * 2 * carriers
+        fetching_product(
+            z_even, 0, half, 1, pointer(even), 0, wide, even_shape, g_even, 0, wide, samples, next_rows
+        )  # fmt: skip
+        fetching_product(
+            z_odd, 0, half, 1, pointer(odd), 0, narrow, odd_shape, g_odd, 0, narrow, samples, next_rows + half * LANES
+        )
         for k in range(count):
             at = (first + k) * width
             if width == 4 * wide:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.jit import jit_exact
-from isacblocks.kernels.normals import BLOCK, Floats, fill_normals, seed_lanes
+from isacblocks.kernels.jit import jit_apart, jit_exact
+from isacblocks.kernels.normals import BLOCK, Floats, Words, fill_normals, load_lanes, next_pairs, seed_lanes, store_lanes
 from isacblocks.kernels.random import STREAM_NOISE
-from isacblocks.kernels.simd import LANES, fma
+from isacblocks.kernels.simd import LANES, Pointer, fma, fused, load, multiply, pointer, spread, store
 from isacblocks.kernels.steering import array_response, powers
 
 Real = NDArray[Any]  # float32 or float64
@@ -47,6 +47,28 @@ def _add_row(factor: complex, along: Real, across: Real, row: Real) -> None:
         row[i] = fma(a, along[i], fma(b, across[i], row[i]))
 
 
+@jit_apart
+def _noisy_rows(
+    lanes: Words, deviation: np.float32, factors: Complex, along: Pointer, across: Pointer, out: Pointer, at: int, width: int
+) -> None:
+    """Rows of noise + factor_n e from out[at] on, each of `width` numbers, which are whole blocks.
+
+    What :func:`fill_normals` and :func:`_add_row` make of them, without a detour through memory.
+    """
+    s0, s1, s2, s3 = load_lanes(lanes)
+    scale = spread(deviation)
+    for n in range(factors.shape[0]):
+        a, b = spread(np.float32(factors[n].real)), spread(np.float32(factors[n].imag))
+        for k in range(0, width, BLOCK):
+            r, cosine, sine, s0, s1, s2, s3 = next_pairs(s0, s1, s2, s3, scale)
+            here = fused(b, load(across, k), multiply(r, cosine))
+            there = fused(b, load(across, k + LANES), multiply(r, sine))
+            store(out, at + k, fused(a, load(along, k), here))
+            store(out, at + k + LANES, fused(a, load(along, k + LANES), there))
+        at += width
+    store_lanes(lanes, s0, s1, s2, s3)
+
+
 @jit_exact
 def received_frames(
     x: Floats,
@@ -70,6 +92,7 @@ def received_frames(
     lanes, rest = np.empty(4 * LANES, np.uint32), np.empty(BLOCK, np.float32)
     array, delay = np.empty((2, elements)), np.empty((2, width // 2))
     along, across = np.empty(width, np.float32), np.empty(width, np.float32)
+    factors = np.empty(elements, np.complex128)
     deviation = np.float32(math.sqrt(noise_power / 2.0))
     for f in range(out.shape[0]):
         seed_lanes(seed, STREAM_NOISE, np.uint64(first) + np.uint64(f), lanes)
@@ -85,9 +108,15 @@ def received_frames(
         _echo_row(x[f], -2.0 * math.pi * spacing * tau[f], delay, along, across)
         k = f if kappa.shape[0] > 1 else 0
         for n in range(elements):
+            factors[n] = gamma[f] * kappa[k, n] * complex(array[0, n], array[1, n])
+        if noise_power > 0.0 and width % BLOCK == 0:
+            at = f * elements * width
+            _noisy_rows(lanes, deviation, factors, pointer(along), pointer(across), pointer(out), at, width)
+            continue
+        for n in range(elements):
             if done < (n + 1) * width:
                 done = fill_normals(lanes, deviation, done, min(done + max(_PIECE, width), samples.shape[0]), samples, rest)
-            _add_row(gamma[f] * kappa[k, n] * complex(array[0, n], array[1, n]), along, across, out[f, n])
+            _add_row(factors[n], along, across, out[f, n])
 
 
 @jit_exact

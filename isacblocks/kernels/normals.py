@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.jit import jit_exact
+from isacblocks.kernels.jit import jit_apart, jit_exact
 from isacblocks.kernels.random import philox
 from isacblocks.kernels.simd import LANES, add, fused, multiply, pointer, spread, store, subtract
 from isacblocks.kernels.simd_words import (
@@ -136,7 +136,7 @@ def seed_lanes(seed: int, stream: int, item: int, lanes: Words) -> None:
             lanes[lane] = 1
 
 
-@jit_exact
+@jit_apart
 def fill_normals(lanes: Words, deviation: np.float32, done: int, wanted: int, out: Floats, rest: Floats) -> int:
     """Go on filling `out` (n,), of which `done` are there, by whole blocks until `wanted` or more are; returns how many are.
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.jit import jit, jit_apart
-from isacblocks.kernels.simd import LANES, WIDE, Floats, Pointer, tile
+from isacblocks.kernels.simd import LANES, WIDE, Floats, Pointer, fetching_tile, prefetch, tile
 
 _LINE = 64  # bytes
 _HIGH, _BROAD = (16, 4) if WIDE else (6, 1)  # sums of a tile of one vector's width; vectors of the broadest tile
 _TALL_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(3, 1), tile(1, 1)
+_FETCHING = fetching_tile(_HIGH, 1)
 _TALL_4, _LOW_4, _ONE_4 = tile(6, 4), tile(2, 4), tile(1, 4)
 
 
@@ -75,3 +76,34 @@ def product(
             _ONE_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
             r += 1
         c += 16
+
+
+@jit_apart
+def fetching_product(
+    a: Pointer,
+    a_at: int,
+    a_row: int,
+    a_step: int,
+    b: Pointer,
+    b_at: int,
+    b_step: int,
+    shape: tuple[int, int, int],
+    out: Pointer,
+    out_at: int,
+    out_row: int,
+    following: Pointer,
+    start: int,
+) -> None:
+    """:func:`product`, while what is wanted next comes near: one cache line per k of `following`, from `start` on."""
+    rows, depth, columns = shape
+    done = 0
+    if rows >= _HIGH:
+        _FETCHING(a, a_at, a_row, a_step, b, b_at, b_step, depth, out, out_at, out_row, following, start)
+        done = _HIGH
+    else:
+        for k in range(depth):
+            prefetch(following, start + k * LANES)
+    below = (rows - done, depth, LANES)
+    product(a, a_at + done * a_row, a_row, a_step, b, b_at, b_step, below, out, out_at + done * out_row, out_row)
+    beside = (rows, depth, columns - LANES)
+    product(a, a_at, a_row, a_step, b, b_at + LANES, b_step, beside, out, out_at + LANES, out_row)

@@ -14,14 +14,16 @@ from isacblocks.kernels.simd import (
     LANES,
     Floats,
     Pointer,
+    add,
     at_least,
     fused,
     largest,
     load,
     magnitude,
     pointer,
+    prefetch,
     spread,
-    store,
+    top,
     total,
 )
 
@@ -29,32 +31,34 @@ _EQUAL = np.float32(1.0 - 1e-6)  # of the largest: single precision
 
 
 @jit
-def _row_statistics(row: Pointer, at: int, count: int, lanes: Floats) -> tuple[np.float32, np.float32, int]:
-    """Sum of squares, largest magnitude and how many share it, of `count` numbers from `at` on; `lanes` is scratch.
+def _row_statistics(row: Pointer, at: int, count: int) -> tuple[np.float32, np.float32, int]:
+    """Sum of squares, largest magnitude and how many share it, of `count` numbers from `at` on.
 
     The largest of numbers with NaN among them is that of the others; the sum of squares tells.
     """
-    whole = count // LANES * LANES
-    squares = tops = spread(np.float32(0.0))
-    for s in range(at, at + whole, LANES):
+    whole, pairs = count // LANES * LANES, count // (2 * LANES) * 2 * LANES
+    even_squares = odd_squares = even_tops = odd_tops = spread(np.float32(0.0))  # two chains: each waits for itself
+    for s in range(at, at + pairs, 2 * LANES):
+        prefetch(row, s + count)  # a row is looked at twice, so that there is time
+        prefetch(row, s + LANES + count)
+        even, odd = load(row, s), load(row, s + LANES)
+        even_squares, odd_squares = fused(even, even, even_squares), fused(odd, odd, odd_squares)
+        even_tops, odd_tops = largest(magnitude(even), even_tops), largest(magnitude(odd), odd_tops)
+    for s in range(at + pairs, at + whole, LANES):
         value = load(row, s)
-        squares = fused(value, value, squares)
-        tops = largest(magnitude(value), tops)
-    power = total(squares)
-    store(pointer(lanes), 0, tops)
-    top = np.float32(0.0)
-    for lane in range(LANES):
-        top = lanes[lane] if lanes[lane] > top else top
+        even_squares = fused(value, value, even_squares)
+        even_tops = largest(magnitude(value), even_tops)
+    power, highest = total(add(even_squares, odd_squares)), top(largest(even_tops, odd_tops))
     for s in range(at + whole, at + count):
         power += row[s] * row[s]
-        top = abs(row[s]) if abs(row[s]) > top else top
-    floor, sharing = np.float32(top * _EQUAL), 0
+        highest = abs(row[s]) if abs(row[s]) > highest else highest
+    floor, sharing = np.float32(highest * _EQUAL), 0
     level = spread(floor)
     for s in range(at, at + whole, LANES):
         sharing += at_least(magnitude(load(row, s)), level)
     for s in range(at + whole, at + count):
         sharing += abs(row[s]) >= floor
-    return power, top, sharing if top > 0.0 else 0
+    return power, highest, sharing if highest > 0.0 else 0
 
 
 @jit_apart
@@ -63,11 +67,10 @@ def frame_statistics(y: Floats, power: Float, largest_value: Float, shared: Floa
 
     An antenna of zeros shares nothing.
     """
-    lanes = np.empty(LANES, np.float32)
     count = y.shape[1]
     for n in range(y.shape[0]):
-        squares, top, sharing = _row_statistics(pointer(y), n * count, count, lanes)
-        power[n], largest_value[n], shared[n] = 2.0 * np.float64(squares) / count, top, sharing
+        squares, highest, sharing = _row_statistics(pointer(y), n * count, count)
+        power[n], largest_value[n], shared[n] = 2.0 * np.float64(squares) / count, highest, sharing
 
 
 @jit

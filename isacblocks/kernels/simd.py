@@ -39,6 +39,7 @@ Pointer = Any  # to float32: a C pointer, without the counting of references tha
 Tile = Callable[..., None]
 
 LANES = 16  # columns come in multiples of this
+_TILE_ARGUMENTS = 11
 
 _FLOAT, _INDEX, _LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR, _MASK = ir.VectorType(_FLOAT, LANES), ir.VectorType(_LANE, LANES)
@@ -203,17 +204,21 @@ def _fill_vector(typing: Any, x: Any) -> Any:
     return _V(types.float32), lambda context, builder, signature, values: _spread(builder, values[0])
 
 
+def _reduced(builder: ir.IRBuilder, value: ir.Value, join: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
+    """All lanes in one: halves are joined until one is left, in the same order on every machine."""
+    width = LANES // 2
+    while width:
+        upper = ir.Constant(_MASK, [(k + width) % LANES for k in range(LANES)])
+        value = join(value, builder.shuffle_vector(value, _ANY, upper))
+        width //= 2
+    return builder.extract_element(value, _LANE(0))
+
+
 def _total_vector(typing: Any, x: Any) -> Any:
-    """The sum of the lanes: halves are added until one is left, in the same order on every machine."""
+    """The sum of the lanes."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
-        value = values[0]
-        width = LANES // 2
-        while width:
-            upper = ir.Constant(_MASK, [(k + width) % LANES for k in range(LANES)])
-            value = builder.fadd(value, builder.shuffle_vector(value, _ANY, upper))
-            width //= 2
-        return builder.extract_element(value, _LANE(0))
+        return _reduced(builder, values[0], builder.fadd)
 
     return types.float32(_V), generate
 
@@ -222,6 +227,15 @@ def _total(x: Any) -> Any:
     while x.size > 1:
         x = x[: x.size // 2] + x[x.size // 2 :]
     return x[0]
+
+
+def _top_vector(typing: Any, x: Any) -> Any:
+    """The largest of the lanes, none of which is NaN."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+        return _reduced(builder, values[0], lambda x, y: builder.select(builder.fcmp_ordered(">", x, y), x, y))
+
+    return types.float32(_V), generate
 
 
 def _above_vector(typing: Any, x: Any, y: Any) -> Any:
@@ -252,14 +266,19 @@ def _above(x: Any, y: Any) -> bool:
     return bool((x > y).any())
 
 
+def _fetch(builder: ir.IRBuilder, data: ir.Value, index: ir.Value) -> None:
+    """Ask for the cache line of element `index`."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTE, _LANE, _LANE, _LANE])
+    place = builder.bitcast(builder.gep(data, [index]), _BYTE)
+    emit = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(emit, [place, _LANE(0), _LANE(2), _LANE(1)])  # to read, second level, data
+
+
 def _prefetch_line(typing: Any, a: Any, at: Any) -> Any:
     """Ask for the cache line of a[at], which may lie beyond the end."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE, _LANE, _LANE, _LANE])
-        place = builder.gep(values[0], [values[1]])
-        emit = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(emit, [builder.bitcast(place, _BYTE), _LANE(0), _LANE(2), _LANE(1)])  # to read, second level, data
+        _fetch(builder, values[0], values[1])
         return context.get_dummy_value()
 
     return types.void(_P, types.intp), generate
@@ -270,6 +289,7 @@ def _no_prefetch(a: Floats, at: int) -> None:
 
 
 total: Any = _total if config.DISABLE_JIT else intrinsic(_total_vector)
+top: Any = np.max if config.DISABLE_JIT else intrinsic(_top_vector)
 at_least: Any = _at_least if config.DISABLE_JIT else intrinsic(_at_least_vector)
 any_above: Any = _above if config.DISABLE_JIT else intrinsic(_above_vector)
 prefetch: Any = _no_prefetch if config.DISABLE_JIT else intrinsic(_prefetch_line)
@@ -294,7 +314,10 @@ fma: Any = _fma_plain if config.DISABLE_JIT else intrinsic(_fma_emitted)
 
 
 def _emit(rows: int, columns: int, context: Any, builder: ir.IRBuilder, values: Any) -> ir.Value:
-    """The loop of one tile; the arguments are those of the function that :func:`tile` makes."""
+    """The loop of one tile; the arguments are those of the function that :func:`tile` makes.
+
+    Two more are where the next data lie: the k-th line of them is asked for beside the k-th products.
+    """
     a, b, out = values[0], values[4], values[8]
     a_at, a_row, a_step = values[1:4]
     b_at, b_step, depth = values[5:8]
@@ -318,6 +341,8 @@ def _emit(rows: int, columns: int, context: Any, builder: ir.IRBuilder, values: 
         left = _spread(builder, builder.load(builder.gep(a, [place])))
         grown += [_fused(builder, [left, right[c], sums[r * columns + c]]) for c in range(columns)]
         place = builder.add(place, a_row)
+    if len(values) > _TILE_ARGUMENTS:
+        _fetch(builder, values[-2], builder.add(values[-1], builder.mul(k, _INDEX(LANES))))
     following = builder.add(k, _INDEX(1))
     for phi, start, then in [
         (k, _INDEX(0), following),
@@ -358,6 +383,7 @@ def _plain(rows: int, columns: int) -> Tile:
         out: Floats,
         out_at: int,
         out_row: int,
+        *following: Any,
     ) -> None:
         for r in range(rows):
             total = np.zeros(LANES * columns, np.float32)
@@ -369,6 +395,11 @@ def _plain(rows: int, columns: int) -> Tile:
     return tile
 
 
+def _tile_signature() -> Any:
+    steps = (types.intp, types.intp, types.intp)
+    return (_P, *steps, _P, *steps, _P, types.intp, types.intp)
+
+
 def tile(rows: int, columns: int) -> Tile:
     """The product of `rows` rows with 16 `columns` columns, as a function for kernels.
 
@@ -378,16 +409,33 @@ def tile(rows: int, columns: int) -> Tile:
     if config.DISABLE_JIT:
         return _plain(rows, columns)
 
-    def typed() -> Any:
-        steps = (types.intp, types.intp, types.intp)
-        signature = types.void(_P, *steps, _P, *steps, _P, types.intp, types.intp)
-        return signature, lambda context, builder, sig, values: _emit(rows, columns, context, builder, values)
-
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any, depth: Any, out: Any,
         out_at: Any, out_row: Any,
     ) -> Any:  # fmt: skip
-        return typed()
+        return types.void(*_tile_signature()), lambda context, builder, sig, values: _emit(
+            rows, columns, context, builder, values
+        )
+
+    made: Tile = intrinsic(tile)
+    return made
+
+
+def fetching_tile(rows: int, columns: int) -> Tile:
+    """:func:`tile`, with two more arguments: an array and a start, from where on one cache line per k is brought near.
+
+    Asked for all at once, lines that are far away hold up what comes next: a core waits for 10 or 20 of them at a time.
+    """
+    if config.DISABLE_JIT:
+        return _plain(rows, columns)
+
+    def tile(
+        typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any, depth: Any, out: Any,
+        out_at: Any, out_row: Any, following: Any, following_at: Any,
+    ) -> Any:  # fmt: skip
+        return types.void(*_tile_signature(), _P, types.intp), lambda context, builder, sig, values: _emit(
+            rows, columns, context, builder, values
+        )
 
     made: Tile = intrinsic(tile)
     return made
