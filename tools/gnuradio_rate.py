@@ -2,7 +2,8 @@
 """How fast samples come from GNU Radio into a flowgraph of ours: python tools/gnuradio_rate.py [--seconds S] [--vlen N]
 
 GNU Radio floods a ZMQ PUSH sink over ipc. Receivers take it for some seconds each: a bare socket that looks at nothing,
-which is the most the sockets allow; GnuRadioSource without tags; and with tags. Vectors of --vlen complex64.
+which is the most the sockets allow; GnuRadioSource without tags; and with tags. Vectors of --vlen complex64. --calibrate:
+GNU Radio repeats frames of Table I instead, which are calibrated by, kappa and detections going back to it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 import zmq
 
-from isacblocks.cli.script import execute
-from isacblocks.frontends import GnuRadioSource
+from isacblocks import OfdmRadar
+from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, Probe
+from isacblocks.cli.script import compile_kernels, execute
+from isacblocks.frontends import Framing, GnuRadioMessages, GnuRadioSink, GnuRadioSource
 from isacblocks.stream import ANY, Block, Flowgraph, In
 from isacblocks.stream.spec import Items
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.environ.get("GNURADIO_PYTHON", "/usr/bin/python3")
 _ANTENNAS = 64  # whose gains are told with every frame
+_REPEATED = 64  # frames that GNU Radio sends over and over
 _FIRST = 0.5  # seconds before the measurement, for everything to have begun
 
 
@@ -45,7 +50,12 @@ class Drain(Block):
 def flooded(endpoint: str, vlen: int, tags: bool, measure: Callable[[], float]) -> float:
     """What `measure` says while GNU Radio floods the endpoint."""
     chain = {"do": "flood", "kind": "push", "address": endpoint, "dtype": "complex64", "vlen": vlen, "tags": tags}
-    side = [PYTHON, str(ROOT / "tests" / "gnuradio_side.py"), json.dumps([chain])]
+    return beside([chain], measure)
+
+
+def beside(chains: list[dict[str, Any]], measure: Callable[[], float]) -> float:
+    """What `measure` says while GNU Radio does what tests/gnuradio_side.py understands."""
+    side = [PYTHON, str(ROOT / "tests" / "gnuradio_side.py"), json.dumps(chains)]
     child = subprocess.Popen(side, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None
@@ -73,24 +83,70 @@ def bare(endpoint: str, seconds: float) -> float:
     return got / (now - began)
 
 
+def calibrated(at: str, file: str, seconds: float) -> float:
+    """Frames per second from which kappa is learned; the blocks are those of flowgraphs/from_gnuradio.py."""
+    radar = OfdmRadar()
+    channel, probe, simulation = ImpairedChannel(radar, seed=3), Probe(), Flowgraph("simulation")
+    simulation.connect(OfdmSource(radar, seed=3), channel)
+    simulation.connect(channel.frame, probe)
+    simulation.run(items=_REPEATED)
+    rows = np.zeros((_REPEATED, radar.antennas + 1, radar.subcarriers), np.complex64)
+    rows[:, :-1], rows[:, -1] = probe.values["y"], probe.values["x"]
+    np.save(file, rows)
+    about = {"kind": "push", "dtype": "complex64", "vlen": rows[0].size, "tags": True, "repeat": True, "file": file}
+    back = {"kind": "pull", "dtype": "complex64", "vlen": radar.antennas, "count": 1 << 40, "out": file}
+    chains = [
+        {"do": "send", "address": f"{at}-frames", **about},
+        {"do": "receive", "address": f"{at}-kappa", **back},
+        {"do": "hear", "address": f"{at}-detections", **back},
+    ]
+    frames = GnuRadioSource(f"{at}-frames", rows.shape[1:], pattern="pull", tags=True, channels=radar.antennas)
+    framing, image, detector = Framing(radar), AngleDelayMap(radar), MaprtDetector(radar, noise="estimated")
+    calibrator, fg = KappaCalibrator(radar), Flowgraph("rate")
+    fg.connect(frames, framing, image, detector, calibrator)
+    fg.feedback(calibrator.kappa, image.kappa, lag=2)
+    fg.connect(framing.changes, calibrator.changes)
+    fg.connect(calibrator.kappa, GnuRadioSink(f"{at}-kappa", dtype="complex64"))
+    told = ("present", "probability", "theta", "range")
+    fg.connect(detector, GnuRadioMessages(f"{at}-detections", fields=told))
+
+    def measure() -> float:
+        with fg:
+            fg.start()
+            return rate_of(fg, "kappa_calibrator", seconds)
+
+    return beside(chains, measure)
+
+
+def rate_of(fg: Flowgraph, block: str, seconds: float) -> float:
+    """Items per second that a block of a running flowgraph takes, from a while after the first of them."""
+    while not fg.status.blocks[block].items_in:
+        time.sleep(0.01)
+    time.sleep(_FIRST)
+    first, began = fg.status.blocks[block].items_in, time.perf_counter()
+    time.sleep(seconds)
+    last, ended = fg.status.blocks[block].items_in, time.perf_counter()
+    return (last - first) / (ended - began)
+
+
 def ours(endpoint: str, seconds: float, vlen: int, tags: bool, placement: str) -> float:
     """Bytes per second that arrive behind GnuRadioSource, in another block."""
     drain, fg = Drain(), Flowgraph("rate")
     fg.connect(GnuRadioSource(endpoint, (vlen,), pattern="pull", tags=tags, channels=_ANTENNAS), drain)
     with fg:
         fg.start(placement=placement)
-        while not fg.status.blocks["drain"].items_in:
-            time.sleep(0.01)
-        time.sleep(_FIRST)
-        first, began = fg.status.blocks["drain"].items_in, time.perf_counter()
-        time.sleep(seconds)
-        last, ended = fg.status.blocks["drain"].items_in, time.perf_counter()
-    return 8 * vlen * (last - first) / (ended - began)
+        return 8 * vlen * rate_of(fg, "drain", seconds)
 
 
 def work(options: argparse.Namespace) -> int:
     """Measure each in turn, print the best of some rounds."""
     best: dict[str, float] = {}
+    if options.calibrate:
+        compile_kernels()
+        with tempfile.TemporaryDirectory() as where:
+            rate = max(calibrated(f"ipc://{where}/{k}", f"{where}/f.npy", options.seconds) for k in range(options.rounds))
+        print(f"calibrated: {rate:.0f} frames/s, {rate * 8 * 65 * 256 / 1e9:.2f} GB/s")
+        return 0
 
     def take(end: str, tags: bool, placement: str) -> float:
         return ours(end, options.seconds, options.vlen, tags, placement)
@@ -126,6 +182,7 @@ def main() -> int:
         "--vlen", type=int, default=64 * 256, help="complex numbers in a vector (default: a frame of Table I)"
     )
     parser.add_argument("--rounds", type=int, default=2, help="of which the best is told (default: 2)")
+    parser.add_argument("--calibrate", action="store_true", help="the whole way to kappa and back instead")
     options = parser.parse_args()
     return execute("gnuradio_rate", lambda: work(options))
 
