@@ -18,6 +18,7 @@ from test_gnuradio_live import absence
 
 from isacblocks import OfdmRadar
 from isacblocks.blocks import ImpairedChannel, OfdmSource, Probe
+from isacblocks.blocks.records import FRAME
 from isacblocks.frontends import SigmfFrames, SigmfSink, SigmfSource
 from isacblocks.frontends.samples import IQ
 from isacblocks.frontends.sigmf_calibration import annotate_calibration
@@ -158,6 +159,37 @@ def test_frames_come_back_to_the_bit(tmp_path: Path, collection: bool) -> None:
     if collection:  # the symbols' channel has no place
         assert points is None
     assert list(SigmfFrames(name_of(tmp_path / "frames", collection), 1, None, 7).numbers) == [1, 8, 15, 22, 29, 36, 43]
+
+
+class Unusable(Source):
+    """Eight frames, of which the third and the last are marked invalid, and in the fifth antenna 1 has no numbers."""
+
+    frame = Out(FRAME)
+
+    def dimensions(self) -> dict[str, int]:
+        return {"N": 2, "S": 4}
+
+    def produce(self, first: int, count: int) -> Items | None:
+        numbers = np.arange(first, min(first + count, 8))
+        if not numbers.size:
+            return None
+        fields = self.frame.layout.empty(numbers.size)
+        for name, array in fields.items():
+            array[:] = numbers.reshape(-1, *[1] * (array.ndim - 1)) if name in ("y", "x") else 0
+        fields["y"][numbers == 4, 1] = np.nan
+        return self.frame.items(**(fields | {"valid": ~np.isin(numbers, [2, 7])}))
+
+
+def test_frames_that_cannot_be_used_are_still_none(tmp_path: Path) -> None:
+    fg, probe, radar = Flowgraph(), Probe(), OfdmRadar(2, 4)
+    fg.connect(Unusable(), SigmfSink(tmp_path / "frames", radar=radar))
+    fg.run()
+    fg = Flowgraph()
+    fg.connect(SigmfFrames(tmp_path / "frames.sigmf-meta", 1), probe)
+    fg.run()
+    assert probe.values["valid"].tolist() == [1, 0, 1, 1, 1, 1, 0]
+    assert np.isnan(probe.values["y"][3, 1]).all()
+    assert (probe.values["y"][3, 0] == 4).all()
 
 
 @pytest.mark.parametrize("collection", [False, True])

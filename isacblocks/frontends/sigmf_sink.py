@@ -50,7 +50,7 @@ class SigmfSink(Block):
         super().start()
         self._close()
         names = self.items.layout.by_name
-        self._frames = {"y", "x", "theta_min"} <= names.keys()
+        self._frames = {"y", "x", "theta_min", "valid"} <= names.keys()
         if not self._frames and "iq" not in names:
             raise WiringError(f"{self.label}: expected frames or the record iq, got {self.items.layout.record}")
         if self._frames and self.radar is None:
@@ -59,6 +59,7 @@ class SigmfSink(Block):
         self.channels = shape[0] + self._frames
         self._captures: list[dict[str, Any]] = []
         self._sectors: list[list[float]] = []
+        self._invalid: list[int] = []  # numbers of frames
         self._rate = self.radar.bandwidth if self._frames and self.radar is not None else math.nan
         for path in (*self._metas(), *self._datas(), self.base.with_suffix(".sigmf-collection")):
             if path.exists() and not self.replace:
@@ -91,6 +92,8 @@ class SigmfSink(Block):
         """The sector of a frame; of raw samples a new capture where they do not go on as before."""
         if self._frames:
             names = ("theta_min", "theta_max", "tau_min", "tau_max")
+            if not items.fields["valid"][k]:
+                self._invalid.append(len(self._sectors))
             self._sectors.append([float(items.fields[name][k]) for name in names])
             if not self._captures and self.radar is not None:
                 self._captures.append({"core:sample_start": 0, "core:frequency": self.radar.carrier_frequency})
@@ -140,6 +143,7 @@ class SigmfSink(Block):
             told["core:sample_rate"] = self._rate
         if self._frames and self.radar is not None:
             told |= {"isacblocks:radar": asdict(self.radar), "isacblocks:sectors": self._sectors}
+            told |= {"isacblocks:invalid": self._invalid} if self._invalid else {}
         captures = [dict(one) for one in self._captures]
         if self.radar is not None and not self.collection and captures:
             captures[0]["spatial:element_geometry"] = self._geometry()

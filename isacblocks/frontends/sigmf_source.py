@@ -118,7 +118,7 @@ class SigmfFrames(Source):
     ) -> None:
         self.arguments = ((str(Path(path).absolute()), start, stop, step, False), {})
         self.recording = open_sigmf(path, verify)
-        self.radar, self._sectors = frames_of(self.recording)
+        self.radar, self._sectors, self._invalid = frames_of(self.recording)
         self.numbers = range(self.recording.length // self.radar.subcarriers)[start:stop:step]
 
     def dimensions(self) -> Mapping[str, int]:
@@ -145,12 +145,17 @@ class SigmfFrames(Source):
             for name, value in zip(("theta_min", "theta_max", "tau_min", "tau_max"), sector, strict=True):
                 fields[name][k] = value
             fields["time"][k] = number * self.radar.frame_duration
-        fields["valid"][:] = np.isfinite(fields["y"]).all(axis=(1, 2)) & np.isfinite(fields["x"]).all(axis=1)
+        heard = np.isfinite(fields["y"]).all(axis=2).any(axis=1)  # an antenna without numbers is left out by the map
+        finite = heard & np.isfinite(fields["x"]).all(axis=1)
+        fields["valid"][:] = finite & np.array([number not in self._invalid for number in numbers])
         return self.frame.items(**fields)
 
 
-def frames_of(recording: SigmfRecording) -> tuple[OfdmRadar, list[list[float]]]:
-    """The radar of a recording of frames, and every frame's sector. Raises SigmfError where it holds something else."""
+def frames_of(recording: SigmfRecording) -> tuple[OfdmRadar, list[list[float]], frozenset[int]]:
+    """The radar of a recording of frames, every frame's sector, and the numbers of the frames that cannot be used.
+
+    Raises SigmfError where it holds something else.
+    """
     told = recording.meta
     if "isacblocks:radar" not in told or "isacblocks:sectors" not in told:
         raise SigmfError(
@@ -159,10 +164,12 @@ def frames_of(recording: SigmfRecording) -> tuple[OfdmRadar, list[list[float]]]:
     try:
         radar = msgspec.convert(told["isacblocks:radar"], OfdmRadar)
         sectors = msgspec.convert(told["isacblocks:sectors"], list[list[float]])
+        invalid = msgspec.convert(told.get("isacblocks:invalid", []), frozenset[int])
     except ValueError as error:
-        raise SigmfError(f"{recording.path}: isacblocks:radar or isacblocks:sectors is damaged: {error}") from error
+        what = "isacblocks:radar, isacblocks:sectors or isacblocks:invalid"
+        raise SigmfError(f"{recording.path}: {what} is damaged: {error}") from error
     if recording.channels != radar.antennas + 1 or any(len(one) != 4 for one in sectors) or not sectors:
         raise SigmfError(
             f"{recording.path}: expected {radar.antennas + 1} channels (antennas, symbols), got {recording.channels}"
         )
-    return radar, sectors
+    return radar, sectors, invalid
