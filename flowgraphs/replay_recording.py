@@ -29,6 +29,7 @@ from isacblocks.blocks.angle_delay_map import sector_grid
 from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
+from isacblocks.cli.calibration import rows
 from isacblocks.cli.outcome import write_report
 from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
@@ -36,6 +37,8 @@ from isacblocks.frontends.fmcw import FmcwFile, load_chirps
 from isacblocks.frontends.sigmf_calibration import annotate_calibration
 from isacblocks.frontends.sigmf_format import SUFFIXES
 from isacblocks.stream import Flowgraph, Source
+from isacblocks.stream.files import write_atomically
+from isacblocks.study.calibration_page import page_of
 from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
 from isacblocks.study.pictures import NoPlotsError, draw_efficiency
 
@@ -127,7 +130,7 @@ def work(options: argparse.Namespace) -> int:
     """Learn, judge, report."""
     start_logging(options.log)
     with usage():
-        for path in (options.report, options.plot, options.calibration):
+        for path in (options.report, options.plot, options.calibration, options.page):
             writable(path)
         radar, frames, make = opener(options)
         first, second = halves(options, frames)
@@ -180,6 +183,11 @@ def work(options: argparse.Namespace) -> int:
         print(f"annotated: {options.recording}")
     if options.plot is not None:
         draw(options.plot, unseen, radar, learned, before, after)
+    if options.page is not None:
+        picture = None if options.plot is None else Path(options.plot)
+        page = page_of(report, rows(made), picture if picture is not None and picture.is_file() else None)
+        write_atomically(Path(options.page), page.encode())
+        print(f"page: {options.page}")
     return 0
 
 
@@ -213,6 +221,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--waveform", metavar="FILE.toml", help="RECORDING holds raw samples; FILE says what was sent")
     parser.add_argument("--annotate", action="store_true", help="write what was learned into the SigMF recording, too")
+    parser.add_argument("--page", metavar="FILE.html", help="write the report, the picture and all antennas as one page")
     shared.add_outputs(parser)
     group = parser.add_argument_group("raw FMCW samples (.npy)")
     group.add_argument("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="delays to search, in range bins")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from isacblocks.blocks import ImpairedChannel, OfdmSource, Recorder
 from isacblocks.blocks.calibration_file import load_calibration
 from isacblocks.frontends import SigmfSink
 from isacblocks.stream import Flowgraph
+from isacblocks.study.calibration_page import page_of
 
 RADAR = OfdmRadar(8, 32)
 KINDS = {"isac": "rec.isac", "interleaved": "rec.sigmf-meta", "collection": "rec.sigmf-collection"}
@@ -52,6 +56,10 @@ def test_from_a_recording_to_a_calibration_in_one_command(tmp_path: Path, kind: 
     assert report["frames"] == 1200
     assert report["gain_db"] > 0
     assert (out / "rec.png").read_bytes()[:4] == b"\x89PNG"
+    page = (out / "rec.html").read_text()
+    assert base64.b64decode(re.findall(r'src="data:image/png;base64,([^"]+)"', page)[0]) == (out / "rec.png").read_bytes()
+    assert f"{report['gain_db']:+.2f} dB" in page
+    assert len(re.findall(r"<tr><td>\d+</td><td>[+-]\d+\.\d\d</td><td>[+-]\d+\.\d\d</td>", page)) == 8
     if kind != "isac":
         name = "rec-000.sigmf-meta" if kind == "collection" else "rec.sigmf-meta"
         notes = json.loads((tmp_path / name).read_text())["annotations"]
@@ -70,6 +78,16 @@ def test_a_script_writes_the_calibration_into_the_recording(tmp_path: Path) -> N
     data = tmp_path / "rec.sigmf-data"
     data.write_bytes(data.read_bytes()[:-8])
     assert "is it cut off" in isacblocks("run", "from_sigmf", "rec.sigmf-meta", where=tmp_path, status=2).stderr
+
+
+def test_a_page_says_what_is_not_known_and_believes_no_name() -> None:
+    report = {"recording": "<b>", "frames": 2, "learned_from": 1, "judged_by": 1, "snr_db": 1.0, "target_probability": 0.5}
+    report |= {"efficiency_before": {"mean": 0.1, "median": 0.1}, "efficiency_after": {"mean": 0.2, "median": 0.2}}
+    ill = {"antenna": 1, "gain_db": -math.inf, "phase_deg": 0.0, "sigma_deg": None, "health": "dead"}
+    page = page_of(report | {"gain_db": 3.0}, [ill], None)
+    assert "<b>" not in page
+    assert "matplotlib is not installed" in page
+    assert '<tr class="ill"><td>1</td><td>-inf</td><td>+0.00</td><td>-</td><td>dead</td></tr>' in page
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ the frames, and judged on the other half by how much better the antennas add up.
 (.sigmf-meta or .sigmf-collection, frames by SigmfSink), .npy of raw FMCW samples (chirps, antennas, samples), or SigMF of
 raw samples of an OFDM receiver with --waveform FILE.toml, which says what was sent (docs/formats.md).
 
-Written beside the recording, or into --out: NAME.kappa.json, NAME.report.json, NAME.png."""
+Written beside the recording, or into --out: NAME.kappa.json, NAME.report.json, NAME.png, and
+NAME.html with all of it to look at."""
 _EPILOG = "further options go to the script: isacblocks run replay_recording --help"
 
 
@@ -40,5 +41,6 @@ def arguments_of(options: argparse.Namespace, rest: list[str]) -> list[str]:
         raise UsageError(f"--out: {out} is not a directory; create it first")
     base = out / recording.stem
     made = ["--calibration", f"{base}.kappa.json", "--report", f"{base}.report.json", "--plot", f"{base}.png"]
+    made += ["--page", f"{base}.html"]
     wave = [] if options.waveform is None else ["--waveform", options.waveform]
     return [str(recording), *made, *wave, *rest]
