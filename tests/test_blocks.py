@@ -20,8 +20,8 @@ from isacblocks.blocks import (
     Probe,
 )
 from isacblocks.blocks import angle_delay_map as angle_delay_map_block
-from isacblocks.blocks.kappa_calibrator import METHODS
 from isacblocks.blocks.methods import full_circle
+from isacblocks.blocks.methods.choice import METHODS
 from isacblocks.blocks.records import COMPRESSED, DETECTION, FRAME, KAPPA, PEAK, SYMBOL, TRUTH
 from isacblocks.kernels.adam import Adam
 from isacblocks.kernels.delay_basis import Compressed

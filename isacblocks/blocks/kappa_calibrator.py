@@ -1,20 +1,8 @@
 """Learns the gain-phase impairments kappa from the detected peaks, without labels, while the radar senses.
 
-Methods, by name:
-
-``tracker`` (default)
-    one pass at the Cramer-Rao bound and the slope from the prior sectors, for hardware that stays put, drifts, jumps or
-    breaks, at rates and times that nobody knows: :mod:`isacblocks.blocks.methods.tracker`;
-``online``
-    the same for hardware that stays put, or drifts at a rate that is known, in one line of arithmetic:
-    :mod:`isacblocks.blocks.methods.online`;
-``em``
-    as online, with the whole map in place of its maximum: :mod:`isacblocks.blocks.methods.expectation`;
-``adam-max``, ``adam-reconstruction``
-    the paper's: gradient descent on eq. (14) or (15), Algorithm 1: :mod:`isacblocks.blocks.methods.descent`.
-
-Each may start from kappa^(0), or, with full_circle, from nothing: :mod:`isacblocks.blocks.methods.full_circle`; and forgets
-what a front end says does not hold any more: :mod:`isacblocks.blocks.methods.changes`.
+The methods and their names are in :mod:`isacblocks.blocks.methods.choice`. Each may start from kappa^(0), or, with
+full_circle, from nothing: :mod:`isacblocks.blocks.methods.full_circle`; and forgets what a front end says does not hold any
+more: :mod:`isacblocks.blocks.methods.changes`.
 """
 
 from __future__ import annotations
@@ -32,18 +20,14 @@ from isacblocks.blocks import told_noise
 from isacblocks.blocks.calibration_file import Calibration, calibration_of
 from isacblocks.blocks.methods import changes as changing
 from isacblocks.blocks.methods.base import Estimate, Frames, Method
-from isacblocks.blocks.methods.descent import Descent
-from isacblocks.blocks.methods.expectation import ExpectationMaximisation
-from isacblocks.blocks.methods.full_circle import FullCircle
-from isacblocks.blocks.methods.online import Online
-from isacblocks.blocks.methods.slope import SlopeStep
+from isacblocks.blocks.methods.choice import Choice
+from isacblocks.blocks.methods.findings import calibration_values, findings_of
+from isacblocks.blocks.methods.kappa_items import Fields, fields_of, fields_of_all
 from isacblocks.blocks.methods.surroundings import Surroundings, decibels
 from isacblocks.blocks.methods.tracker import Tracker
-from isacblocks.blocks.records import AS_BEFORE, CHANGE, COMPRESSED, GAUGE_START, KAPPA, PEAK, SAMPLES, radar_sizes
-from isacblocks.kernels.arrays import Complex, frozen
+from isacblocks.blocks.records import AS_BEFORE, CHANGE, COMPRESSED, KAPPA, PEAK, SAMPLES, radar_sizes
+from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.delay_basis import delay_basis
-from isacblocks.kernels.gains import shrink_gains
-from isacblocks.kernels.health import HEALTH
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.soundness import judge_peaks
 from isacblocks.kernels.warmup import load
@@ -51,10 +35,6 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, Setting, State, WiringError
 from isacblocks.stream.spec import Items
 
-METHODS = ("tracker", "online", "em", "adam-max", "adam-reconstruction")
-_TABLE1_PHASES = math.pi / math.sqrt(12)  # standard deviation of U[-pi/2, pi/2]
-_ANY_PHASES = math.pi / math.sqrt(3)  # of U[-pi, pi]
-Fields = dict[str, NDArray[Any]]  # of kappa items
 _OF_SLOTS = ("theta", "tau", "snapshot")  # fields with a value for every peak of a frame
 _ASKED = (*_OF_SLOTS, "energy", "symbol_energy", "noise_power", "theta_min", "theta_max", "tau_min", "tau_max", *SAMPLES)
 
@@ -118,36 +98,18 @@ class KappaCalibrator(Block):
         full_circle: bool = False,
         window: Scene | None = None,
     ) -> None:
-        self.radar = radar
-        if method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-        self.method = method
-        if phase_deviation is None:
-            phase_deviation = _ANY_PHASES if full_circle else _TABLE1_PHASES
-        if not (math.isfinite(phase_deviation) and phase_deviation > 0):
-            raise ValueError(f"phase_deviation: expected a positive number, got {phase_deviation!r}")
+        self.radar, self.method = radar, method
+        self.basis = delay_basis(radar, *(window or scene or Scene()).delay_window(radar))
+        chosen = Choice(method, radar, self.basis, slope, phase_deviation, learning_rate, second_moment, full_circle)
+        self.needs_frames = chosen.needs_frames
         if not (math.isfinite(confidence) and confidence >= 0):
             raise ValueError(f"confidence: expected at least 0 frames, got {confidence!r}")
         self.confidence = float(confidence)
         self.shrink = shrink
         self.surroundings = Surroundings(radar, scene, n_theta, n_tau)
-        self.basis = delay_basis(radar, *(window or scene or Scene()).delay_window(radar))
-        step = SlopeStep(radar, phase_deviation) if slope and radar.uniform_linear else None
-        self.needs_frames = full_circle or method == "em"
-
-        def learner(around: Surroundings) -> Method:
-            descent = Descent(method.removeprefix("adam-"), around, learning_rate, second_moment)
-            learners: dict[str, Method] = {
-                "online": Online(around, step),
-                "tracker": Tracker(around, step, phase_deviation),
-                "em": ExpectationMaximisation(around, step, self.basis),
-            }
-            made = learners.get(method, descent)
-            return FullCircle(made, around, self.basis) if full_circle else made
-
-        self.learner = learner(self.surroundings)
+        self.learner = chosen.make(self.surroundings)
         # Where what was told turns out to be wrong
-        self.doubter = learner(replace(self.surroundings, told=None)) if scene else self.learner
+        self.doubter = chosen.make(replace(self.surroundings, told=None)) if scene else self.learner
         self.batch = self.learner.batch if batch is None else batch
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise ValueError(f"batch: expected a number of frames of at least 1, got {batch!r}")
@@ -283,24 +245,10 @@ class KappaCalibrator(Block):
         self.filled, self.frames, self.used = filled + count - updates * self.batch, used + count, float(used + count)
         if not updates:
             return None
-        snr = 10.0 * np.log10(found.snr)
-        self.snr_db, self.target_probability = float(snr[-1]), float(found.target_probability[-1])
-        return {
-            "kappa": found.sent if self.shrink else found.kappa,
-            "sigma": found.sigma,
-            "gain_sigma": found.gain_sigma,
-            "health": found.health,
-            "slope": found.slope,
-            "slope_sigma": found.slope_sigma,
-            "frames": used + self.batch * np.arange(1, updates + 1, dtype=np.uint64) - np.uint64(filled),
-            "targets": found.targets,
-            "loss": np.full(updates, math.nan),
-            "acceptance": np.full(updates, math.nan),
-            "snr": snr,
-            "target_probability": found.target_probability,
-            "noise_power": found.noise_power,
-            "gauge": np.full(updates, GAUGE_START, np.uint8),
-        }
+        frames_used = used + self.batch * np.arange(1, updates + 1, dtype=np.uint64) - np.uint64(filled)
+        made = fields_of_all(found, frames_used, self.shrink)
+        self.snr_db, self.target_probability = float(made["snr"][-1]), float(found.target_probability[-1])
+        return made
 
     def _usable(self, peak: Items, compressed: Items | None) -> tuple[Frames, NDArray[np.bool_]]:
         """What a method may ask of the message's usable frames, and which these are (F,)."""
@@ -331,30 +279,9 @@ class KappaCalibrator(Block):
 
     def _row(self, new: Estimate, used: int) -> dict[str, Any]:
         """The fields of one kappa item."""
-        snr, prior, noise_power = self._believed()
-        self.snr_db, self.target_probability = decibels(snr), prior
-        return {
-            "kappa": self._sent(new),
-            "sigma": new.sigma,
-            "gain_sigma": new.gain_sigma,
-            "health": new.health,
-            "slope": new.slope,
-            "slope_sigma": new.slope_sigma,
-            "frames": used,
-            "targets": new.targets,
-            "loss": new.loss,
-            "acceptance": new.acceptance,
-            "snr": self.snr_db,
-            "target_probability": prior,
-            "noise_power": noise_power,
-            "gauge": GAUGE_START,
-        }
-
-    def _sent(self, new: Estimate) -> Complex:
-        """The estimate, its gains as far from their mean as they are to be believed; learning goes on without that."""
-        if not self.shrink or math.isnan(new.gain_sigma @ new.gain_sigma):
-            return new.kappa
-        return shrink_gains(new.kappa, np.square(new.gain_sigma))
+        made = fields_of(new, used, self._believed(), self.shrink)
+        self.snr_db, self.target_probability = made["snr"], made["target_probability"]
+        return made
 
     def _believed(self) -> tuple[float, float, float]:
         return self.surroundings.believed(self.learned["surroundings"])
@@ -366,43 +293,25 @@ class KappaCalibrator(Block):
         frames_noise_wrong, their number; sigma_rad, gain_sigma: medians over the antennas;
         slope_sigma_rad; acceptance; health: the antennas that are not good, by the name of what is wrong with them.
         """
-        made = self._method.estimate(self.learned)
-        snr, prior, noise_power = self._believed()
-        numbers = {
-            "snr_db": decibels(snr),
-            "target_probability": prior,
-            "noise_power": noise_power,
-            "sigma_rad": float(np.median(made.sigma)),
-            "gain_sigma": float(np.median(made.gain_sigma)),
-            "slope_sigma_rad": made.slope_sigma,
-            "acceptance": made.acceptance,
-        }
-        found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        codes = ((name, np.flatnonzero(made.health == code).tolist()) for code, name in enumerate(HEALTH) if code)
+        found = findings_of(self._method.estimate(self.learned), self._believed())
+        health = found.pop("health")
         found |= {"frames_passed_over": int(self.passed_over), "frames_not_numbers": int(self.broken)}
         if self.starts or self.forgotten:
             found |= {"starts_anew": int(self.starts), "antennas_forgotten": int(self.forgotten)}
         if self.trust["wrong"]:
             found["frames_noise_wrong"] = self.trust["wrong"]
-        return found | {"health": {name: antennas for name, antennas in codes if antennas}}
+        return found | {"health": health}
 
     def calibration(self, provenance: str = "", temperature_c: float | None = None) -> Calibration:
         """What has been learned so far, for a calibration file.
 
         provenance: how the frames were made, in words; temperature_c: of the hardware, where it is known.
         """
-        made = self._method.estimate(self.learned)
         return calibration_of(
             self.radar,
             self.estimate,
-            sigma_rad=None if np.isnan(made.sigma).any() else made.sigma.tolist(),
-            gain_sigma=None if np.isnan(made.gain_sigma).any() else made.gain_sigma.tolist(),
-            health=made.health.tolist(),
-            acceptance=None if math.isnan(made.acceptance) else made.acceptance,
-            slope_rad=made.slope,
-            slope_sigma_rad=None if math.isnan(made.slope_sigma) else made.slope_sigma,
+            **calibration_values(self._method.estimate(self.learned)),
             frames=self.frames,
-            targets=made.targets,
             method=self.method,
             snr_db=decibels(self._believed()[0]),
             provenance=provenance,

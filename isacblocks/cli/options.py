@@ -7,7 +7,7 @@ import math
 import re
 
 from isacblocks.blocks.impaired_channel import PhaseStep
-from isacblocks.blocks.kappa_calibrator import METHODS as CALIBRATORS
+from isacblocks.blocks.methods.choice import METHODS as CALIBRATORS
 from isacblocks.cli.script import add_common, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS

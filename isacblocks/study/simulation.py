@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from isacblocks.blocks.angle_delay_map import AngleDelayMap
 from isacblocks.blocks.delay_compressor import DelayCompressor
 from isacblocks.blocks.impaired_channel import ImpairedChannel, PhaseStep
-from isacblocks.blocks.kappa_calibrator import METHODS, KappaCalibrator
+from isacblocks.blocks.kappa_calibrator import KappaCalibrator
 from isacblocks.blocks.maprt_detector import MaprtDetector
+from isacblocks.blocks.methods.choice import METHODS
 from isacblocks.blocks.ofdm_source import OfdmSource
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Status
