@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from faults.graphs import Watch
 from faults.random_graphs import Drawing, Wire, draw_graph
@@ -13,6 +14,10 @@ from hypothesis import strategies as st
 from stream_blocks import Collect, Counter, EveryThird, Join, Leaky, Mixer, Scale
 
 from isacblocks.stream import Flowgraph, WiringError
+from isacblocks.stream.link import EdgeSpec
+from isacblocks.stream.parcel import Parcel
+from isacblocks.stream.peer import Peer
+from isacblocks.stream.spec import Items
 
 PATIENCE = 60.0  # seconds, against hanging
 
@@ -100,6 +105,54 @@ def test_a_loop_of_messages_that_are_larger_than_a_budget() -> None:
     assert mixer.heard == [[n, n - 6] for n in range(6, 12)]
 
 
+@pytest.mark.parametrize("placement", ["threads", "processes"])
+def test_a_join_behind_a_join_that_leaves_out_messages(placement: str) -> None:
+    """The second has the partner of each that is left out, and only one place for it: who made it makes the next, too."""
+    source, near, far, aside = Counter(), Scale(), Scale(), Scale()
+    slow, first, second, sink = Collect(pause=0.002), Join(), Join(), Collect()
+    source.batch = 1
+    near.factor = far.factor = aside.factor = 1.0
+    fg = Flowgraph("joins")
+    fg.connect(source, near)
+    fg.connect(near, far, policy="drop-oldest", depth=1)
+    fg.connect(far, slow, depth=1)  # holds far up, so that it misses messages
+    fg.connect(near, aside)
+    fg.connect(far, first.left)
+    fg.connect(aside, first.right)
+    fg.connect(first, second.left)
+    fg.connect(aside, second.right, depth=1)
+    fg.connect(second, sink)
+    with fg:
+        fg.start(400, placement=placement)
+        assert fg.wait(PATIENCE), f"waits for ever: {fg.status}"
+    books = {edge.receiver: edge for edge in fg.status.edges}
+    assert all(edge.balanced and not edge.in_flight for edge in books.values())
+    missed = books["scale_2.number"].lost
+    assert missed > 16
+    for receiver in ("join.right", "join_2.right"):
+        assert books[receiver].dropped == {"unmatched": missed}
+    assert len(sink.numbers) == first.joined == 400 - missed
+    assert books["join_2.left"].lost == 0
+
+
+def test_a_gap_takes_nobodys_place() -> None:
+    """On a lossy edge what waits is not given up for the word that something else is missing; one such word is enough."""
+    for policy, depth in (("latest", 16), ("drop-oldest", 2)):
+        peer = Peer(EdgeSpec("a.out", "b.in", b"token", policy=policy, depth=depth), None)
+        layout = Counter().ports["number"].layout
+        for number, what in enumerate(["data", "gap", "gap", "data", "data", "data", "gap", "gap"]):
+            count = int(what == "data")
+            fields = {"value": np.zeros((1, 3))} if count else layout.nothing
+            items = Items(layout, fields, count, message=number)
+            items.absent = not count
+            peer.push(Parcel(items, 1, number))
+        waiting = [parcel.serial for parcel in peer.pending]
+        assert waiting == ([5, 7] if policy == "latest" else [4, 5, 7])
+        book = peer.count()
+        assert book.balanced
+        assert (book.produced, book.lost, book.in_flight) == (4, 5 - len(waiting), len(waiting) - 1)
+
+
 def test_loops_that_would_wait_for_ever_are_refused() -> None:
     mixer, leaky = Mixer(), Leaky()
     with pytest.raises(WiringError, match=r"with lag 8 has 8 messages on their way.*expected a depth of more than the lag"):
@@ -122,12 +175,19 @@ def test_loops_that_would_wait_for_ever_are_refused() -> None:
         fg.check()
 
 
+def _leaves_out_twice(drawing: Drawing) -> bool:
+    """Whether a join that a lossy edge leads to has another join behind it."""
+    joins = {wire.receiver[0] for wire in drawing.forward() if wire.receiver[1] != "a"}
+    return any(drawing.lossy_before(k) and joins & (drawing.before(k) - {k}) for k in joins)
+
+
 def test_what_is_drawn_reaches_what_it_is_for() -> None:
-    """The drawings have loops, joins, losses and refusals among them; else the tests above would say little."""
+    """The drawings have loops, joins behind joins, losses and refusals among them; else the tests would say little."""
     made = [draw_graph(random.Random(seed).randint) for seed in range(300)]
     refused = sum(drawing.may_wait_for_ever() for drawing in made)
     loops = sum(any(wire.lag > 0 for wire in d.wires) and not d.may_wait_for_ever() for d in made)
     lossy = sum(any(wire.policy != "block" for wire in drawing.wires) for drawing in made)
     exact = sum(len(drawing.exact()) == len(drawing.sources) + len(drawing.nodes) for drawing in made)
-    assert min(refused, loops, lossy, exact) > 20
+    behind = sum(not drawing.may_wait_for_ever() and _leaves_out_twice(drawing) for drawing in made)
+    assert min(refused, loops, lossy, exact, behind) > 20
     assert any(isinstance(wire, Wire) and wire.lag > 4 for drawing in made for wire in drawing.wires)

@@ -254,7 +254,8 @@ class Inlet:
             return
         self.expected = serial + 1
         items = Items(self.layout, dict(sent.fields), sent.count)
-        items.first, items.message, items.sent, items.final = sent.first, sent.message, sent.sent, sent.final
+        items.first, items.message, items.sent = sent.first, sent.message, sent.sent
+        items.final, items.absent = sent.final, sent.absent
         items.serial = serial
         self.queue.append(items)
 

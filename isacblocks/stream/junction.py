@@ -1,8 +1,12 @@
 """Where the inputs of a block meet: streams are joined by the flowgraph's clock, feedback comes in with its lag.
 
-Nothing here may let a loop wait for what never comes: a tick without items uses up the feedback that is due like any other,
-since what fills a feedback edge holds up its sender; and a stream that has ended ends the block, since nothing can be joined
-to it any more, and somebody further up may be waiting for the block's next word.
+Nothing here may let anybody wait for what never comes. A tick without items uses up the feedback that is due like any other,
+since what fills a feedback edge holds up its sender. A stream that has ended ends the block, since nothing can be joined to
+it any more, and somebody further up may be waiting for the block's next word. A message whose partner a lossy link has left
+out is dropped and counted, and is a tick like any other: its word to those behind is a gap, that nothing of this number
+will come, so that a join further down need not wait for it, and leaves out in its turn what would belong to it. So with
+every tick all inputs of a block have got as far as its number, and all that it sends says so; of the blocks that have said
+least the one furthest up has all that it needs, and has room: who had not taken its last word would have said less.
 """
 
 from __future__ import annotations
@@ -21,19 +25,20 @@ class Joint:
     """What belongs together at one tick of the clock. heads: the messages of the data inputs, at least one.
 
     inputs: by port, feedback included; due: feedback messages that this tick uses up, by port; final: the end of a data
-    input, after which there is nothing more to join; empty: there is nothing to process, the message only keeps the clock
-    going.
+    input, after which there is nothing more to join; gap: not every data input has a message of this number; empty: there is
+    nothing to process, the message only keeps the clock going.
     """
 
-    __slots__ = ("due", "empty", "final", "heads", "inputs", "number")
+    __slots__ = ("due", "empty", "final", "gap", "heads", "inputs", "number")
 
-    def __init__(self, heads: list[Items], inputs: dict[str, Items | None], final: bool = False) -> None:
+    def __init__(self, heads: list[Items], inputs: dict[str, Items | None], final: bool = False, gap: bool = False) -> None:
         self.number = heads[0].message
+        self.gap = gap
         self.heads = heads
         self.inputs = inputs
         self.due: dict[str, int] = {}
         self.final = final
-        self.empty = heads[0].count == 0 and (len(heads) == 1 or not any(head.count for head in heads))
+        self.empty = gap or (heads[0].count == 0 and (len(heads) == 1 or not any(head.count for head in heads)))
 
 
 class Junction:
@@ -42,7 +47,7 @@ class Junction:
     def __init__(self, inlets: Mapping[str, Inlet]) -> None:
         self._data = {name: inlet for name, inlet in inlets.items() if not inlet.edge.feedback}
         self._back = {name: inlet for name, inlet in inlets.items() if inlet.edge.feedback}
-        # Messages that were processed and whose feedback has not been used yet, by port
+        # Numbers of the ticks whose feedback has not been used yet, by port
         self._history: dict[str, deque[int]] = {n: deque() for n, i in self._back.items() if i.edge.lag is not None}
         # What came in with messages without items and was not shown to the block yet, by port
         self._kept: dict[str, Items] = {}
@@ -52,16 +57,17 @@ class Junction:
         """The next tick, or None where something has yet to come. Nothing is taken until :meth:`commit`."""
         if self._only is not None:  # nothing to join: what follows would do the same, at more expense
             return self._look_at(*self._only)
-        while True:
-            heads = [inlet.head() for inlet in self._data.values()]
-            present = [head for head in heads if head is not None]
-            if any(head.final for head in present):
-                return Joint(present, {}, final=True)
-            if len(present) < len(heads):
-                return None
-            if not self._skip_unmatched(present):
-                break
-        joint = Joint(present, dict(zip(self._data, present, strict=True)))
+        heads = [inlet.head() for inlet in self._data.values()]
+        present = [head for head in heads if head is not None]
+        if any(head.final for head in present):
+            return Joint(present, {}, final=True)
+        if len(present) < len(heads):
+            return None
+        number = min(head.message for head in present)
+        if any(head.absent or head.message != number for head in present):
+            joint = Joint([head for head in present if head.message == number], {}, gap=True)
+        else:
+            joint = Joint(present, dict(zip(self._data, present, strict=True)))
         return joint if not self._back or self._add_feedback(joint) else None
 
     def _look_at(self, name: str, inlet: Inlet) -> Joint | None:
@@ -69,32 +75,22 @@ class Junction:
         if not inlet.queue:
             return None
         head = inlet.queue[0]
-        joint = Joint([head], {} if head.final else {name: head}, head.final)
+        joint = Joint([head], {} if head.final or head.absent else {name: head}, head.final, head.absent)
         return joint if not self._back or head.final or self._add_feedback(joint) else None
-
-    def _skip_unmatched(self, heads: list[Items]) -> bool:
-        """Drop and count what has no partner on the other inputs; True where something was dropped."""
-        latest = max(head.message for head in heads)
-        skipped = False
-        for inlet, head in zip(self._data.values(), heads, strict=True):
-            if head.message < latest:
-                inlet.discard("unmatched")
-                skipped = True
-        return skipped
 
     def _add_feedback(self, joint: Joint) -> bool:
         """What is in force now on the feedback inputs; False where it has not come yet.
 
-        Every message that was processed leads to one that comes back, in the same order: those of messages up to
-        number - lag are due. Several are due at once behind a lossy link; the last one with items is in force. Without a lag
-        everything that has come is due.
+        Every tick leads to a message of its number that comes back, or to a later one where a join on the way had nothing to
+        join it to: those up to number - lag are due. Several are due at once behind a lossy link; the last one with items is
+        in force. Without a lag everything that has come is due.
         """
         for name, inlet in self._back.items():
             due = self._due(name, inlet, joint.number)
             if due is None:
                 return False
             come = [self._kept[name]] if name in self._kept else []
-            come += [inlet.queue[k] for k in range(due)]
+            come += [inlet.queue[k] for k in range(due) if not inlet.queue[k].absent]
             spoken = [items for items in come if items.count]
             joint.due[name] = due
             joint.inputs[name] = spoken[-1] if spoken else come[-1] if come else None
@@ -105,10 +101,15 @@ class Junction:
         come = len(inlet.queue) - _has_ended(inlet)
         if inlet.edge.lag is None:
             return come
-        due = sum(1 for message in self._history[name] if message <= number - inlet.edge.lag)
-        if come < due and not _has_ended(inlet):
-            return None
-        return min(come, due)
+        until, due, expected = number - inlet.edge.lag, 0, -1
+        for message in self._history[name]:
+            if message > until:
+                break
+            expected = message
+        while due < come and inlet.queue[due].message <= until:
+            due += 1
+        heard = inlet.queue[come - 1].message if come else -1
+        return due if heard >= expected or _has_ended(inlet) else None
 
     def commit(self, joint: Joint) -> None:
         """The tick has been processed and what it led to has been handed on."""
@@ -116,15 +117,23 @@ class Junction:
             self._only[1].commit()
             return
         for inlet in self._data.values():
-            inlet.commit()
+            head = inlet.queue[0]
+            if not joint.gap or (head.absent and head.message == joint.number):
+                inlet.commit()
+            elif head.message == joint.number:
+                inlet.discard("unmatched")
         for name, inlet in self._back.items():
             self._keep(name, joint)
+            used = -1
             for _ in range(joint.due.get(name, 0)):
+                used = inlet.queue[0].message
                 inlet.commit()
-                if name in self._history:
-                    self._history[name].popleft()
-            if name in self._history and not _has_ended(inlet):
-                self._history[name].append(joint.number)
+            if name in self._history:
+                history = self._history[name]
+                while history and history[0] <= used:
+                    history.popleft()
+                if not _has_ended(inlet):
+                    history.append(joint.number)
 
     def _keep(self, name: str, joint: Joint) -> None:
         """What came back with a message without items is in force at the next one that has some."""

@@ -12,7 +12,7 @@ from isacblocks.stream.spec import Items
 class Parcel:
     """One message of a port. `parts` are its bytes as they go on the wire, made when they are first wanted."""
 
-    __slots__ = ("_inline", "_short", "count", "epoch", "final", "items", "serial", "size")
+    __slots__ = ("_inline", "_short", "count", "epoch", "final", "gap", "items", "serial", "size")
 
     def __init__(self, items: Items, epoch: int, serial: int) -> None:
         self.items: Items | None = items
@@ -21,6 +21,7 @@ class Parcel:
         self.count = items.count
         self.size = size_of(items)
         self.final = items.final
+        self.gap = items.absent
         self._inline: list[Any] | None = None
         self._short: list[Any] | None = None
 
@@ -32,6 +33,7 @@ class Parcel:
         parcel.items = None
         parcel.epoch, parcel.serial, parcel.count = header.epoch, header.serial, header.count
         parcel.final = bool(header.flags & wire.FINAL)
+        parcel.gap = bool(header.flags & wire.GAP)
         parcel.size = sum(len(part) for part in parts)
         parcel._inline = parcel._short = parts
         return parcel

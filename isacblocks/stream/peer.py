@@ -55,7 +55,9 @@ class Peer:
             self.recent.append(parcel)
             self._settle()
             return
-        if not self.lossless and not parcel.final:
+        if not self.lossless and self.pending and self.pending[-1].gap:  # what comes behind it says as much
+            self.bytes -= self.pending.pop().size
+        if not self.lossless and not parcel.final and not parcel.gap:  # a gap takes nobody's place
             limit = 1 if self.edge.policy == "latest" else self.edge.depth
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
                 old = self.pending.popleft()
@@ -91,7 +93,7 @@ class Peer:
 
     def sent(self) -> None:
         """What was due has been sent."""
-        if self.edge.interval:
+        if self.edge.interval and not (self.again or self.pending)[0].gap:
             self._rests_until = monotonic() + self.edge.interval
         parcel = (self.again or self.pending).popleft()
         self.sent_bytes += parcel.size

@@ -242,11 +242,24 @@ class Items:
 
     ``items.theta`` is the field theta, ``fields`` are all of them by name, ``count`` is how many items there are,
     ``layout`` says what they are. ``first`` is the sequence number of the first item, ``message`` the number of the message,
-    ``sent`` when its first ancestor left its source (seconds since the epoch); a ``final`` one is the last. ``port``: the
-    name of the output that made them, by :meth:`~isacblocks.stream.Port.items`.
+    ``sent`` when its first ancestor left its source (seconds since the epoch); a ``final`` one is the last; ``absent``: it
+    stands for none. ``port``: the name of the output that made them, by :meth:`~isacblocks.stream.Port.items`.
     """
 
-    __slots__ = ("count", "fields", "final", "first", "layout", "lease", "message", "port", "sent", "serial", "spoiled")
+    __slots__ = (
+        "absent",
+        "count",
+        "fields",
+        "final",
+        "first",
+        "layout",
+        "lease",
+        "message",
+        "port",
+        "sent",
+        "serial",
+        "spoiled",
+    )
 
     def __init__(
         self,
@@ -268,6 +281,7 @@ class Items:
         self.message = message
         self.sent = sent
         self.final = final
+        self.absent = False  # in the place of a message that had no partner: nothing with its number can be joined to
         self.serial = 0  # its place on the link it came by
         self.spoiled = 0  # items that came with this message but could not be read
         self.lease: Lease | Loan | None = None  # of the memory that its large fields lie in

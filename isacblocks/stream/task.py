@@ -132,9 +132,10 @@ class Task:
                 outputs = self._by_port(result)
         if self._outlets:
             when = head.sent if len(heads) == 1 else min(one.sent for one in heads)
-            self._send(outputs, head.first, head.message, when, head.count)
+            self._send(outputs, head.first, head.message, when, head.count, joint.gap)
         self.junction.commit(joint)
-        self.items_in += head.count
+        if not joint.gap:
+            self.items_in += head.count
         self.where = "while running"
         self._advance(number + 1)
         return True
@@ -151,10 +152,12 @@ class Task:
             outputs[items.port] = items
         return outputs
 
-    def _send(self, outputs: dict[str, Items], first: int, message: int, when: float, came: int | None) -> None:
+    def _send(
+        self, outputs: dict[str, Items], first: int, message: int, when: float, came: int | None, gap: bool = False
+    ) -> None:
         """One message on every connected port; its numbers come from what went in, or from the port's own count.
 
-        came: items that came in; None for a source.
+        came: items that came in; None for a source; gap: what came had no partner.
         """
         for name, outlet, aligned in self._outlets:
             items = outputs.get(name)
@@ -172,6 +175,7 @@ class Task:
                 items.first = outlet.produced
             items.message = message
             items.sent = when
+            items.absent = gap
             self.items_out += count
             outlet.send(items)
 

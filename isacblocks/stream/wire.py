@@ -26,6 +26,7 @@ DATA, HELLO, OPEN, ACK = 1, 2, 3, 4  # kinds
 FINAL = 1  # flag: end of stream, the last message of a link
 SHARED = 2  # flag: the large fields lie in a shared segment, the reference to it is the last of the body
 INLINE = 4  # flag of HELLO: shared segments cannot be mapped here
+GAP = 8  # flag: without items, and nothing of its number is to come
 MAX_COUNT = 1 << 24  # items per message
 
 _HEAD = struct.Struct("<4sBBHQQQQQIIdI")
@@ -102,7 +103,7 @@ def unpack(data: Buffer) -> Header:
 def _head(items: Items, flags: int, epoch: int, serial: int, fields: int, body: int) -> bytes:
     return _pack(
         DATA,
-        flags | (FINAL if items.final else 0),
+        flags | (FINAL if items.final else 0) | (GAP if items.absent else 0),
         items.layout.stream_id,
         epoch,
         serial,
@@ -163,7 +164,7 @@ def check(header: Header, layout: Layout) -> None:
 
 def _items_of(header: Header, layout: Layout, fields: dict[str, NDArray[Any]]) -> Items:
     """Items with the numbers that the header gives them."""
-    return Items(
+    items = Items(
         layout,
         fields,
         header.count,
@@ -172,6 +173,8 @@ def _items_of(header: Header, layout: Layout, fields: dict[str, NDArray[Any]]) -
         sent=header.time,
         final=bool(header.flags & FINAL),
     )
+    items.absent = bool(header.flags & GAP) and not header.count
+    return items
 
 
 def decode(header: Header, parts: Sequence[Any], layout: Layout, large: dict[str, NDArray[Any]] | None = None) -> Items:
