@@ -14,7 +14,7 @@ import sys
 
 from isacblocks import OfdmRadar
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector
-from isacblocks.cli.script import STATUSES, add_common, compile_kernels, execute, positive, start_logging
+from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, positive, start_logging, usage
 from isacblocks.frontends import Framing, GnuRadioMessages, GnuRadioSink, GnuRadioSource
 from isacblocks.stream import Flowgraph
 
@@ -35,6 +35,8 @@ def work(o: argparse.Namespace) -> None:
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
     fg.connect(calibrator.kappa, GnuRadioSink(f"{o.at}-kappa", dtype="complex64"))
     fg.connect(detector, GnuRadioMessages(f"{o.at}-detections", fields=told))
+    with usage():
+        check_log(o.log, fg.blocks)
     compile_kernels()
     fg.run()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector
 from isacblocks.blocks.calibration_file import save_calibration
-from isacblocks.cli.script import STATUSES, add_common, compile_kernels, execute, start_logging, usage
+from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, start_logging, usage
 from isacblocks.frontends import SigmfFrames
 from isacblocks.frontends.sigmf_calibration import annotate_calibration
 from isacblocks.stream import Flowgraph
@@ -29,6 +29,8 @@ def work(o: argparse.Namespace) -> None:
     fg = Flowgraph("from_sigmf")
     fg.connect(source, image, detector, calibrator)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
+    with usage():
+        check_log(o.log, fg.blocks)
     compile_kernels()
     fg.run()
     found = calibrator.calibration(provenance=f"from_sigmf {o.recording}")

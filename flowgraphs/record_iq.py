@@ -9,7 +9,7 @@ from a ZMQ PUSH Sink with pass_tags).
 import argparse
 import sys
 
-from isacblocks.cli.script import STATUSES, add_common, execute, positive, start_logging, usage
+from isacblocks.cli.script import STATUSES, add_common, check_log, execute, positive, start_logging, usage
 from isacblocks.frontends import SigmfSink
 from isacblocks.frontends.named import add_options, front_end
 from isacblocks.stream import Flowgraph
@@ -23,6 +23,7 @@ def work(o: argparse.Namespace) -> None:
     fg = Flowgraph("record_iq")
     with usage():
         fg.connect(front_end(o, GROUP), SigmfSink(o.recording, collection=o.collection))
+        check_log(o.log, fg.blocks)
     fg.run(-(-o.samples // GROUP))
 
 

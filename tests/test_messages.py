@@ -61,6 +61,30 @@ def test_a_block_of_its_own_level_in_every_placement(placement: str, tmp_path: P
     assert "quiet" not in done.stderr
 
 
+def test_a_block_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(TALK)
+    (tmp_path / "talk.toml").write_text(GRAPH)
+    done = isacblocks("run", "talk.toml", "--no-view", "--log", "lous=debug", status=script.USAGE, where=tmp_path)
+    blocks = ", ".join(re.findall(r"^\[blocks\.(\w+)\]", GRAPH, re.MULTILINE))
+    assert f"--log: there is no block lous; there are {blocks}; and calibration, " in done.stderr
+    assert done.stdout == ""
+
+
+def test_every_part_that_tells_something_can_be_named() -> None:
+    """And nothing else: names of loggers are read in the sources."""
+    told = set()
+    for path in (ROOT / "isacblocks").rglob("*.py"):
+        text = path.read_text()
+        told |= set(re.findall(r'getLogger\("isacblocks\.([\w.]+)"\)', text))
+        if "getLogger(__name__)" in text:
+            told.add(".".join(path.relative_to(ROOT / "isacblocks").with_suffix("").parts))
+    assert sorted(told) == [*script.PARTS]
+    script.check_log([(None, "info"), ("stream", "info"), ("view.hub", "debug"), ("own", "debug")], ["own"])
+    for wrong in ("str", "stream.links", "owned"):
+        with pytest.raises(ValueError, match=f"there is no block {wrong}; there are own; and calibration, "):
+            script.check_log([(wrong, "debug")], ["own"])
+
+
 @pytest.mark.parametrize("text", ["loud", "a=", "=info", "a=loud", "a b=info", "a=b=info", "os;x=info"])
 def test_levels_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected"):

@@ -26,6 +26,19 @@ STATUSES = (
     "exit statuses: 0 done, 1 failed while running, 2 called wrongly, 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM"
 )
 LEVELS = ("debug", "info", "warning", "error")
+# What tells something below isacblocks beside the blocks, by their names
+PARTS = (
+    "calibration",
+    "stream.keeper",
+    "stream.link",
+    "stream.runner",
+    "study.kept",
+    "view.desk",
+    "view.hub",
+    "view.live",
+    "view.metrics",
+    "view.reel",
+)
 LogLevel = tuple[str | None, str]  # of a block, or another part below isacblocks; None: of everything
 
 
@@ -164,6 +177,15 @@ def log_level(text: str) -> LogLevel:
     if equals and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", part) is None:
         raise argparse.ArgumentTypeError(f"expected the name of a block before '=', got {text!r}")
     return (part.removeprefix("isacblocks.") if equals else None), level
+
+
+def check_log(levels: Iterable[LogLevel] | None, blocks: Iterable[str]) -> None:
+    """See whether what --log names is there, where the blocks are known. Raises ValueError."""
+    known = [*blocks]
+    for part, _ in levels or ():
+        if part is None or part in known or any(f"{one}.".startswith(f"{part}.") for one in PARTS):
+            continue
+        raise ValueError(f"--log: there is no block {part}; there are {', '.join(known)}; and {', '.join(PARTS)}")
 
 
 def start_logging(levels: Iterable[LogLevel] | None = None) -> None:

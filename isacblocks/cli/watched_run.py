@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from isacblocks.cli.options import restart_of
+from isacblocks.cli.script import check_log
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Status
 from isacblocks.view.access import parse_address, read_token
@@ -32,6 +33,7 @@ class WatchedRun:
     def __init__(self, options: argparse.Namespace, flowgraph: Flowgraph, radar: OfdmRadar, scene: Scene) -> None:
         self.options, self.flowgraph = options, flowgraph
         self.radar, self.scene = radar, scene
+        check_log(options.log, flowgraph.blocks)
         self.restart = restart_of(options)
         self.metrics = _metrics_of(options, flowgraph)
         self.live = self._live_view()

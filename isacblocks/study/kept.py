@@ -71,12 +71,16 @@ class Kept:
         data = path.read_bytes()
         head = len(_MAGIC)
         if data[:head] != _MAGIC or zlib.crc32(data[head + 4 :]).to_bytes(4, "little") != data[head : head + 4]:
-            logging.getLogger(__name__).warning("%s: damaged, computed again; the figures do not suffer", path)
+            logging.getLogger(__name__).warning(
+                "%s: damaged (cut off, or changed), computed again; the figures do not suffer; nothing is to be done", path
+            )
             return None
         try:
             values: dict[str, Any] = codec.decode(data[head + 4 :])
         except StreamError as error:
-            logging.getLogger(__name__).warning("%s: %s, computed again; the figures do not suffer", path, error)
+            logging.getLogger(__name__).warning(
+                "%s: cannot be read (%s), computed again; the figures do not suffer; nothing is to be done", path, error
+            )
             return None
         return values
 

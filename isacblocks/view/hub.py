@@ -111,7 +111,13 @@ class Hub:
             name = type(painter).__name__
             if name not in self._failed:
                 self._failed.add(name)
-                self._log.warning("the picture %s fails and stays as it is: %s", name, error, exc_info=True)
+                self._log.warning(
+                    "the picture %s fails, said once: %s; it stays as it is, the others and the flowgraph go on; the "
+                    "fault is in isacblocks, please report what follows",
+                    name,
+                    error,
+                    exc_info=True,
+                )
             return None
 
     def _update(self, watcher: Watcher) -> _Update:

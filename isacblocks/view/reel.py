@@ -83,7 +83,13 @@ class Reel(Block):
         self.recording = 1.0
 
     def _give_up(self, why: str) -> None:
-        logging.getLogger("isacblocks.view.reel").warning("%s: recording ends: %s", self.path_of(self._at), why)
+        logging.getLogger("isacblocks.view.reel").warning(
+            "%s: the recording ends after %d frames: %s; what was recorded can be read, the stream goes on; make room, then "
+            "record again",
+            self.path_of(self._at),
+            int(self.recorded),
+            why,
+        )
         self._close()
 
     def _close(self) -> None:
@@ -92,5 +98,9 @@ class Reel(Block):
             try:
                 self._writer.close()
             except OSError as error:
-                logging.getLogger("isacblocks.view.reel").warning("%s: %s", self._writer.path, error.strerror)
+                logging.getLogger("isacblocks.view.reel").warning(
+                    "%s: could not be closed as it should: %s; its last frames may be missing; see whether it can be read",
+                    self._writer.path,
+                    error.strerror,
+                )
             self._writer = None
