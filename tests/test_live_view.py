@@ -269,6 +269,54 @@ def test_keys_act_but_not_in_a_field(shown: Shown, browser: Browser) -> None:
     assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 28)"
 
 
+FOCUSED = """const one = document.activeElement;
+    const model = Bokeh.documents[0].roots().find((m) => {
+        const view = Bokeh.index.find_one_by_id(m.id);
+        return view && (view.el === one || view.el.contains(one));
+    });
+    return model ? model.name : null;"""
+
+
+@needs_browser
+def test_every_control_is_reached_and_worked_by_keys(shown: Shown, browser: Browser) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    def press(key: str) -> None:
+        ActionChains(browser.driver).send_keys(key).perform()
+
+    open_page(browser, shown)
+    reached = set()
+    for _ in range(60):
+        press(Keys.TAB)
+        name = browser.run(FOCUSED)
+        if name in reached:
+            continue
+        reached.add(name)
+        if name == "snr_db":
+            press(Keys.ARROW_RIGHT)
+            browser.until(lambda: value(shown, "snr_db") == 15.5, "the SNR a step up")
+        if name == "mute":
+            press(Keys.ENTER)
+            browser.until(lambda: shown.channel.muted == [7], "the mute")
+    names = ["pause", "rate", "snr_db", "drift", "p_fa", "memory", "antenna", "degrees"]
+    assert {*names, "kick", "mute", "unmute", "save", "record"} <= reached
+
+
+@needs_browser
+def test_a_phone_has_room_for_every_figure(shown: Shown, browser: Browser) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        open_page(browser, shown)
+        assert browser.run("return document.documentElement.scrollWidth") <= 390
+        wide = """return [...document.querySelectorAll("[data-figure]")].filter((s) => s.scrollWidth > s.clientWidth + 1)
+            .map((s) => s.dataset.figure);"""
+        browser.until(lambda: browser.run(wide) == ["wiring"], "nothing but the flowgraph to be wider than the phone")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 @needs_browser
 def test_zoom_survives_updates(shown: Shown, browser: Browser) -> None:
     open_page(browser, shown)

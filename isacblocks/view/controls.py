@@ -38,6 +38,13 @@ class Controls:
         self.say: Callable[[str], None] = lambda _told: None
         sheet = f":host {{ color: {style.ink}; font-size: 13px; }}"
         sheet += f" .bk-input {{ background: {style.paper}; color: {style.ink}; }}"
+        if style.dark:  # Bokeh's widgets are made for light pages
+            sheet += f" .bk-btn {{ background: {style.paper}; color: {style.ink}; border-color: {style.ink}; }}"
+            sheet += " .bk-btn.bk-active { background: #56B4E9; color: #12161c; }"
+            sheet += (
+                " select.bk-input { background-image: none !important; appearance: auto !important; color-scheme: dark; }"
+            )
+            sheet += " .bk-spin-btn::before { filter: invert(1); }"
         self._common: dict[str, Any] = {"stylesheets": [InlineStyleSheet(css=sheet)]}
         self._knobs: list[_Knob] = []
         self.widgets: list[Any] = []

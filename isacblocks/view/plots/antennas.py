@@ -26,7 +26,7 @@ def figures(feed: Feed, style: Style) -> list[Any]:
     common = {"x_range": across, "hover": [("antenna", "@antenna"), ("health", "@health")]}
     phase = style.figure("antenna", "phase [deg]", y_range=Range1d(-190, 190), name="phases", **common)
     phase.yaxis.ticker = [-180, -90, 0, 90, 180]
-    gain = style.figure("antenna", "gain [mean 1]", y_range=Range1d(0, 2), name="gains", **common)
+    gain = style.figure("antenna", "gain [mean 1]", y_range=Range1d(-0.1, 2), name="gains", **common)
     for made, value, low, high, true in (
         (phase, "phase", "low", "high", "true_phase"),
         (gain, "gain", "gain_low", "gain_high", "true_gain"),

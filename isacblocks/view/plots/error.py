@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from bokeh.models import CustomJSTickFormatter, FixedTicker
 
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.view.feed import Feed
@@ -33,6 +34,11 @@ def figures(feed: Feed, style: Style) -> list[Any]:
     bound = {"line_color": style.ink, "line_dash": "dashed", "legend_label": "bound, hardware at rest"}
     made.line("frames", "bound", source=shown, **bound)
     style.legend(made, "bottom_left")
+    for axis, steps in ((made.xaxis[0], (1, 3)), (made.yaxis[0], (1, 2, 5))):  # few enough to stand beside each other
+        axis.ticker = FixedTicker(ticks=[step * 10.0**power for power in range(-9, 10) for step in steps])
+        axis.formatter = CustomJSTickFormatter(
+            code="return tick >= 1000 ? tick / 1000 + ' k' : String(+tick.toPrecision(3))"
+        )
     return [made]
 
 

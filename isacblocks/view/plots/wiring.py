@@ -13,8 +13,8 @@ from isacblocks.view.plots.content import Content
 from isacblocks.view.plots.style import ORANGE, RED, Style, source
 from isacblocks.view.tap import looks_on
 
-_WIDE, _HIGH = 0.78, 0.46  # of a block, in columns and rows
-
+_WIDE, _HIGH = 0.66, 0.46  # of a block, in columns and rows
+_COLUMN = 160  # pixels of a column, at least: where there are fewer the picture can be scrolled
 
 _KINDS = ("ahead", "back", "lossy")  # of edges, by their colours
 
@@ -28,7 +28,9 @@ def figures(feed: Feed, style: Style) -> list[Any]:
     edges = source("wiring_edges", "xs", "ys", "kind", "dash", "sender", "receiver", "waiting", "lost")
     words = source("wiring_words", "x", "y", "said", "kind")
     across, down = Range1d(-0.6, columns + 0.6), Range1d(max(rows) + 1.0, min(rows) - 0.9)
-    made = style.figure("", "", height=340, x_range=across, y_range=down, name="wiring")
+    made = style.figure(
+        "", "", height=340, min_width=round(_COLUMN * (columns + 1.2)), x_range=across, y_range=down, name="wiring"
+    )
     made.axis.visible = False
     made.grid.visible = False
     colour = factor_cmap("kind", [style.ink, ORANGE, RED], list(_KINDS))
