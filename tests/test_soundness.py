@@ -13,7 +13,7 @@ from faults.case import Case
 from faults.numerics import FRAMES, LIMIT, RADAR, Receiver, broken_frames, broken_samples, interference, on, run, stream
 
 from isacblocks import Scene
-from isacblocks.blocks import AngleDelayMap, DelayCompressor, KappaCalibrator
+from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, KappaCalibrator, OfdmSource
 from isacblocks.blocks.methods import full_circle as full_circle_method
 from isacblocks.blocks.soundness import sound_samples
 from isacblocks.blocks.told_noise import LONGEST
@@ -291,6 +291,26 @@ def test_a_noise_that_is_told_wrong_poisons_no_loop(noise: float, at: float) -> 
     sigmas = [receiver.calibrator.findings()["sigma_rad"] for receiver in (told, blind)]
     assert sigmas[0] < 1.05 * sigmas[1]
     assert at or sigmas[0] > 0.95 * sigmas[1]  # after a step told nothing is less sure: it takes the step for a jump
+
+
+@pytest.mark.parametrize("method", ["tracker", "online", "em", "adam-max"])
+def test_antennas_whose_kappa_goes_to_zero_poison_nothing(method: str) -> None:
+    """Four that hear next to nothing of the echoes, or nothing, but their own noise: the others are learned as ever."""
+    truth = ImpairedChannel(RADAR, Scene(), seed=4).kappa
+    truth[[1, 6, 7, 12]] *= [1e-2, 1e-4, 1e-8, 0.0]
+    symbols = jig.run(OfdmSource(RADAR, seed=4), items=FRAMES)[0]["symbols"]
+    channel = ImpairedChannel(RADAR, Scene(), truth, seed=4)
+    frames = jig.run(channel, {"symbols": symbols})[0]["frame"]
+    receiver = Receiver(method)
+    run(receiver, frames)
+    assert receiver.numbers
+    kappa = receiver.kappas[-1][-1]
+    others = np.delete(np.arange(N), [1, 6, 7, 12])
+    undisturbed = Receiver(method)
+    run(undisturbed, stream(4, FRAMES)[0])
+    loss = undisturbed.loss_db(stream(4, FRAMES)[1])
+    assert receiver.loss_db(channel.kappa, others) < 1.5 * loss + LIMIT / 4
+    assert (np.abs(kappa[[1, 6, 7, 12]]) < 0.5 * np.abs(kappa[others]).min()).all() or method.startswith("adam")
 
 
 def test_the_antenna_that_is_refused_is_named_and_comes_back() -> None:

@@ -74,7 +74,7 @@ def kills(count: int, placement: str = "processes") -> Outcome:
 
 CASES = (
     Case(
-        "kill", "0 lost, 0 doubled, the same bits, back within 1 s (p99)", kills, small=16, full=1000, unit="of each block"
+        "kill", "0 lost, 0 doubled, the same bits, back within 1 s (p99)", kills, small=50, full=1000, unit="of each block"
     ),
     Case("kill tcp", "the same over tcp", lambda n: kills(n, "tcp"), small=8, full=100, unit="of each block"),
 )
