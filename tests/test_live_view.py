@@ -78,6 +78,15 @@ def shown(tmp_path: Path) -> Iterator[Shown]:
 
 
 @pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """One for all tests that only look at it."""
+    found = flowgraph(tmp_path_factory.mktemp("seen"))
+    with found.view, found.fg:
+        found.fg.start()
+        yield found
+
+
+@pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     made = Browser(tmp_path_factory.mktemp("profile"))
     yield made
@@ -103,8 +112,8 @@ def open_page(browser: Browser, shown: Shown) -> None:
 
 
 @needs_browser
-def test_it_loads_without_an_error_moves_and_asks_nobody_else(shown: Shown, browser: Browser) -> None:
-    open_page(browser, shown)
+def test_it_loads_without_an_error_moves_and_asks_nobody_else(seen: Shown, browser: Browser) -> None:
+    open_page(browser, seen)
     browser.driver.set_window_size(700, 5000)  # what is out of sight is not sent
     for name in PICTURES:
         browser.until(lambda name=name: all(len(c) for c in (browser.data(name) or {"": []}).values()), name)  # type: ignore[misc]
@@ -118,12 +127,12 @@ def test_it_loads_without_an_error_moves_and_asks_nobody_else(shown: Shown, brow
 
 
 @needs_browser
-def test_what_it_shows_is_what_was_learned(shown: Shown, browser: Browser) -> None:
-    open_page(browser, shown)
+def test_what_it_shows_is_what_was_learned(seen: Shown, browser: Browser) -> None:
+    open_page(browser, seen)
     browser.until(lambda: (browser.data("error_data") or {}).get("frames", [0])[-1:] > [3000], "3000 frames")
     plane = browser.data("plane_data")
     learned, true = (np.array(plane[x]) + 1j * np.array(plane[y]) for x, y in (("x", "y"), ("tx", "ty")))
-    truth = shown.channel.kappa
+    truth = seen.channel.kappa
     np.testing.assert_allclose(true, truth, atol=1e-5)
     assert np.abs(learned - true).max() < 0.25
     assert np.abs(learned - 1).max() > 0.5
@@ -304,11 +313,11 @@ def test_every_control_is_reached_and_worked_by_keys(shown: Shown, browser: Brow
 
 
 @needs_browser
-def test_a_phone_has_room_for_every_figure(shown: Shown, browser: Browser) -> None:
+def test_a_phone_has_room_for_every_figure(seen: Shown, browser: Browser) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     try:
-        open_page(browser, shown)
+        open_page(browser, seen)
         assert browser.run("return document.documentElement.scrollWidth") <= 390
         wide = """return [...document.querySelectorAll("[data-figure]")].filter((s) => s.scrollWidth > s.clientWidth + 1)
             .map((s) => s.dataset.figure);"""
@@ -318,8 +327,8 @@ def test_a_phone_has_room_for_every_figure(shown: Shown, browser: Browser) -> No
 
 
 @needs_browser
-def test_zoom_survives_updates(shown: Shown, browser: Browser) -> None:
-    open_page(browser, shown)
+def test_zoom_survives_updates(seen: Shown, browser: Browser) -> None:
+    open_page(browser, seen)
     ranges = """return Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name)).map(
         f => [f.name, f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end]);"""
     zoom = """for (const f of Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name))) {
@@ -372,12 +381,12 @@ def test_it_comes_back_when_the_server_has_died(shown: Shown, browser: Browser) 
 
 
 @needs_browser
-def test_a_browser_that_stalls_is_sent_no_more_and_costs_the_stream_nothing(shown: Shown, browser: Browser) -> None:
-    open_page(browser, shown)
+def test_a_browser_that_stalls_is_sent_no_more_and_costs_the_stream_nothing(seen: Shown, browser: Browser) -> None:
+    open_page(browser, seen)
     browser.driver.set_script_timeout(60)
-    frames = shown.fg.status.blocks["kappa_calibrator"].items_in
+    frames = seen.fg.status.blocks["kappa_calibrator"].items_in
     browser.run("const end = Date.now() + 6000; while (Date.now() < end) { /* the page does nothing else */ }")
-    assert shown.fg.status.blocks["kappa_calibrator"].items_in > frames + 2000
+    assert seen.fg.status.blocks["kappa_calibrator"].items_in > frames + 2000
     assert browser.run("return window.isacblocks.sent") <= browser.updates() + 4  # not the seventy of six seconds
 
 
