@@ -13,7 +13,7 @@ import sys
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector, Recorder
 from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.cli.main import find_script
-from isacblocks.cli.script import compile_kernels, execute, positive, usage
+from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, positive, start_logging, usage
 from isacblocks.frontends import SimulatedIq, read_waveform
 from isacblocks.frontends.named import add_options, front_end
 from isacblocks.stream import Flowgraph
@@ -23,20 +23,22 @@ GROUP = 1024  # samples per item
 
 def work(o: argparse.Namespace) -> None:
     """Calibrate until the samples end, or there have been enough."""
+    start_logging(o.log)
     with usage():
         path = find_script(o.waveform, ".toml", "waveform")
         wave, beside = read_waveform(path), path.parent
         source = SimulatedIq(wave, beside, GROUP, leakage=3.0) if o.source == "simulated" else front_end(o, GROUP)
-        receiver, radar, window = wave.receiver(beside, GROUP), wave.radar(), wave.scene().delay_window(wave.radar())
-    image, detector = AngleDelayMap(radar, window=window, refine=True), MaprtDetector(radar, noise="estimated")
-    calibrator = KappaCalibrator(radar, window=wave.scene())
+        receiver, radar, scene = wave.receiver(beside, GROUP), wave.radar(), wave.scene()
+        image = AngleDelayMap(radar, window=scene.delay_window(radar), refine=True)
+        detector, calibrator = MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar, window=scene)
 
-    fg = Flowgraph("raw_iq")
-    fg.connect(source, receiver, image, detector, calibrator)
-    fg.feedback(calibrator.kappa, image.kappa, lag=2)
-    fg.connect(receiver.changes, calibrator.changes)
-    if o.record:
-        fg.connect(receiver, Recorder(o.record, radar=radar))
+        fg = Flowgraph("raw_iq")
+        fg.connect(source, receiver, image, detector, calibrator)
+        fg.feedback(calibrator.kappa, image.kappa, lag=2)
+        fg.connect(receiver.changes, calibrator.changes)
+        if o.record:
+            fg.connect(receiver, Recorder(o.record, radar=radar))
+        check_log(o.log, fg.blocks)
     compile_kernels()
     status = fg.run(o.frames and -(-o.frames * wave.period // GROUP))
     save_calibration(o.calibration, calibrator.calibration(provenance=f"raw_iq {o.source}"))
@@ -44,10 +46,11 @@ def work(o: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser("raw_iq", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser("raw_iq", description=__doc__.split("\n\n")[0], epilog=STATUSES)
     add_options(parser)
     parser.add_argument("waveform", metavar="WAVEFORM.toml")
     parser.add_argument("--frames", type=positive, help="end after so many (default: where the samples end)")
     parser.add_argument("--record", metavar="FILE.isac", help="record the frames, too")
     parser.add_argument("--calibration", metavar="FILE.json", default="raw_iq.kappa.json", help="default: %(default)s")
+    add_common(parser)
     sys.exit(execute("raw_iq", lambda: work(parser.parse_args())))

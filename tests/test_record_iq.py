@@ -73,6 +73,15 @@ PAGE = (ROOT / "docs" / "frontends.md").read_text()
 SECTIONS = {part.splitlines()[0]: part for part in PAGE.split("\n## ")[1:]}
 
 
+def _statement_lines(source: str) -> int:
+    """Lines of a program without its docstrings, comments and blank lines, one for each simple statement."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return sum(bool(line.strip()) for line in ast.unparse(tree).splitlines())
+
+
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_front_end_has_a_picture_a_short_script_and_what_breaks_coherence(name: str) -> None:
     """At most forty statements' lines: no docstrings, blank lines or comments."""
@@ -82,9 +91,7 @@ def test_every_front_end_has_a_picture_a_short_script_and_what_breaks_coherence(
     scripts = set(re.findall(r"isacblocks run (\w+)", SECTIONS[name]))
     assert scripts
     for script in scripts:
-        code = ast.unparse(ast.parse((ROOT / "flowgraphs" / f"{script}.py").read_text())).splitlines()
-        text = [line for line in code if line.strip() and not line.strip().startswith('"""')]
-        assert len(text) <= 40, script
+        assert _statement_lines((ROOT / "flowgraphs" / f"{script}.py").read_text()) <= 40, script
         callers = [
             path for path in (ROOT / "tests").glob("test_*.py") if script in path.read_text() and path.name != "test_docs.py"
         ]

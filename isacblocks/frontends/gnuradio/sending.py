@@ -91,7 +91,8 @@ class Sender:
             self._line.watch()
             who = f"{self._line.peers} connected, not taking any" if self._line.peers else "nobody is there; start it"
             block = f"a ZMQ {OPPOSITE[self.wiring.pattern].upper()} source"
-            self._log.warning("%s: waiting for %s: %s", self.wiring.endpoint, block, who)
+            where, long = self.wiring.endpoint, clock.idle
+            self._log.warning("%s: waiting for %s for %.0f s, and the flowgraph with it: %s", where, block, long, who)
 
     def close(self, linger: float, attend: Callable[[], None] | None) -> None:
         """Close; what is on its way gets `linger` seconds where nobody waits for an end, less where one is asked for."""

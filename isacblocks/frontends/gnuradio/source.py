@@ -262,7 +262,7 @@ class GnuRadioSource(Source):
         return self._assembly.received > 0 and self._clock.idle > self.end_after
 
     def _hint(self, line: Line) -> str:
-        where, long = self.wiring.endpoint, f"no message for {self._clock.idle:.0f} s"
+        where, long = self.wiring.endpoint, f"no message for {self._clock.idle:.0f} s, and nothing is sensed meanwhile"
         sink = OPPOSITE[self.wiring.pattern].upper()
         if line.peers:
             key = f" with the key {self.wiring.key!r}" if self.wiring.key else ""
