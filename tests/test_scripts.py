@@ -375,7 +375,7 @@ def test_run_by_name_by_path_and_not_at_all(tmp_path: Path) -> None:
     done = isacblocks("run", mine, "--one", "two")
     assert done.stdout == "arguments ['--one', 'two'] __main__\n"
     assert done.returncode == 7
-    for name, word in (("nothing", "one of from_gnuradio, online_calibration"), ("no/such.py", "there is no such file")):
+    for name, word in (("nothing", "one of from_gnuradio, from_sigmf, online_calibration"), ("no/such.py", "there is no such file")):
         done = isacblocks("run", name)
         assert done.returncode == 2
         assert word in done.stderr
