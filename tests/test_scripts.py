@@ -375,7 +375,10 @@ def test_run_by_name_by_path_and_not_at_all(tmp_path: Path) -> None:
     done = isacblocks("run", mine, "--one", "two")
     assert done.stdout == "arguments ['--one', 'two'] __main__\n"
     assert done.returncode == 7
-    for name, word in (("nothing", "one of from_gnuradio, from_sigmf, online_calibration"), ("no/such.py", "there is no such file")):
+    for name, word in (
+        ("nothing", "one of from_gnuradio, from_sigmf, online_calibration"),
+        ("no/such.py", "there is no such file"),
+    ):
         done = isacblocks("run", name)
         assert done.returncode == 2
         assert word in done.stderr
@@ -416,17 +419,3 @@ def test_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "online_calibration.png").exists()
     assert "160 frames" in done.stdout
-
-
-def test_a_cold_start_says_that_it_compiles(tmp_path: Path) -> None:
-    """And the run with kernels compiled just now has the same bits as the next one, which loads them from the cache."""
-    reports = []
-    for name in ("cold", "warm"):
-        path = tmp_path / name
-        done = call(ONLINE, "--no-view", "--frames", 200, "--report", path, ISACBLOCKS_CACHE=str(tmp_path / "cache"))
-        assert done.returncode == 0
-        assert ("compiling the kernels, once per version on this machine" in done.stderr) == (name == "cold")
-        assert done.stderr == "" or name == "cold"
-        reports.append(json.loads(path.read_text()))
-    assert reports[0]["kappa_error"] == reports[1]["kappa_error"]
-    assert reports[0]["detection"] == reports[1]["detection"]
