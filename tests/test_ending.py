@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from conftest import ROOT
 from stream_blocks import Collect, Counter, Leaky, Mixer, Scale, Trouble
 
 from isacblocks.stream import BlockError, Flowgraph, PlacementError
+from isacblocks.stream.runner import Runner
 
 
 def children(root: int | None = None) -> set[int]:
@@ -104,6 +106,28 @@ def stop_time(fg: Flowgraph) -> float:
     began = time.monotonic()
     fg.stop()
     return time.monotonic() - began
+
+
+def test_busy_blocks_in_threads_stop_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner's word may be late: it needs the interpreter, which they have."""
+    fg = chain(Trouble("none"))
+    fg.start(placement="threads")
+    time.sleep(0.1)
+    halt = Runner._halt
+
+    def late(self: Runner) -> None:
+        time.sleep(0.3)
+        halt(self)
+
+    monkeypatch.setattr(Runner, "_halt", late)
+    stopping = threading.Thread(target=fg.stop)
+    stopping.start()
+    time.sleep(0.1)
+    collected = len(fg.blocks["collect"].state_values["values"])
+    time.sleep(0.1)
+    assert len(fg.blocks["collect"].state_values["values"]) == collected > 0
+    stopping.join()
+    assert fg.status.phase == "stopped"
 
 
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.1, 0.3])

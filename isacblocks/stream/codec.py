@@ -52,6 +52,9 @@ def _enc_hook(value: Any) -> Any:
     )
 
 
+_PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
+
+
 def _prepare(value: Any) -> Any:
     """Dataclasses become extensions before msgspec would turn them into plain dictionaries."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -65,7 +68,7 @@ def _prepare(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return _enc_hook(value)  # which refuses it: its order would be lost
     if isinstance(value, list | tuple):
-        return [_prepare(item) for item in value]
+        return [item if type(item) in _PLAIN else _prepare(item) for item in value]  # long ones are of numbers
     return value
 
 

@@ -85,6 +85,7 @@ class Crew:
 
     def __init__(self, places: int | None = None) -> None:
         self.places = places or len(os.sched_getaffinity(0))
+        self.over = False  # set from any thread: who is at work stops by itself, without waiting to be told
         self._patience, self._longest = _PATIENCE, _LONGEST
         self._lock = threading.Lock()  # of all below and of the turns' states
         self._turns: list[Turn] = []

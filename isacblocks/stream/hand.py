@@ -11,6 +11,7 @@ from isacblocks.stream.bell import Bell
 from isacblocks.stream.block import Block
 from isacblocks.stream.control import WorkerSpec
 from isacblocks.stream.crew import Crew, Turn
+from isacblocks.stream.orders import StopError
 from isacblocks.stream.task import Task
 from isacblocks.stream.worker import LINGER, Worker
 
@@ -31,6 +32,9 @@ class Hand(Worker):
 
     def _make_bell(self) -> Bell:
         return self._turn
+
+    def _learned(self) -> bytes:
+        return b""  # the block is the caller's own
 
     def _cpu_seconds(self) -> float:
         return self._turn.cpu_seconds() if self._shares else super()._cpu_seconds()
@@ -58,6 +62,8 @@ class Hand(Worker):
         self._ears.get_up()
         while self._round(task, True):
             self._lingers = 0.0
+            if self._crew.over:
+                raise StopError
             if self._crew.wanted():
                 return 0.0
         return self._rest_until(task)

@@ -70,6 +70,7 @@ class Runner:
         self._dead: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
         self._hands: dict[str, Hand] = {}
+        self._crew: Crew | None = None
         self._nursery: Nursery | None = None
         self._keeper: Keeper | None = None if plan.restart is None else Keeper(plan.restart)
         self._names = {name.encode(): name for name in plan.blocks}  # by their identities
@@ -150,6 +151,8 @@ class Runner:
     def stop(self) -> None:
         """End now, in whatever state; returns within a second."""
         self._stop.set()
+        if self._crew is not None:  # busy threads can keep the interpreter from the runner for more than a second
+            self._crew.over = True
         self._over.wait(1.8 * _GRACE)  # a compiler in one of our threads may keep the interpreter for a while more
 
     def disown(self) -> None:
@@ -171,7 +174,7 @@ class Runner:
     def _spawn(self) -> None:
         specs = self._worker_specs = worker_specs(self.plan, self._endpoint, self._resume)
         if self.plan.placement == "threads":
-            crew = Crew()
+            self._crew = crew = Crew()
             for name, spec in specs.items():
                 hand = self._hands[name] = Hand(self.plan.blocks[name], spec, self._context, crew)
                 self._threads[name] = threading.Thread(target=hand.run, name=f"isacblocks {name}", daemon=True)
@@ -238,10 +241,14 @@ class Runner:
                     self._began = time.perf_counter()
                     self.phase = "running"
                     self._tell_all(control.Go())
-            elif isinstance(report, control.Finished) and len(self._finished) == len(self.plan.blocks):
+            elif isinstance(report, control.Finished) and self._all_finished():
                 self.phase = "finished"
                 return
         self.phase = "stopped"
+
+    def _all_finished(self) -> bool:
+        """Whether all have come to their end, and not because they were stopped."""
+        return len(self._finished) == len(self.plan.blocks) and not self._stop.is_set()
 
     def _receive(self) -> tuple[str, control.Report | None]:
         """The next report and who it is from. What a process has left behind whose place another one has taken is not one:

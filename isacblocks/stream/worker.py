@@ -144,11 +144,15 @@ class Worker:
             if not self._task.ended:
                 self.block.finish()
             self._phase = "stopped"
-            self._orders.report(control.Finished(codec.encode(self.block.save()), self._status(self._task)))
+            self._orders.report(control.Finished(self._learned(), self._status(self._task)))
         except StopError:  # nobody is left to be told
             return
         except Exception:
             self._log.exception("finish() failed while the flowgraph was being stopped")
+
+    def _learned(self) -> bytes:
+        """The block's state in the end, for the caller's."""
+        return codec.encode(self.block.save())
 
     def _close(self) -> None:
         self.block.attend = None
@@ -278,4 +282,4 @@ class Worker:
             self._finished = True
             self._phase = "finished"
             self._ears.take_down_bell()
-            self._orders.report(control.Finished(codec.encode(self.block.save()), self._status(task)))
+            self._orders.report(control.Finished(self._learned(), self._status(task)))
