@@ -19,6 +19,7 @@ from conftest import ROOT
 from stream_blocks import Collect, Counter, Leaky, Mixer, Scale, Trouble
 
 from isacblocks.stream import BlockError, Flowgraph, PlacementError
+from isacblocks.stream.control import Go, Order
 from isacblocks.stream.runner import Runner
 
 
@@ -128,6 +129,25 @@ def test_busy_blocks_in_threads_stop_by_themselves(monkeypatch: pytest.MonkeyPat
     assert len(fg.blocks["collect"].state_values["values"]) == collected > 0
     stopping.join()
     assert fg.status.phase == "stopped"
+
+
+def test_what_has_started_is_finished_though_nothing_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    """start() opens files and sockets, and begins threads: who is stopped before the first message has to close them."""
+    fg, started = chain(Trouble("none")), threading.Event()
+
+    def not_go(self: Runner, order: Order) -> None:
+        if isinstance(order, Go):
+            started.set()
+        else:
+            tell(self, order)
+
+    tell = Runner._tell_all
+    monkeypatch.setattr(Runner, "_tell_all", not_go)
+    fg.start(placement="threads")
+    assert started.wait(60)
+    fg.stop()
+    assert fg.blocks["collect"].state_values["finished"] == 1
+    assert fg.blocks["collect"].state_values["values"] == []
 
 
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.1, 0.3])

@@ -53,6 +53,7 @@ class Worker:
         self._ears = Ears(self._orders)
         self._task: Task | None = None  # once the ends of its links are there
         self._phase = "starting"
+        self._started = False  # the block's start() has returned: what it opened is to be closed by finish()
         self._began = time.perf_counter()
         self._cpu_began = 0.0
         self._reported = 0.0
@@ -112,6 +113,7 @@ class Worker:
         task = self._task = Task(self.block, self.spec, self.inlets, self.outlets, self._saved)
         self.block.prepare()
         self.block.start()
+        self._started = True
         self._go_on(task)
         self._orders.report(control.Ready())
         while not self._orders.go:
@@ -138,11 +140,13 @@ class Worker:
     def _stopped(self) -> None:
         """Told to stop: leave files whole and tell what the block has learned so far."""
         self.block.attend = None  # there is no time to wait for anybody
-        if self._phase == "starting" or self._finished or self._task is None:
+        if not self._started or self._finished or self._task is None:
             return
         try:
             if not self._task.ended:
                 self.block.finish()
+            if self._phase == "starting":  # it has learned nothing
+                return
             self._phase = "stopped"
             self._orders.report(control.Finished(self._learned(), self._status(self._task)))
         except StopError:  # nobody is left to be told
@@ -166,7 +170,7 @@ class Worker:
     def _await_stop(self, place: str) -> None:
         """After a failure: let the runner have the report before the sockets go, and the block its files whole."""
         self.block.attend = None
-        if place not in ("in start()", "in finish()"):
+        if self._started and place != "in finish()":
             with contextlib.suppress(Exception):
                 self.block.finish()
         with contextlib.suppress(StopError):
