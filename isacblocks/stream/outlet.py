@@ -22,6 +22,7 @@ from isacblocks.stream.request import read_request
 from isacblocks.stream.spec import Items, Layout
 
 _REFUSED_AT_ONCE = 64  # messages
+_MORE, _MORE_AT_ONCE = int(zmq.SNDMORE), int(zmq.SNDMORE | zmq.NOBLOCK)  # numbers: an Enum's | takes microseconds
 
 
 def _text(value: bytes | int) -> str:
@@ -234,7 +235,7 @@ class Outlet:
 
     def _deliver(self, peer: Peer, parts: list[Any]) -> bool:
         try:
-            self.socket.send(peer.edge.token, zmq.SNDMORE | zmq.NOBLOCK)
+            self.socket.send(peer.edge.token, _MORE_AT_ONCE)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
@@ -242,7 +243,7 @@ class Outlet:
             return False
         last = len(parts) - 1  # what follows the token cannot be refused: there is no mark
         for k, part in enumerate(parts):
-            self.socket.send(part, zmq.SNDMORE if k < last else 0, copy=k == 0)
+            self.socket.send(part, _MORE if k < last else 0, copy=k == 0)
         return True
 
     def _flush(self, peer: Peer) -> None:
