@@ -31,7 +31,7 @@ from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
 from isacblocks.cli.calibration import rows
 from isacblocks.cli.outcome import write_report
-from isacblocks.cli.script import STATUSES, compile_kernels, execute, start_logging, usage, writable
+from isacblocks.cli.script import STATUSES, check_log, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
 from isacblocks.frontends.fmcw import FmcwFile, load_chirps
 from isacblocks.frontends.sigmf_calibration import annotate_calibration
@@ -39,12 +39,24 @@ from isacblocks.frontends.sigmf_format import SUFFIXES
 from isacblocks.stream import Flowgraph, Source
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.calibration_page import page_of
-from isacblocks.study.efficiency import Levels, clear_peaks, efficiencies, levels_of
+from isacblocks.study.efficiency import (
+    Levels,
+    clear_peaks,
+    efficiencies,
+    efficiency_in_words,
+    efficiency_report,
+    levels_of,
+)
 from isacblocks.study.pictures import NoPlotsError, draw_efficiency
 
 NAME = "replay_recording"
 GRID = 100, 200  # points over angle and delay
 GROUP = 1024  # raw samples per item
+# Of whatever flowgraph: a source of frames, and what makes frames of raw samples; those that learn, those that judge
+BLOCKS = (
+    *("replay", "sigmf_frames", "fmcw_file", "sigmf_source", "ofdm_receiver", "recorder"),
+    *("angle_delay_map", "kappa_calibrator", "probe", "angle_delay_map_2", "probe_2"),
+)
 
 
 def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
@@ -110,7 +122,7 @@ def look(source: Source, radar: OfdmRadar, placement: str, **kappas: np.ndarray[
     return {name: probe.values for name, probe in probes.items()}
 
 
-def learn(source: Source, radar: OfdmRadar, levels: Levels, options: argparse.Namespace) -> KappaCalibrator:
+def learn(source: Source, radar: OfdmRadar, levels: Levels, placement: str) -> KappaCalibrator:
     """One pass of the calibrator over a source's frames."""
     scene = Scene(snr_db=levels.snr_db, target_probability=levels.target_probability)
 
@@ -122,7 +134,7 @@ def learn(source: Source, radar: OfdmRadar, levels: Levels, options: argparse.Na
     fg = Flowgraph(NAME)
     fg.connect(source, image, calibrator)
     fg.feedback(calibrator.kappa, image.kappa, lag=1)
-    fg.run(placement=options.placement)
+    fg.run(placement=placement)
     return calibrator
 
 
@@ -130,65 +142,49 @@ def work(options: argparse.Namespace) -> int:
     """Learn, judge, report."""
     start_logging(options.log)
     with usage():
+        check_log(options.log, BLOCKS)
         for path in (options.report, options.plot, options.calibration, options.page):
             writable(path)
         radar, frames, make = opener(options)
         first, second = halves(options, frames)
-        seen, unseen = (
-            make(start=first[0], stop=first[1], step=first[2]),
-            make(start=second[0], stop=second[1], step=second[2]),
-        )
+        seen, unseen = (make(start=start, stop=stop, step=step) for start, stop, step in (first, second))
         seen.batch = unseen.batch = 4
     compile_kernels()
     ones = np.ones(radar.antennas)
     levels = levels_of(look(seen, radar, options.placement, ones=ones)["ones"], radar)
-    calibrator = learn(seen, radar, levels, options)
+    calibrator = learn(seen, radar, levels, options.placement)
     learned = calibrator.estimate
     peaks = look(unseen, radar, options.placement, before=ones, after=learned)
     shown = clear_peaks(peaks["before"], radar) | clear_peaks(peaks["after"], radar)  # frames without a target say nothing
     if not shown.any():
         raise ValueError(f"{options.recording}: no frame to judge by shows a target")
     before, after = (efficiencies(peaks[name])[shown] for name in ("before", "after"))
+    report = efficiency_report(options.recording, frames, len(range(*first)), options.split, levels, before, after, learned)
+    print(efficiency_in_words(report))
+    if options.plot is not None:
+        draw(options.plot, unseen, radar, learned, before, after)
+    leave(options, report, calibrator)
+    return 0
 
-    report = {
-        "recording": str(options.recording),
-        "frames": frames,
-        "learned_from": len(range(*first)),
-        "judged_by": int(shown.sum()),
-        "split": options.split,
-        "snr_db": levels.snr_db,
-        "target_probability": levels.target_probability,
-        "efficiency_before": {"mean": float(before.mean()), "median": float(np.median(before))},
-        "efficiency_after": {"mean": float(after.mean()), "median": float(np.median(after))},
-        "gain_db": float(10 * np.log10(after.mean() / before.mean())),
-        "kappa": [[float(k.real), float(k.imag)] for k in learned],
-    }
-    print(
-        f"{frames} frames of {radar.antennas} antennas; learned kappa from {report['learned_from']}, "
-        f"at {levels.snr_db:.1f} dB SNR\n"
-        f"combining efficiency on {report['judged_by']} others that show a target: "
-        f"mean {before.mean():.4f} before, {after.mean():.4f} after; "
-        f"median {np.median(before):.4f} before, {np.median(after):.4f} after"
-    )
+
+def leave(options: argparse.Namespace, report: dict[str, Any], calibrator: KappaCalibrator) -> None:
+    """Write what was asked for."""
+    made = calibrator.calibration(f"{NAME} {options.recording}", options.temperature)
     if options.report is not None:
         write_report(options.report, report)
         print(f"report: {options.report}")
-    made = calibrator.calibration(f"{NAME} {options.recording}", options.temperature)
     if options.calibration is not None:
         save_calibration(options.calibration, made)
         print(f"calibration: {options.calibration}")
     if options.annotate:
         sigma = None if made.sigma_rad is None else np.array(made.sigma_rad)
-        annotate_calibration(options.recording, learned, sigma, method=made.method, frames=made.frames)
+        annotate_calibration(options.recording, calibrator.estimate, sigma, method=made.method, frames=made.frames)
         print(f"annotated: {options.recording}")
-    if options.plot is not None:
-        draw(options.plot, unseen, radar, learned, before, after)
     if options.page is not None:
         picture = None if options.plot is None else Path(options.plot)
         page = page_of(report, rows(made), picture if picture is not None and picture.is_file() else None)
         write_atomically(Path(options.page), page.encode())
         print(f"page: {options.page}")
-    return 0
 
 
 def draw(path: str, source: Source, radar: OfdmRadar, learned: Any, before: Any, after: Any) -> None:

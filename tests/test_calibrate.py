@@ -6,11 +6,13 @@ import base64
 import json
 import math
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from numpy.typing import NDArray
 from programs import Done, isacblocks
 
@@ -102,3 +104,24 @@ def test_what_cannot_be_calibrated_is_named(arguments: tuple[str, ...], text: st
     done = run(*arguments)
     assert done.returncode == 2
     assert text in done.stderr
+
+
+def test_log_names_a_block_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that no block of it has is refused before anything is read; every one that has been drawn is taken."""
+    done = run("README.md", "--log", "ofdm_reciever=debug")
+    assert done.returncode == 2
+    assert "--log: there is no block ofdm_reciever; there are replay, " in done.stderr
+    record(tmp_path, "isac")
+    drawn: set[str] = set()
+    start = Flowgraph.start
+
+    def watched(fg: Flowgraph, *arguments: Any, **named: Any) -> None:
+        drawn.update(fg.blocks)
+        start(fg, *arguments, **named)
+
+    monkeypatch.setattr(Flowgraph, "start", watched)
+    script = runpy.run_path(str(ROOT / "flowgraphs" / "replay_recording.py"))
+    assert script["main"]([str(tmp_path / "rec.isac"), "--log", "kappa_calibrator=warning"]) == 0
+    assert {"replay", "angle_delay_map_2", "kappa_calibrator"} <= drawn <= {*script["BLOCKS"]}
+    made = {"SigmfFrames", "FmcwFile", "SigmfSource", "OfdmReceiver", "Recorder"}
+    assert {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in made} | drawn == {*script["BLOCKS"]}

@@ -54,3 +54,45 @@ def efficiencies(peaks: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     snapshot = peaks["snapshot"][:, 0].astype(np.complex128)
     total = snapshot.shape[1] * np.square(np.abs(snapshot)).sum(axis=1)
     return np.asarray(peaks["statistic"][:, 0] / np.maximum(total, 1e-300))
+
+
+def efficiency_report(
+    recording: str,
+    frames: int,
+    learned_from: int,
+    split: str,
+    levels: Levels,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    kappa: NDArray[Any],
+) -> dict[str, Any]:
+    """What a calibration from a recording has brought, as JSON may have it.
+
+    frames: of the recording, learned_from of them for learning; split: how they were parted; before, after: the efficiency
+    of each of the others that shows a target, under kappa = 1 and under the learned kappa (N,).
+    """
+    return {
+        "recording": recording,
+        "frames": frames,
+        "learned_from": learned_from,
+        "judged_by": before.size,
+        "split": split,
+        "snr_db": levels.snr_db,
+        "target_probability": levels.target_probability,
+        "efficiency_before": {"mean": float(before.mean()), "median": float(np.median(before))},
+        "efficiency_after": {"mean": float(after.mean()), "median": float(np.median(after))},
+        "gain_db": float(10 * np.log10(after.mean() / before.mean())),
+        "kappa": [[float(k.real), float(k.imag)] for k in kappa],
+    }
+
+
+def efficiency_in_words(report: Mapping[str, Any]) -> str:
+    """The same for people, in two lines."""
+    before, after = report["efficiency_before"], report["efficiency_after"]
+    return (
+        f"{report['frames']} frames of {len(report['kappa'])} antennas; learned kappa from {report['learned_from']}, "
+        f"at {report['snr_db']:.1f} dB SNR\n"
+        f"combining efficiency on {report['judged_by']} others that show a target: "
+        f"mean {before['mean']:.4f} before, {after['mean']:.4f} after; "
+        f"median {before['median']:.4f} before, {after['median']:.4f} after"
+    )
