@@ -1,13 +1,28 @@
-"""An output port of a source that cannot be asked again: nothing leaves it before a snapshot holds it."""
+"""An output port that nothing leaves before a snapshot holds it: of a block that could not make the same a second time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from isacblocks.stream.block import Block, Source
+from isacblocks.stream.control import InletSpec
 from isacblocks.stream.outlet import Outlet
 from isacblocks.stream.peer import Peer
 
 
+def cannot_be_made_again(block: Block, inlets: Iterable[InletSpec]) -> bool:
+    """Whether a block's next process might make something else under the same serial numbers.
+
+    That of a source which cannot be asked again; and that of a block behind a lossy link, whose sender, where it is killed
+    with it, leaves out others than it did: what those further down already have would come a second time, or not at all.
+    """
+    if isinstance(block, Source):
+        return not block.replayable
+    return any(inlet.edge.policy != "block" for inlet in inlets)
+
+
 class AheadOutlet(Outlet):
-    """Sends only what :meth:`release` has let go. Whoever takes the place of a source that was killed cannot make the same
+    """Sends only what :meth:`release` has let go. Whoever takes the place of a block that was killed cannot make the same
     items again, so that a serial number must not have been given away before its items are safe.
     """
 

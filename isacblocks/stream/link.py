@@ -107,5 +107,6 @@ class EdgeCount(msgspec.Struct):
 
     @property
     def balanced(self) -> bool:
-        """Whether the law holds."""
-        return self.produced == self.committed + self.in_flight + self.lost
+        """Whether the law holds, with numbers that can be counts."""
+        counts = self.committed, self.in_flight, *self.dropped.values()
+        return self.produced == sum(counts) and min(counts) >= 0

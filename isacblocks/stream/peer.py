@@ -12,6 +12,10 @@ from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import RECEIVERS_REASONS, EdgeCount, EdgeSpec
 from isacblocks.stream.parcel import Parcel
 
+# Drops that are remembered until the receiver has told what it has. The sender's earlier self was at most as far beyond its
+# snapshot as the credit of its own inputs, so that what comes later it cannot have sent.
+_MOST_DOUBTFUL = 1 << 14
+
 
 class Peer:
     """The sending end of one edge."""
@@ -39,6 +43,7 @@ class Peer:
         # Of a sender that came back only the receiver knows what became of some items, until its HELLO tells and, where the
         # sender had been farther than it now is, until it has caught up
         self.unsettled = False
+        self._doubtful: list[tuple[int, int, str]] = []  # serial, items, reason: dropped although the receiver may have it
 
     def room(self) -> bool:
         """Whether a lossless edge may take one more message."""
@@ -62,11 +67,16 @@ class Peer:
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
                 old = self.pending.popleft()
                 self.bytes -= old.size
-                self.dropped["superseded" if self.edge.policy == "latest" else "overflow"] += old.count
+                self._drop(old, "superseded" if self.edge.policy == "latest" else "overflow")
         self.pending.append(parcel)
         if self.recent.maxlen:
             self.recent.append(parcel)
         self.bytes += parcel.size
+
+    def _drop(self, parcel: Parcel, reason: str) -> None:
+        self.dropped[reason] += parcel.count
+        if self.unsettled and parcel.count and len(self._doubtful) < _MOST_DOUBTFUL:
+            self._doubtful.append((parcel.serial, parcel.count, reason))
 
     def pressed(self) -> bool:
         """Whether an acknowledgement would be of use: something waits for it, or half of the credit is used up."""
@@ -158,6 +168,10 @@ class Peer:
         self.again.extendleft(reversed(self.unacknowledged))
         self.unacknowledged.clear()
         self.sent_bytes = 0
+        for number, count, reason in self._doubtful:
+            if number < self.acknowledged:  # an earlier self had sent it, or dropped it and not lived to tell
+                self.dropped[reason] -= count
+        self._doubtful.clear()
         self._settle()
 
     def _settle(self) -> None:
@@ -222,6 +236,7 @@ class Peer:
             "again": [parcel.serial for parcel in (*self.unacknowledged, *self.again)],
             "pending": [parcel.serial for parcel in self.pending],
             "recent": [[bytes(part) for part in parcel.inline()] for parcel in self.recent],
+            "doubtful": self._doubtful,
         }
 
     def come_back(self, saved: Mapping[str, Any], held: Mapping[int, Parcel]) -> None:
@@ -232,4 +247,5 @@ class Peer:
         self.pending.extend(held[serial] for serial in saved["pending"])
         self.recent.extend(Parcel.again(list(parts)) for parts in saved["recent"])
         self.bytes = sum(parcel.size for parcel in self.held())
+        self._doubtful = [(serial, count, reason) for serial, count, reason in saved["doubtful"]]
         self.unsettled = True

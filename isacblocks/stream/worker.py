@@ -11,9 +11,9 @@ import traceback
 import zmq
 
 from isacblocks.stream import codec, control
-from isacblocks.stream.ahead import AheadOutlet
+from isacblocks.stream.ahead import AheadOutlet, cannot_be_made_again
 from isacblocks.stream.bell import Bell
-from isacblocks.stream.block import Block, Source
+from isacblocks.stream.block import Block
 from isacblocks.stream.ears import Ears
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.journal import Journal
@@ -92,7 +92,7 @@ class Worker:
             self._await_stop(place)
 
     def _open(self) -> Task:
-        once = isinstance(self.block, Source) and not self.block.replayable and self._journal is not None
+        once = self._journal is not None and cannot_be_made_again(self.block, self.spec.inlets)
         for out in self.spec.outlets:
             outlet = (AheadOutlet if once else Outlet)(self.context, out.bind, out.layout, out.edges, self.spec.epoch)
             self.outlets[out.port] = outlet
@@ -271,6 +271,8 @@ class Worker:
     def _keep_up(self, snapshots: Snapshots) -> None:
         """Where blocks may be replaced: snapshots of a source, new connections, and questions after silence."""
         if snapshots.due():
+            snapshots.take()
+        if self._moves:  # a sender that was killed may leave out what we have processed: what we say to it must hold that
             snapshots.take()
         while self._moves:
             port, endpoint = self._moves.popitem()
