@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isacblocks.frontends.gnuradio import pmt, wire
+from isacblocks.frontends.gnuradio.pdu import make_pdus
 from isacblocks.frontends.gnuradio.pmt import Pair, PmtError, UInt64, Vector
 from isacblocks.frontends.gnuradio.wire import MessageError, Tag
 
@@ -257,3 +258,34 @@ def test_captures_are_all_accounted_for() -> None:
     for path in CAPTURES.glob("*.part0.bin"):
         name = path.name.removesuffix(".bin")
         assert name.removesuffix(".part0") in known, name
+
+
+_DTYPES = sorted({np.dtype(name) for name in "?bBhHiIqQfdFD"}, key=str)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize("large", [0, 1, 7])
+def test_messages_that_are_written_together_are_what_each_of_them_is(count: int, large: int, vector: bool) -> None:
+    """Fields of every dtype, as numbers and arrays, of which the first `large` integers of 64 bits need more than 32."""
+    rng = np.random.default_rng(3)
+    told = {"none": np.zeros((count, 0), np.float32)}
+    for dtype in _DTYPES:
+        told[f"n{dtype}"] = (100 * rng.random(count)).astype(dtype)
+        if dtype != np.bool_:
+            told[f"a{dtype}"] = (100 * rng.random((count, 2, 3))).astype(dtype)
+    for name, most in (("nuint32", 2**32 - 1), ("nint64", -(2**63)), ("nuint64", 2**64 - 1)):
+        told[name][:large] = most
+    told["nfloat64"][:1] = np.nan
+    samples = rng.random((count, 2, 4)).astype(np.float32) if vector else None
+    messages = make_pdus(2**40, count, told, samples)
+    assert len(messages) == count
+    for k, message in enumerate(messages):
+        entries: dict[str, Any] = {"sequence": UInt64(2**40 + k)}
+        for name, values in told.items():
+            entries[name] = values[k].reshape(-1) if values.ndim > 1 else values[k].item()
+        assert message == pmt.encode(entries if samples is None else Pair(entries, samples[k].reshape(-1)))
+
+
+def test_a_message_of_no_fields_tells_its_number() -> None:
+    assert [pmt.decode(one) for one in make_pdus(5, 2, {})] == [{"sequence": 5}, {"sequence": 6}]

@@ -90,8 +90,9 @@ def calibrated(at: str, file: str, seconds: float) -> float:
     simulation.connect(OfdmSource(radar, seed=3), channel)
     simulation.connect(channel.frame, probe)
     simulation.run(items=_REPEATED)
-    rows = np.zeros((_REPEATED, radar.antennas + 1, radar.subcarriers), np.complex64)
-    rows[:, :-1], rows[:, -1] = probe.values["y"], probe.values["x"]
+    rows = np.zeros((_REPEATED, radar.antennas + 2, radar.subcarriers), np.complex64)
+    rows[:, :-2], rows[:, -2] = probe.values["y"], probe.values["x"]
+    rows[:, -1, 0] = probe.values["theta_min"] + 1j * probe.values["theta_max"]
     np.save(file, rows)
     about = {"kind": "push", "dtype": "complex64", "vlen": rows[0].size, "tags": True, "repeat": True, "file": file}
     back = {"kind": "pull", "dtype": "complex64", "vlen": radar.antennas, "count": 1 << 40, "out": file}
@@ -101,7 +102,7 @@ def calibrated(at: str, file: str, seconds: float) -> float:
         {"do": "hear", "address": f"{at}-detections", **back},
     ]
     frames = GnuRadioSource(f"{at}-frames", rows.shape[1:], pattern="pull", tags=True, channels=radar.antennas)
-    framing, image, detector = Framing(radar), AngleDelayMap(radar), MaprtDetector(radar, noise="estimated")
+    framing, image, detector = Framing(radar, sectors=True), AngleDelayMap(radar), MaprtDetector(radar, noise="estimated")
     calibrator, fg = KappaCalibrator(radar), Flowgraph("rate")
     fg.connect(frames, framing, image, detector, calibrator)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
@@ -145,7 +146,7 @@ def work(options: argparse.Namespace) -> int:
         compile_kernels()
         with tempfile.TemporaryDirectory() as where:
             rate = max(calibrated(f"ipc://{where}/{k}", f"{where}/f.npy", options.seconds) for k in range(options.rounds))
-        print(f"calibrated: {rate:.0f} frames/s, {rate * 8 * 65 * 256 / 1e9:.2f} GB/s")
+        print(f"calibrated: {rate:.0f} frames/s, {rate * 8 * 66 * 256 / 1e9:.2f} GB/s")
         return 0
 
     def take(end: str, tags: bool, placement: str) -> float:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from isacblocks.frontends.gnuradio.leaving import Leaving
 from isacblocks.frontends.gnuradio.line import SINKS, Wiring
-from isacblocks.frontends.gnuradio.pdu import make_pdu
-from isacblocks.frontends.gnuradio.pmt import UInt64
+from isacblocks.frontends.gnuradio.pdu import make_pdus
 from isacblocks.stream import Reading
 from isacblocks.stream.spec import Items
 
@@ -52,10 +48,9 @@ class GnuRadioMessages(Leaving):
 
     def process(self, items: Items) -> None:
         """One message per item; waits while the receiver is slow."""
-        for k in range(len(items)):
-            told: dict[str, Any] = {"sequence": UInt64(items.first + k)}
-            told |= {name: items.fields[name][k] for name in self._names}
-            gone = self._hand_over(make_pdu(told, np.asarray(items.fields[self.vector][k]) if self.vector else None))
+        told = {name: items.fields[name] for name in self._names}
+        for message in make_pdus(items.first, len(items), told, items.fields[self.vector] if self.vector else None):
+            gone = self._hand_over(message)
             self.sent += gone
             self.dropped += not gone
         self.sent_messages, self.dropped_messages = float(self.sent), float(self.dropped)

@@ -40,6 +40,8 @@ class Sender:
         """One message by PUB or PUSH; False where patience has ended. attend: called while waiting."""
         parts: list[Any] = [self.wiring.key.encode()] if self.wiring.key else []
         parts.append(data)
+        if self._try(parts):
+            return True
         clock = Clock()
         while not self._try(parts):
             if clock.idle > self._patience:
