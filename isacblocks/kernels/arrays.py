@@ -6,6 +6,7 @@ numba from compiling each of them twice: a read-only array is another type to it
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Complex = NDArray[np.complexfloating[Any, Any]]
 Float = NDArray[np.float64]
+
+_LINE = 64  # bytes
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -75,13 +78,21 @@ def real_array(name: str, value: ArrayLike, shape: tuple[int | str, ...]) -> Flo
     return array
 
 
+def empty_lines(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An uninitialised array that begins with a cache line: a vector across two lines costs two loads."""
+    kind = np.dtype(dtype)
+    room = np.empty(math.prod(shape) * kind.itemsize + _LINE, np.uint8)
+    start = -room.__array_interface__["data"][0] % _LINE
+    return room[start : start + room.size - _LINE].view(kind).reshape(shape)
+
+
 def output_array(name: str, value: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """`value` itself where it can be filled as an array of `shape` and `dtype`, a new array where it is None.
 
     Raises ValueError naming the argument for any other.
     """
     if value is None:
-        return np.empty(shape, dtype)
+        return empty_lines(shape, dtype)
     if value.shape != shape or value.dtype != dtype or not (value.flags.c_contiguous and value.flags.writeable):
         raise ValueError(
             f"{name}: expected a writeable, C-contiguous array of shape {shape} and type {np.dtype(dtype)}, "

@@ -126,17 +126,18 @@ def _folded(
     """
     half = (carriers + 1) // 2
     whole = carriers // 2 // LANES * LANES
-    total = load(squares, 0)
+    p = load(squares, 0)
+    q = o = n = spread(np.float32(0.0))  # four sums of squares: each addition waits for the one before it
     for s in range(0, whole, LANES):
         t = carriers - LANES - s  # the partners, in falling order once turned round
         u, v = load(y, at + 2 * s), load(y, at + 2 * s + LANES)
         r, i = reals(u, v), imaginaries(u, v)
-        total = fused(r, r, fused(i, i, total))
+        p, q = fused(r, r, p), fused(i, i, q)
         w_r, w_i = load(turn, s), load(turn, carriers + s)
         here_r, here_i = fused(r, w_r, negative(multiply(i, w_i))), fused(r, w_i, multiply(i, w_r))
         u, v = load(y, at + 2 * t), load(y, at + 2 * t + LANES)
         r, i = reals(u, v), imaginaries(u, v)
-        total = fused(r, r, fused(i, i, total))
+        o, n = fused(r, r, o), fused(i, i, n)
         w_r, w_i = load(turn, t), load(turn, carriers + t)
         there_r = backwards(fused(r, w_r, negative(multiply(i, w_i))))
         there_i = backwards(fused(r, w_i, multiply(i, w_r)))
@@ -144,6 +145,7 @@ def _folded(
         store(even, even_at + half + s, add(here_i, there_i))
         store(odd, odd_at + s, subtract(here_r, there_r))
         store(odd, odd_at + half + s, subtract(here_i, there_i))
+    total = add(add(p, q), add(o, n))
     store(squares, 0, total)
     for s in range(whole, half):
         t = carriers - 1 - s

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.stream.errors import WireError
-from isacblocks.stream.spec import Layout, Placing
+from isacblocks.stream.spec import ALIGNMENT, Layout, Placing
 
 MOST_SEGMENTS = 128  # of one pool; each has a file descriptor
 _REFERENCE = struct.Struct("<QQQII")
@@ -125,7 +125,9 @@ class Pool:
     def _make(self, size: int) -> Segment:
         self._next += 1
         if not self.shared:
-            return Segment(np.empty(size, np.uint8).data, Reference(self._next, size, 0, os.getpid(), 0))
+            room = np.empty(size + ALIGNMENT, np.uint8)
+            start = -room.__array_interface__["data"][0] % ALIGNMENT
+            return Segment(room[start : start + size].data, Reference(self._next, size, 0, os.getpid(), 0))
         descriptor = os.memfd_create("isacblocks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.posix_fallocate(descriptor, 0, size)  # now, so that there is no surprise when it is written to

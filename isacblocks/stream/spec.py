@@ -68,7 +68,7 @@ class LayoutField(msgspec.Struct, frozen=True):
 
 _PLACINGS = 64
 LARGE = 1 << 15  # bytes; a field of a message that has more travels as a buffer of its own
-_ALIGNMENT = 64  # bytes, of every field in a buffer that holds several
+ALIGNMENT = 64  # bytes, of every field in a buffer that holds several
 
 
 class Placing(msgspec.Struct, frozen=True):
@@ -155,7 +155,7 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
             size = item_size * count
             large = size > LARGE
             parts[large].append((number, ends[large], size, (count, *field.shape)))
-            step = _ALIGNMENT if large else 8
+            step = ALIGNMENT if large else 8
             ends[large] += -(-size // step) * step
         shapes = tuple((count, *field.shape) for field in self.fields)
         return Placing(tuple(parts[False]), ends[False], tuple(parts[True]), ends[True], shapes)

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.arrays import frozen
+from isacblocks.kernels.arrays import empty_lines, frozen
 from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.losses import max_gradient, reconstruction_gradient
@@ -31,7 +31,7 @@ class _Buffers(threading.local):
     """One thread's: the chunk's frames and its grid of angles."""
 
     def __init__(self, frame: tuple[int, int], chunk: int, points: int) -> None:
-        self.frames = np.empty((chunk, *frame), np.complex64)
+        self.frames = empty_lines((chunk, *frame), np.complex64)
         self.theta = np.empty((chunk, points))
 
 
