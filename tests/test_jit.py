@@ -21,7 +21,8 @@ def jitted() -> list[tuple[Path, ast.FunctionDef]]:
         (path, node)
         for path in sorted(KERNELS.glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and {"jit", "jit_exact"} & {ast.unparse(d) for d in node.decorator_list}
+        if isinstance(node, ast.FunctionDef)
+        and {"jit", "jit_exact", "jit_apart"} & {ast.unparse(d) for d in node.decorator_list}
     ]
 
 
@@ -42,6 +43,75 @@ def test_kernels_are_pure_and_typed(path: Path, node: ast.FunctionDef) -> None:
             called = ast.unparse(inner.func)
             assert called != "print"
             assert not called.startswith("np.random.")
+
+
+_MAKERS = ("np.empty", "np.zeros", "np.ones", "aligned")
+
+
+def _lines(node: ast.AST, name: str) -> list[int]:
+    """Where a name is read."""
+    return [n.lineno for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+
+
+def _assigned(function: ast.FunctionDef) -> list[tuple[str, ast.expr]]:
+    """Every name that is assigned to, with its own value of a tuple."""
+    found: list[tuple[str, ast.expr]] = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            names = [n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name)]
+            found += zip(names, node.value.elts if isinstance(node.value, ast.Tuple) else [node.value], strict=False)
+    return found
+
+
+def _outlived(function: ast.FunctionDef) -> list[str]:
+    """The arrays made in a function that a pointer to them may outlive: numba frees an array after its last line.
+
+    It is kept where it is read after the pointer, or in a loop that has all uses of the pointer.
+    """
+    assigned = _assigned(function)
+    made = {name for name, value in assigned if any(f"{maker}(" in ast.unparse(value) for maker in _MAKERS)}
+    loops = [n for n in ast.walk(function) if isinstance(n, ast.For | ast.While)]
+    found = []
+    for node in ast.walk(function):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("pointer")):
+            continue
+        name = next((n.id for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)), "")
+        aliases = [alias for alias, value in assigned if value is node]
+        uses = [node.lineno, *(line for alias in aliases for line in _lines(function, alias))]
+        around = [n for n in loops if n.lineno < min(uses) and max(uses) <= (n.end_lineno or 0)]
+        if name in made and max(_lines(function, name)) <= max(uses) and not any(_lines(n, name) for n in around):
+            found.append(name)
+    return found
+
+
+FREED_TOO_EARLY = """def f(u):
+    a, b = np.empty(4), np.zeros(4)
+    p, q = pointer(a), pointer(b)
+    for i in range(4):
+        b[i] = u[i]
+    for i in range(4):
+        store(p, i, repeat(q, i))
+    return a[0]
+"""
+
+
+def test_no_pointer_outlives_its_array() -> None:
+    function = ast.parse(FREED_TOO_EARLY).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert _outlived(function) == ["b"]
+    assert {f"{path.stem}.{node.name}": found for path, node in jitted() if (found := _outlived(node))} == {}
+
+
+def test_what_is_freed_is_not_read_again(tmp_path: Path) -> None:
+    """The same bits whatever memory holds after it was freed, of the kernels of a run from frames to kappa."""
+    made = []
+    for number, filler in enumerate(("0", "85")):
+        report = tmp_path / f"{number}.json"
+        options = ("--frames", "400", "--full-frames", "--refine", "--full-circle", "--no-view", "--report", report)
+        programs.isacblocks("run", "online_calibration", *options, env={"MALLOC_PERTURB_": filler})
+        found = json.loads(report.read_text())
+        made.append({name: found[name] for name in ("kappa_error", "detection", "receiver")})
+    assert made[0] == made[1]
 
 
 def run(code: str, cache: Path, **environment: str) -> str:

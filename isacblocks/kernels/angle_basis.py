@@ -168,6 +168,16 @@ def interpolated(
     count = u.shape[0]
     apart = (count + LANES - 1) // LANES * LANES
     places, room = np.empty(count, np.int64), np.zeros(7 * apart, np.float32)
+    _interpolated(u, centre, step, table, table_at, points, columns, places, room, apart, e)
+
+
+@jit
+def _interpolated(
+    u: Float, centre: float, step: float, table: Pointer, table_at: int, points: int, columns: int,
+    places: NDArray[np.int64], room: Floats, apart: int, e: Pointer,
+) -> None:  # fmt: skip
+    """room: scratch (7 apart,), zero; its maker holds it, for an array is freed after its last line, pointers or not."""
+    count = u.shape[0]
     distances, weights = pointer(room), pointer(room[apart:])
     scale, middle = 1.0 / step, 0.5 * (points - 1)
     for i in range(count):
