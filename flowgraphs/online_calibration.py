@@ -120,7 +120,7 @@ def work(options: argparse.Namespace) -> int:
     with usage():
         radar = OfdmRadar()
         scene = shared.scene_of(options)
-        options.steps = [shared.step_of(text) for text in options.step]
+        options.steps = shared.steps_of(options)
         forgets = options.method in ("online", "em")  # the others remember everything, or find out by themselves
         options.memory = shared.memory_of(options, radar, scene) if forgets or options.memory is not None else math.inf
         if options.plot is None and not (options.no_view or options.quiet or options.json):

@@ -54,6 +54,7 @@ BESIDE_OTHERS = frozenset(
         "normals",
         "panel",
         "paper_figures",
+        "plots",
         "random",
         "raw_iq",
         "record_iq",

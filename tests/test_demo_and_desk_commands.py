@@ -16,7 +16,7 @@ from conftest import ROOT
 from programs import Done
 from screen import Terminal
 
-from isacblocks.cli.demo import SCENARIOS, options_of
+from isacblocks.cli.demo import SCENARIOS, frames_of, options_of
 from isacblocks.stream import Status
 from isacblocks.stream.control import BlockStatus
 from isacblocks.stream.link import EdgeCount
@@ -34,7 +34,7 @@ def test_a_scenario_says_what_will_be_seen_and_what_was(name: str, tmp_path: Pat
     done = isacblocks("demo", "--scenario", name, "--frames", "22000", "--no-view", where=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == SCENARIOS[name].before
+    assert lines[0] == SCENARIOS[name].before(22000)
     assert lines[0].count(". ") == 1  # two sentences
     report = json.loads((tmp_path / "online_calibration.report.json").read_text())
     assert lines[-1] == SCENARIOS[name].after(report)
@@ -51,6 +51,13 @@ def test_a_demo_that_nobody_watches_is_not_slowed_down() -> None:
     assert {"--rate", "--hold", "--view"} <= {*options_of("static", [], watched=True)}
     assert "--view" not in options_of("static", ["--no-view"], watched=False)
     assert options_of("static", ["--frames", "7"], watched=False)[-2:] == ["--frames", "7"]
+
+
+def test_what_happens_in_a_demo_happens_within_its_frames() -> None:
+    for given, event in (([], 20000), (["--frames", "3000"], 1000), (["--frames=600", "--seed", "2"], 200)):
+        assert f"{event}:3,17,40,63:90" in options_of("step", given, watched=False)
+        assert SCENARIOS["dead-antenna"].before(frames_of(given)).startswith(f"At frame {event} ")
+    assert frames_of(["--frames", "many"]) == 60000  # the script says that it is no number
 
 
 @pytest.fixture

@@ -256,9 +256,9 @@ def test_a_real_recording_split_and_windowed_otherwise(chirps: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "status", "word"),
     [
-        (["--frames", "0"], 2, "expected a number of at least 1"),
-        (["--frames", "many"], 2, "invalid"),
-        (["--seed", "-1"], 2, "expected a number from 0"),
+        (["--frames", "0"], 2, "expected a whole number of at least 1"),
+        (["--frames", "many"], 2, "expected a whole number of at least 1, got many"),
+        (["--seed", "-1"], 2, "expected a whole number from 0"),
         (["--placement", "cloud"], 2, "invalid choice"),
         (["--method", "magic"], 2, "invalid choice"),
         (["--impairments", "cauchy"], 2, "invalid choice"),
@@ -269,6 +269,7 @@ def test_a_real_recording_split_and_windowed_otherwise(chirps: Path, tmp_path: P
         (["--drift", "-3"], 2, "--drift: expected at least 0"),
         (["--step", "10:64:90"], 2, "antennas 0 to 63"),
         (["--step", "ten"], 2, "--step: expected FRAME:ANTENNAS:DEG"),
+        (["--step", "64:3:90"], 2, "there is no frame 64 in a run of 64"),
         (["--p-fa", "2"], 2, "p_fa: expected a value"),
         (["--memory", "0"], 2, "--memory: expected at least 1"),
         (["--port", "99999"], 2, "--port: expected 1 to 65535"),

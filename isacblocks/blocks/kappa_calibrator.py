@@ -221,7 +221,11 @@ class KappaCalibrator(Block):
         if count & (count - 1) == 0:
             what = "all phases" if anew else f"antennas {', '.join(map(str, np.flatnonzero(changed)))}"
             logging.getLogger(f"isacblocks.{self.label}").warning(
-                "the receiver was changed before frame %d: %s learned anew (change %d)", frame, what, count
+                "the receiver was changed before frame %d: %s learned anew (change %d so far); fewer echoes are detected "
+                "until that is done, some hundred frames; nothing is to be done",
+                frame,
+                what,
+                count,
             )
         made = self.kappa.layout.empty(1)
         for name, value in self._row(self._method.estimate(self.learned), self.frames).items():

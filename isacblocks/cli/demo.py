@@ -13,16 +13,25 @@ from typing import Any
 
 _FRAMES = 60_000
 _WATCHED = 2000  # frames per second where somebody looks on
-_EVENT = 20_000  # frame of what happens in the midst of a run
+_WHEN = 3  # what happens in the midst of a run happens after one of so many parts
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """options of the script; before: what is about to be seen; after: from the report, what was."""
+    """script: its options; about: what is about to be seen, {event} being the frame at which something happens; after: from
+    the report, what was seen."""
 
-    options: tuple[str, ...]
-    before: str
+    script: tuple[str, ...]
+    about: str
     after: Callable[[dict[str, Any]], str]
+
+    def options(self, frames: int) -> list[str]:
+        """Of a run of so many frames."""
+        return [one.format(event=frames // _WHEN) for one in self.script]
+
+    def before(self, frames: int) -> str:
+        """What is about to be seen in it."""
+        return self.about.format(event=frames // _WHEN)
 
 
 def _loss(report: dict[str, Any]) -> str:
@@ -66,14 +75,14 @@ SCENARIOS = {
         ),
     ),
     "step": Scenario(
-        ("--step", f"{_EVENT}:3,17,40,63:90"),
-        f"At frame {_EVENT} the phases of antennas 3, 17, 40 and 63 jump by 90 degrees. Look at their health: they are "
+        ("--step", "{event}:3,17,40,63:90"),
+        "At frame {event} the phases of antennas 3, 17, 40 and 63 jump by 90 degrees. Look at their health: they are "
         "named and learned anew within about a hundred frames, and the others keep what they know.",
         lambda r: f"The loss at the end is {_loss(r)}: the jump is forgotten. {_detected(r)} over the whole run.",
     ),
     "dead-antenna": Scenario(
-        ("--step", f"{_EVENT}:5,41:0:0"),
-        f"At frame {_EVENT} antennas 5 and 41 stop hearing echoes. Their gains fall to zero and they are named silent, so "
+        ("--step", "{event}:5,41:0:0"),
+        "At frame {event} antennas 5 and 41 stop hearing echoes. Their gains fall to zero and they are named silent, so "
         "that they add no noise to the sum of the others.",
         lambda r: (
             f"Antennas that are not well at the end, by name: {_named(r)}. {_detected(r)}, with the other antennas alone."
@@ -99,7 +108,7 @@ SCENARIOS = {
 
 def add_parser(commands: Any) -> None:
     """The command and its options; what it does not know goes to the script."""
-    names = "\n".join(f"  {name:14s}{scenario.before.split('. ')[0]}." for name, scenario in SCENARIOS.items())
+    names = "\n".join(f"  {name:14s}{scenario.before(_FRAMES).split('. ')[0]}." for name, scenario in SCENARIOS.items())
     parser = commands.add_parser(
         "demo",
         help="calibrate a simulated array online, with a live view, a table and a picture at the end",
@@ -126,9 +135,17 @@ def _view_port() -> str:
     return str(PORT)
 
 
+def frames_of(given: list[str]) -> int:
+    """How many frames the script will make of these options; what is no number it says itself."""
+    parser = argparse.ArgumentParser("online_calibration", add_help=False)
+    parser.add_argument("--frames", default=str(_FRAMES))
+    frames = parser.parse_known_args(given)[0].frames
+    return int(frames) if frames.isdecimal() else _FRAMES
+
+
 def options_of(name: str, given: list[str], watched: bool) -> list[str]:
     """The script's options: those of the scenario, then those that were given, which win. watched: by somebody who waits."""
-    made = ["--frames", str(_FRAMES), *SCENARIOS[name].options]
+    made = ["--frames", str(_FRAMES), *SCENARIOS[name].options(frames_of(given))]
     if "--no-view" not in given:
         made += ["--view", _view_port()]
     if watched:
@@ -143,7 +160,7 @@ def work(name: str, given: list[str], run: Callable[[list[str]], int]) -> int:
     if {"--quiet", "--json"} & {*given}:
         return run(options_of(name, given, watched=False))
     scenario = SCENARIOS[name]
-    print(scenario.before, flush=True)
+    print(scenario.before(frames_of(given)), flush=True)
     report = Path("online_calibration.report.json")
     own = [] if any(one.split("=")[0] == "--report" for one in given) else ["--report", str(report)]
     status = run([*options_of(name, given, sys.stdin.isatty() and sys.stderr.isatty()), *own])

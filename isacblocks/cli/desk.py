@@ -43,8 +43,8 @@ def _client(at: str | None) -> DeskClient:
     if at is None:
         found = running_desks()
         if len(found) != 1:
-            what = "no flowgraph of yours with a desk (--desk, --view) is running" if not found else "several are running"
-            raise UsageError(f"{what}{': ' if found else ''}{', '.join(found)}; name the endpoint")
+            none = "no flowgraph of yours with a desk is running; start one with --view or --desk, or name its endpoint"
+            raise UsageError(f"several are running; name the endpoint of one: {', '.join(found)}" if found else none)
         at = found[0]
     return DeskClient(at)
 

@@ -22,14 +22,16 @@ METHODS = (*CALIBRATORS, "known", "none")
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**64:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 2^64 - 1, got {text}")
-    return value
+    if not text.strip().isdecimal() or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^64 - 1, got {text}")
+    return int(text)
 
 
 def _celsius(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not -273.15 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"expected degrees Celsius, got {text}")
     return value
@@ -224,6 +226,15 @@ def step_of(text: str) -> PhaseStep:
         raise ValueError(f"--step: expected FRAME:ANTENNAS:DEG, say 2000:3,17,40:90, got {text!r}")
     antennas = tuple(int(n) for n in match[2].split(","))
     return PhaseStep(int(match[1]), antennas, float(match[3]), 1.0 if match[4] is None else float(match[4]))
+
+
+def steps_of(options: argparse.Namespace) -> list[PhaseStep]:
+    """What --step asks for. Raises ValueError for one that is none, or that would come after the last frame."""
+    steps = [step_of(text) for text in options.step]
+    for text, step in zip(options.step, steps, strict=True):
+        if step.frame >= options.frames:
+            raise ValueError(f"--step {text}: there is no frame {step.frame} in a run of {options.frames}; see --frames")
+    return steps
 
 
 def memory_of(options: argparse.Namespace, radar: OfdmRadar, scene: Scene) -> float:

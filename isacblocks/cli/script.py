@@ -151,10 +151,9 @@ def compile_kernels(stream: object = None) -> None:
 
 def positive(text: str) -> int:
     """An option's value: an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
-    return value
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return int(text)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

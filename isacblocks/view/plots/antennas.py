@@ -39,7 +39,8 @@ def figures(feed: Feed, style: Style) -> list[Any]:
             "antenna",
             value,
             source=shown,
-            size=6,
+            size=7,
+            line_width=2,  # a cross is nothing but its lines
             color=factor_cmap("health", list(_COLOURS[: len(HEALTH)]), list(HEALTH)),
             marker=factor_mark("health", list(_MARKERS[: len(HEALTH)]), list(HEALTH)),
             legend_field="health",

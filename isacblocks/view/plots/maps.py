@@ -83,10 +83,10 @@ def _drawn(shown: MapPicture) -> Content:
     edge = {"range": [near, far, far, near, near], "angle": [box[0], box[0], box[1], box[1], box[0]]}
     at = [0.5 * SPEED_OF_LIGHT * shown.tau], [math.degrees(shown.theta) - middle]
     marks = dict(zip(("range", "angle"), at if shown.detected else ([], []), strict=True))
-    said = "target" if shown.detected else "no target"
+    said = f"target, T {shown.level:.1f} over" if shown.detected else f"no target, T {shown.level:.1f} under"
     titles = {
         "map_before": f"before: frame {shown.frame}, sector {low:.1f} to {high:.1f} deg",
-        "map_after": f"after: {said}, T {shown.level:.1f} of {shown.threshold:.1f}, peak {shown.gain_db:+.2f} dB",
+        "map_after": f"after: {said} {shown.threshold:.1f}, peak {shown.gain_db:+.2f} dB",
     }
     data = {"map_images": {**images, **short(place)}, "map_sector": short(edge), "map_marks": short(marks)}
     return Content(data, titles)

@@ -25,7 +25,7 @@ def figures(feed: Feed, style: Style) -> list[Any]:
     )
     detection.line("seconds", "p_d", source=shown, color=GREEN, line_width=2, legend_label="P_d")
     detection.line("seconds", "p_fa", source=shown, color=RED, line_width=2, line_dash="dashed", legend_label="P_fa")
-    style.legend(detection, "center_left")
+    style.legend(detection, "bottom_left")
     hover = [("frames/s", "@rate{0,0}")]
     speed = style.figure("time [s]", "frames/s", x_range=detection.x_range, hover=hover, name="speed")
     speed.line("seconds", "rate", source=shown, color=style.blue, line_width=2)

@@ -27,9 +27,9 @@ def figures(feed: Feed, style: Style) -> list[Any]:
     boxes = source("wiring_blocks", "x", "y", "name", "said", "busy", "left", "bar", "low")
     edges = source("wiring_edges", "xs", "ys", "kind", "dash", "sender", "receiver", "waiting", "lost")
     words = source("wiring_words", "x", "y", "said", "kind")
-    across, down = Range1d(-0.6, columns + 0.6), Range1d(max(rows) + 1.0, min(rows) - 0.9)
+    across, down = Range1d(-0.6, columns + 0.6), Range1d(max(rows) + 1.0, min(rows) - 0.45)
     made = style.figure(
-        "", "", height=340, min_width=round(_COLUMN * (columns + 1.2)), x_range=across, y_range=down, name="wiring"
+        "", "", height=300, min_width=round(_COLUMN * (columns + 1.2)), x_range=across, y_range=down, name="wiring"
     )
     made.axis.visible = False
     made.grid.visible = False
