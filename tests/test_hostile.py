@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ from test_link import LAYOUT as NUMBERS
 from test_link import Link
 from test_link import items as numbers
 
-from isacblocks.stream import StreamError, WireError, codec, wire
+from isacblocks.blocks.calibration_file import CalibrationError, read_calibration
+from isacblocks.cli.graph_file import load_graph
+from isacblocks.stream import CheckpointError, StreamError, WireError, codec, wire
+from isacblocks.stream.checkpoint import block_file, load_block, load_manifest
 from isacblocks.stream.decoder import Decoder
 from isacblocks.stream.link import LARGEST_REQUEST, gather, make_socket
 from isacblocks.stream.peer import Peer
@@ -187,6 +192,7 @@ def test_a_receiver_cannot_say_what_cannot_be(link: Any, kind: int, request_: di
     link.inlet.hello()
     link.settle(link.outlet.drained)
     assert (link.law().committed, link.law().lost) == (6, 0)
+    assert link.outlet.refusals.bad == bool(reason), "what the socket cuts off nobody has to read"
 
 
 @pytest.mark.parametrize(
@@ -262,6 +268,33 @@ def test_items_that_are_sent_are_the_seeds() -> None:
     """The seeds of the decoders are messages as they are: else nothing above would say much."""
     parts = [bytes(part) for part in wire.encode(items(3), 1, 2)]
     np.testing.assert_array_equal(wire.decode(wire.unpack(parts[0]), parts, LAYOUT).d, items(3).fields["d"])
+
+
+@pytest.mark.parametrize(
+    ("size", "read", "error"),
+    [
+        (1 << 24, read_calibration, CalibrationError),
+        (1 << 24, load_graph, ValueError),
+        (1 << 30, lambda path: load_block(path.parent, "leaky", 7), CheckpointError),
+        (1 << 20, lambda path: load_manifest(path.parent, "x", []), CheckpointError),
+    ],
+    ids=["calibration", "flowgraph", "checkpoint", "manifest"],
+)
+def test_files_larger_than_any_of_their_kind_are_refused(
+    size: int, read: Any, error: type[Exception], tmp_path: Path
+) -> None:
+    """Without taking memory for them: the files are holes."""
+    names = {1 << 30: block_file(tmp_path, "leaky", 7), 1 << 20: tmp_path / "manifest.json"}
+    path = names.get(size, tmp_path / "file")
+    path.touch()
+    os.truncate(path, size + 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(error, match=r"larger than|more than|at most"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < (1 << 25) + (1 << 20)
+    finally:
+        tracemalloc.stop()
 
 
 def test_there_is_no_pickle_no_eval_and_no_shell() -> None:

@@ -436,7 +436,8 @@ def test_other_sites_may_not_talk_to_it(tmp_path: Path) -> None:
         assert get(shown.view.port, "/")[0] == 200
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
         upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": "http://evil.example"}
-        assert get(shown.view.port, "/ws", **upgrade)[0] == 403
+        for path in ("/ws", "/updates"):  # Bokeh's, and ours
+            assert get(shown.view.port, path, **upgrade)[0] == 403
 
 
 def test_addresses_that_may_not_or_cannot_be(tmp_path: Path) -> None:

@@ -1,15 +1,23 @@
-"""Random flowgraphs: none waits for ever, the books of every edge balance whenever they are looked at, no bit is wrong."""
+"""Random flowgraphs: none waits for ever, the books of every edge balance whenever they are looked at, no bit is wrong.
+
+So it is too where blocks are killed at random moments, one or several at once, and replaced: no message comes twice or out
+of order at any block, also behind joins behind lossy links, and what depends on nothing but its input has the bits of plain
+Python.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import signal
 import sys
 import time
 import traceback
 
 from faults.case import Case, Outcome
 from faults.random_graphs import ByHand, Drawing, Node, build, draw_graph
-from isacblocks.stream import Block, Flowgraph, WiringError
+from isacblocks.stream import Block, Flowgraph, Restart, WiringError
 from isacblocks.stream.link import EdgeCount
 
 PATIENCE = 60.0  # seconds without any progress until a flowgraph counts as waiting for ever
@@ -25,10 +33,12 @@ def stuck(fg: Flowgraph) -> str:
 
 
 class Watch:
-    """Runs a drawing and holds it to what is promised. breaches: what did not hold."""
+    """Runs a drawing and holds it to what is promised. breaches: what did not hold; kills: so often blocks are killed."""
 
-    def __init__(self, drawing: Drawing, placement: str, moments: random.Random) -> None:
+    def __init__(self, drawing: Drawing, placement: str, moments: random.Random, kills: int = 0) -> None:
         self.drawing = drawing
+        self.killed = 0
+        self._kills = kills
         self.breaches: list[str] = []
         self.looks = 0
         self._largest = max(batch for _, batch in drawing.sources)
@@ -38,7 +48,7 @@ class Watch:
         if self._refused() or drawing.may_wait_for_ever():
             return
         with self._fg as fg:
-            fg.start(placement=placement)
+            fg.start(placement=placement, restart=Restart(limit=1000, longest=0.1) if kills else None)
             self._look_on(fg, moments)
         self._at_the_end()
 
@@ -61,6 +71,8 @@ class Watch:
         while not fg.wait(moments.uniform(0.0, 0.02)):
             edges = fg.status.edges
             self._look(edges)
+            if self._kills > 0:
+                self._kill(fg, moments)
             now = sum(edge.produced + edge.committed + edge.lost + edge.messages for edge in edges)
             if now != progress:
                 progress, moved = now, time.monotonic()
@@ -68,11 +80,22 @@ class Watch:
                 self.breaches.append(stuck(fg))
                 return
 
+    def _kill(self, fg: Flowgraph, moments: random.Random) -> None:
+        """kill -9 of up to three blocks at once, where they have a process."""
+        there = [block.process for block in fg.status.blocks.values() if block.process and block.phase != "restarting"]
+        for process in moments.sample(there, min(len(there), moments.choice((0, 0, 1, 1, 2, 3)))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+                self.killed += 1
+                self._kills -= 1
+
     def _look(self, edges: list[EdgeCount]) -> None:
         self.looks += 1
         for edge in edges:
             spec, before = self._specs[edge.receiver], self._before.get(edge.receiver)
             self._expect(edge.balanced, f"the books do not balance: {edge}")
+            if self.killed:  # a sender that came back counts from its snapshot on
+                continue
             most = spec.depth * self._largest * (1 if spec.policy == "block" else 2)  # waiting, and on their way
             self._expect(edge.in_flight <= most, f"more than {most} items on their way: {edge}")
             if before is not None:
@@ -133,7 +156,33 @@ def graphs(count: int) -> Outcome:
     return outcome
 
 
+def killed_graphs(count: int) -> Outcome:
+    """count: flowgraphs in processes, drawn from the seeds 0, 1, ...; up to ten kills in each."""
+    outcome, run, killed, seed = Outcome(), 0, 0, -1
+    while run < count:
+        seed += 1
+        numbers = random.Random(seed)
+        drawing = draw_graph(numbers.randint)
+        if drawing.may_wait_for_ever() or len(drawing.nodes) < 3:
+            continue
+        watch = Watch(drawing, "processes", numbers, kills=10)
+        outcome.breaches += [f"seed {seed} with kills: {breach}" for breach in watch.breaches]
+        run += 1
+        killed += watch.killed
+    outcome.expect(killed >= count, f"{killed} kills in {count} flowgraphs are too few to say anything")
+    outcome.figures |= {"kills": float(killed)}
+    return outcome
+
+
 CASES = (
+    Case(
+        "graphs killed",
+        "random flowgraphs whose blocks are killed: the same, nothing comes twice",
+        killed_graphs,
+        small=4,
+        full=500,
+        unit="flowgraphs",
+    ),
     Case(
         "graphs",
         "random flowgraphs: none waits for ever, the books balance, no bit is wrong",
