@@ -7,9 +7,11 @@ GNU Radio: frames --> ZMQ PUSH Sink    ZMQ PULL Source --> kappa    ZMQ PULL Mes
 
 A frame is a vector of rows of subcarriers complex numbers: the antennas, the symbols, with --sectors one that begins with
 theta_min + j theta_max. GNU Radio's sockets wait for each other: all three must be there.
+With --newest no frame waits: those that come while others are being worked on are left out and counted.
 """
 
 import argparse
+import math
 import sys
 
 from isacblocks import OfdmRadar
@@ -23,8 +25,12 @@ def work(o: argparse.Namespace) -> None:
     """Run until it is stopped, or no frame has come for a while."""
     start_logging(o.log)
     radar = OfdmRadar(o.antennas, o.subcarriers)
-    shape, about = (o.antennas + 1 + o.sectors, o.subcarriers), {"channels": o.antennas, "end_after": o.end_after}
+    shape, about = (
+        (o.antennas + 1 + o.sectors, o.subcarriers),
+        {"channels": o.antennas, "end_after": o.end_after, "newest": o.newest},
+    )
     frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, **about)
+    frames.rate = float(o.rate or math.inf)
     framing = Framing(radar, sectors=o.sectors)
     image, detector, calibrator = AngleDelayMap(radar), MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar)
     told = ("present", "probability", "theta", "range")
@@ -48,5 +54,7 @@ if __name__ == "__main__":
     parser.add_argument("--subcarriers", type=positive, default=256)
     parser.add_argument("--sectors", action="store_true", help="frames tell in which sector a target may be")
     parser.add_argument("--end-after", type=float, metavar="S", help="end when nothing has come for S seconds")
+    parser.add_argument("--newest", type=positive, default=0, metavar="K", help="never let the sender wait: keep K frames")
+    parser.add_argument("--rate", type=positive, metavar="R", help="frames/s that are calibrated at most")
     add_common(parser)
     sys.exit(execute("from_gnuradio", lambda: work(parser.parse_args())))

@@ -208,7 +208,7 @@ def test_a_jump_of_the_numbers_is_a_counted_gap(context: zmq.Context[Any], endpo
         came = source.take(7)
         np.testing.assert_array_equal(came["start"], [100, 104, 108, 200, 204, 0, 4])
         np.testing.assert_array_equal(came["value"].real, came["start"][:, None] + np.arange(4))
-        np.testing.assert_array_equal(came["gap"], [0, 0, 0, 1, 0, 1, 0])
+        np.testing.assert_array_equal(came["gap"], [0, 0, 0, 1, 0, 2, 0])
         # 112 and 113 are cut, 114 to 119 lost, 120 to 122 cut, 123 to 199 lost
         np.testing.assert_array_equal(came["lost"], [0, 0, 0, 88, 0, 0, 0])
         block = source.block
@@ -545,6 +545,8 @@ def test_items_as_messages(context: zmq.Context[Any], endpoint: str) -> None:
         ({"axis": 2}, "an axis up to 0"),
         ({"messages": True, "tags": True}, "leave tags=False"),
         ({"end_after": 0.0}, "positive number of seconds"),
+        ({"newest": -1}, "newest: expected at least 0"),
+        ({"newest": 1, "pattern": "req"}, "sends what it is asked for"),
     ],
 )
 def test_what_is_asked_for_wrongly(options: dict[str, Any], text: str) -> None:

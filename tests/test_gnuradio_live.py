@@ -332,6 +332,34 @@ def test_the_script_gives_kappa_and_detections_back_to_gnu_radio(tmp_path: Path)
     assert 0.2 < np.mean([one["present"] for one in heard]) < 0.6  # half of the frames have a target, not all are seen
 
 
+def test_a_sender_that_does_not_wait_is_calibrated_from_what_can_be_taken(tmp_path: Path) -> None:
+    """GNU Radio sends far more frames than are calibrated: those left out are counted, the others are as if sent alone."""
+    at, (frames, _) = f"ipc://{tmp_path}/at", simulated(RADAR, COUNT)
+    send, kappa, heard = chains(at, frames, tmp_path)
+    source, probe = GnuRadioSource(f"{at}-frames", (10, 32), pattern="pull", tags=True, newest=64), Probe()
+    source.rate = 1000.0  # far less than GNU Radio sends, on any machine
+    back = GnuRadioSink(f"{at}-kappa", dtype="complex64"), GnuRadioMessages(f"{at}-detections", fields=("present",))
+    fg = receiver(source, *back)
+    fg.connect(source, probe)
+    with fg, gnuradio(send | {"repeat": True}, kappa, heard) as child:
+        fg.start()
+        ended(child)
+        fg.stop()
+    start, lost = (probe.values[name].astype(np.int64) for name in ("start", "lost"))
+    np.testing.assert_array_equal(np.diff(start) - 1, lost[1:])
+    assert source.left_out >= lost.sum() > COUNT
+    assert (source.lost, source.cut, source.restarts, source.bad) == (0, 0, 0, {})
+    rows = probe.values["value"]
+    np.testing.assert_array_equal(rows, frames[start % COUNT])
+    kappas, detections = Probe(), Probe()
+    receiver(Rows(rows[:COUNT]), kappas, detections).run()
+    assert np.load(tmp_path / "kappa.npy").tobytes() == kappas.values["kappa"].astype(np.complex64).tobytes()
+    present = detections.values["present"].tolist()
+    assert [(one["sequence"], one["present"]) for one in json.loads((tmp_path / "heard.json").read_text())] == [
+        *enumerate(present)
+    ]
+
+
 # Peers that do not behave
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.environ.get("GNURADIO_PYTHON", "/usr/bin/python3")
 _ANTENNAS = 64  # whose gains are told with every frame
 _REPEATED = 64  # frames that GNU Radio sends over and over
+T = TypeVar("T")
 _FIRST = 0.5  # seconds before the measurement, for everything to have begun
 
 
@@ -47,13 +49,13 @@ class Drain(Block):
         """Nothing to do."""
 
 
-def flooded(endpoint: str, vlen: int, tags: bool, measure: Callable[[], float]) -> float:
+def flooded(endpoint: str, vlen: int, tags: bool, measure: Callable[[], T]) -> T:
     """What `measure` says while GNU Radio floods the endpoint."""
     chain = {"do": "flood", "kind": "push", "address": endpoint, "dtype": "complex64", "vlen": vlen, "tags": tags}
     return beside([chain], measure)
 
 
-def beside(chains: list[dict[str, Any]], measure: Callable[[], float]) -> float:
+def beside(chains: list[dict[str, Any]], measure: Callable[[], T]) -> T:
     """What `measure` says while GNU Radio does what tests/gnuradio_side.py understands."""
     side = [PYTHON, str(ROOT / "tests" / "gnuradio_side.py"), json.dumps(chains)]
     child = subprocess.Popen(side, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -83,8 +85,8 @@ def bare(endpoint: str, seconds: float) -> float:
     return got / (now - began)
 
 
-def calibrated(at: str, file: str, seconds: float) -> float:
-    """Frames per second from which kappa is learned; the blocks are those of flowgraphs/from_gnuradio.py."""
+def calibrated(at: str, file: str, seconds: float, newest: int, rate: float) -> Shares:
+    """Frames per second that came and that were calibrated; the blocks are those of flowgraphs/from_gnuradio.py."""
     radar = OfdmRadar()
     channel, probe, simulation = ImpairedChannel(radar, seed=3), Probe(), Flowgraph("simulation")
     simulation.connect(OfdmSource(radar, seed=3), channel)
@@ -101,7 +103,9 @@ def calibrated(at: str, file: str, seconds: float) -> float:
         {"do": "receive", "address": f"{at}-kappa", **back},
         {"do": "hear", "address": f"{at}-detections", **back},
     ]
-    frames = GnuRadioSource(f"{at}-frames", rows.shape[1:], pattern="pull", tags=True, channels=radar.antennas)
+    how: dict[str, Any] = {"channels": radar.antennas, "newest": newest}
+    frames = GnuRadioSource(f"{at}-frames", rows.shape[1:], pattern="pull", tags=True, **how)
+    frames.rate = rate
     framing, image, detector = Framing(radar, sectors=True), AngleDelayMap(radar), MaprtDetector(radar, noise="estimated")
     calibrator, fg = KappaCalibrator(radar), Flowgraph("rate")
     fg.connect(frames, framing, image, detector, calibrator)
@@ -111,19 +115,47 @@ def calibrated(at: str, file: str, seconds: float) -> float:
     told = ("present", "probability", "theta", "range")
     fg.connect(detector, GnuRadioMessages(f"{at}-detections", fields=told))
 
-    def measure() -> float:
+    def measure() -> Shares:
         with fg:
             fg.start()
-            return rate_of(fg, "kappa_calibrator", seconds)
+            settle(fg, "kappa_calibrator")
+            first, began = shares(fg), time.perf_counter()
+            time.sleep(seconds)
+            last, ended = shares(fg), time.perf_counter()
+            fg.stop()
+            return Shares(*((b - a) / (ended - began) for a, b in zip(first, last, strict=True)))
 
     return beside(chains, measure)
 
 
-def rate_of(fg: Flowgraph, block: str, seconds: float) -> float:
-    """Items per second that a block of a running flowgraph takes, from a while after the first of them."""
+class Shares(NamedTuple):
+    """Frames: that came from GNU Radio, that were left out, that kappa was learned from, detections that went back."""
+
+    came: float
+    left_out: float
+    calibrated: float
+    detections: float
+
+
+def shares(fg: Flowgraph) -> Shares:
+    """Up to now."""
+    blocks = fg.status.blocks
+    source = blocks["gnu_radio_source"]
+    told = blocks["gnu_radio_messages"].readings.get("sent_messages", 0.0)
+    left_out = source.readings.get("items_left_out", 0.0)
+    return Shares(source.items_out + left_out, left_out, blocks["kappa_calibrator"].items_in, told)
+
+
+def settle(fg: Flowgraph, block: str) -> None:
+    """Until the block has had its first items for a while."""
     while not fg.status.blocks[block].items_in:
         time.sleep(0.01)
     time.sleep(_FIRST)
+
+
+def rate_of(fg: Flowgraph, block: str, seconds: float) -> float:
+    """Items per second that a block of a running flowgraph takes, from a while after the first of them."""
+    settle(fg, block)
     first, began = fg.status.blocks[block].items_in, time.perf_counter()
     time.sleep(seconds)
     last, ended = fg.status.blocks[block].items_in, time.perf_counter()
@@ -145,8 +177,13 @@ def work(options: argparse.Namespace) -> int:
     if options.calibrate:
         compile_kernels()
         with tempfile.TemporaryDirectory() as where:
-            rate = max(calibrated(f"ipc://{where}/{k}", f"{where}/f.npy", options.seconds) for k in range(options.rounds))
-        print(f"calibrated: {rate:.0f} frames/s, {rate * 8 * 66 * 256 / 1e9:.2f} GB/s")
+            how = options.seconds, options.newest, options.rate
+            best_of = max(calibrated(f"ipc://{where}/{k}", f"{where}/f.npy", *how) for k in range(options.rounds))
+        print(
+            f"from GNU Radio {best_of.came:.0f} frames/s, {best_of.came * 8 * 66 * 256 / 1e9:.2f} GB/s; "
+            f"calibrated {best_of.calibrated:.0f} frames/s ({best_of.calibrated / best_of.came:.0%}), left out "
+            f"{best_of.left_out:.0f}, detections back {best_of.detections:.0f}"
+        )
         return 0
 
     def take(end: str, tags: bool, placement: str) -> float:
@@ -184,6 +221,8 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=2, help="of which the best is told (default: 2)")
     parser.add_argument("--calibrate", action="store_true", help="the whole way to kappa and back instead")
+    parser.add_argument("--newest", type=int, default=0, help="with --calibrate: frames that wait, older ones are left out")
+    parser.add_argument("--rate", type=float, default=math.inf, help="with --newest: frames/s that are calibrated at most")
     options = parser.parse_args()
     return execute("gnuradio_rate", lambda: work(options))
 

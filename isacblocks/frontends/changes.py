@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.blocks.records import GAIN_CHANGED, PHASE_UNKNOWN
+from isacblocks.frontends.samples import RESTART
 
 Codes = NDArray[np.uint8]
 
@@ -33,10 +34,10 @@ class Watch:
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
 
-    def see(self, start: int, count: int, gap: bool, frequency: float, gain: NDArray[Any]) -> None:
-        """An item of `count` samples from number `start` on, behind a gap or not, its frequency in Hz, gains in dB (N,)."""
+    def see(self, start: int, count: int, gap: int, frequency: float, gain: NDArray[Any]) -> None:
+        """An item of `count` samples from number `start` on, its code of a gap, frequency in Hz, gains in dB (N,)."""
         state = self.state
-        again = gap and start < state["next"]
+        again = gap == RESTART or (gap and start < state["next"])
         retuned = frequency != state["frequency"] and not math.isnan(frequency + state["frequency"])
         step = np.where(np.isnan(gain - state["gain"]), 0.0, gain - state["gain"]).astype(np.float32)
         codes = np.where(step != 0, GAIN_CHANGED, 0).astype(np.uint8)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
 from isacblocks.frontends.changes import Watch, nothing_told
+from isacblocks.frontends.samples import RESTART
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, Field, In, Out, Reading, Record, State, WiringError
 from isacblocks.stream.spec import Items
@@ -128,14 +129,16 @@ class Framing(Block):
             )
         codes, steps = np.zeros((len(samples), antennas), np.uint8), np.zeros((len(samples), antennas), np.float32)
         same = np.isnan(samples.frequency) | (samples.frequency == told["frequency"])
-        if len(samples) and not samples.gap.any() and same.all() and (np.isnan(gains) | (gains == told["gain"])).all():
-            told["next"] = int(samples.start[-1]) + 1
+        start = samples.start.astype(np.int64)
+        before = np.concatenate([[told["next"]], start[:-1] + 1])
+        again = (samples.gap == RESTART) | ((samples.gap != 0) & (start < before))
+        if len(samples) and not again.any() and same.all() and (np.isnan(gains) | (gains == told["gain"])).all():
+            told["next"] = int(start[-1]) + 1
             return self.changes.items(changed=codes, gain=steps)
         watch = Watch(told)
         for k in range(len(samples)):
-            start = int(samples.start[k])
-            watch.see(start, 1, bool(samples.gap[k]), float(samples.frequency[k]), gains[k])
-            codes[k], steps[k] = watch.take(start + 1)
+            watch.see(int(start[k]), 1, int(samples.gap[k]), float(samples.frequency[k]), gains[k])
+            codes[k], steps[k] = watch.take(int(start[k]) + 1)
         return self.changes.items(changed=codes, gain=steps)
 
     def _point(self, fields: dict[str, NDArray[Any]], samples: Items) -> NDArray[np.bool_]:

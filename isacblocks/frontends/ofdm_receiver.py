@@ -158,7 +158,7 @@ class OfdmReceiver(Block):
         for k in range(len(iq)):
             self._take(iq, k)
             Watch(self.told).see(
-                int(iq.start[k]), self.length, bool(iq.gap[k]), float(iq.frequency[k]), iq.gain[k].astype(float)
+                int(iq.start[k]), self.length, int(iq.gap[k]), float(iq.frequency[k]), iq.gain[k].astype(float)
             )
             if self.held["epoch"] < 0:
                 self._search()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from isacblocks.stream.spec import Field, Record
 
+GAP, RESTART = 1, 2  # codes of "gap"
+
 _META = (
     Field("start", "uint64", doc="number of the item's first sample since its sender's start"),
-    Field("gap", "uint8", doc="1 where samples are missing before this item, or its sender has started again"),
+    Field("gap", "uint8", doc="1 where samples are missing before this item, 2 where its sender has started again"),
     Field("lost", "uint64", doc="samples that are known to be missing just before this item"),
     Field("changed", "uint8", doc="1 where the receiver was set anew inside this item: its samples are of two settings"),
     Field("seconds", "int64", unit="s", doc="time of the first sample, whole seconds since 1970"),

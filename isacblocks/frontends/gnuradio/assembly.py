@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.frontends.gnuradio.wire import FARTHEST, Tag
+from isacblocks.frontends.samples import GAP, RESTART
 
 _TOLD = {"rx_time": "time", "rx_rate": "rate", "rx_freq": "frequency", "gain": "gain", "rx_gain": "gain"}
 NAMES = tuple(_TOLD)  # of the tags that are understood
@@ -90,7 +91,7 @@ def _number(value: Any) -> float | None:
 @dataclass
 class _Run:
     first: int
-    gap: bool = False
+    gap: int = 0  # a code of the field
     lost: int = 0
     fresh: bool = False  # the sender has started again: what was told before does not hold
     rows: int = 0
@@ -101,12 +102,13 @@ class _Run:
 class Assembly:
     """Collects rows (GNU Radio's items) and gives them back as items of `group` rows each.
 
-    Counts rows: received, lost (missing, by their numbers), cut; and gaps, restarts, ignored (tags that are not understood).
+    Counts rows: received, lost (missing, by their numbers), cut, left_out (by :meth:`shed`); and gaps, restarts, ignored
+    (tags that are not understood).
     """
 
     def __init__(self, group: int, channels: int) -> None:
         self.group = group
-        self.received = self.lost = self.cut = self.gaps = self.restarts = self.ignored = 0
+        self.received = self.lost = self.cut = self.left_out = self.gaps = self.restarts = self.ignored = 0
         self.expected: int | None = None  # number of the next row
         self._channels = channels
         self._interrupted = False
@@ -121,7 +123,7 @@ class Assembly:
         if offset is None:
             offset = self.expected or 0
         if self.expected is None:
-            self._runs.append(_Run(offset, gap=self._interrupted))
+            self._runs.append(_Run(offset, gap=GAP if self._interrupted else 0))
             self.gaps += self._interrupted
         elif offset != self.expected or self._interrupted:
             self._break(offset, offset - self.expected)
@@ -130,7 +132,10 @@ class Assembly:
         if len(rows):
             run.parts.append(rows)
             run.rows += len(rows)
-        run.tags += sorted((tag for tag in tags if offset <= tag.offset < offset + len(rows)), key=lambda tag: tag.offset)
+        if tags:
+            run.tags += sorted(
+                (tag for tag in tags if offset <= tag.offset < offset + len(rows)), key=lambda tag: tag.offset
+            )
         self.received += len(rows)
         self.expected = offset + len(rows)
 
@@ -148,13 +153,14 @@ class Assembly:
         rest = before.rows % self.group
         before.rows -= rest
         self.cut += rest
-        run = _Run(offset, gap=True, lost=rest + max(jump, 0), fresh=jump < 0)
+        run = _Run(offset, gap=RESTART if jump < 0 else GAP, lost=rest + max(jump, 0), fresh=jump < 0)
         self.gaps += jump >= 0
         self.restarts += jump < 0
         self.lost += max(jump, 0)
         if not before.rows:  # of which nothing is left to be taken
             self._runs.pop()
             run.lost += before.lost
+            run.gap = max(run.gap, before.gap)
             run.fresh |= before.fresh
             run.tags += before.tags if jump >= 0 else ()  # settings told with what was cut hold on
         self._runs.append(run)
@@ -163,38 +169,68 @@ class Assembly:
         """Items that can be taken."""
         return sum(run.rows // self.group for run in self._runs)
 
+    def shed(self, newest: int) -> None:
+        """Leave out the oldest items until at most `newest` can be taken. What they told holds on, the next one tells of a
+        gap, and of a new start of the sender where it was among them.
+        """
+        while (extra := self.ready() - newest) > 0:
+            run = self._runs[0]
+            self._begin(run)
+            rows = min(extra, run.rows // self.group) * self.group
+            self._learn(run, run.first + rows)
+            for _ in self._draw(run, rows):
+                pass
+            run.first += rows
+            run.gap, run.lost = max(run.gap, GAP), run.lost + rows
+            self.left_out += rows
+            self._leave(run)
+
     def take(self, count: int, out: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The next `count` items, of those that are ready, into `out` (count * group, ...); what is told of them."""
         made: list[dict[str, NDArray[Any]]] = []
         done = 0
         while done < count:
             run = self._runs[0]
-            if run.fresh:
-                self._tuning, run.fresh = self._untold(), False
+            self._begin(run)
             part = min(count - done, run.rows // self.group)
             if part:
                 made.append(self._describe(run, part))
-                self._copy(run, out[done * self.group : (done + part) * self.group])
+                at = done * self.group
+                for rows in self._draw(run, part * self.group):
+                    out[at : at + len(rows)] = rows
+                    at += len(rows)
                 run.first += part * self.group
-                run.gap, run.lost = False, 0
+                run.gap, run.lost = 0, 0
                 done += part
-            if not run.rows and len(self._runs) > 1:
-                self._learn(run, FARTHEST)  # settings told with what was cut hold on
-                self._runs.popleft()
+            self._leave(run)
         return made[0] if len(made) == 1 else {name: np.concatenate([one[name] for one in made]) for name in made[0]}
 
-    def _copy(self, run: _Run, out: NDArray[Any]) -> None:
-        done = 0
-        while done < len(out):
+    def _begin(self, run: _Run) -> None:
+        """Before anything is taken from a run."""
+        if run.fresh:
+            self._tuning, run.fresh = self._untold(), False
+
+    def _leave(self, run: _Run) -> None:
+        """The first run, where nothing is left of it and there is another."""
+        if run.rows or len(self._runs) == 1:
+            return
+        self._learn(run, FARTHEST)  # settings told with what was cut hold on
+        self._runs.popleft()
+        following = self._runs[0]
+        following.gap, following.lost = max(following.gap, run.gap), following.lost + run.lost
+
+    def _draw(self, run: _Run, count: int) -> Iterator[NDArray[Any]]:
+        """The run's next `count` rows, in pieces as they came."""
+        run.rows -= count
+        while count:
             head = run.parts[0]
-            part = min(len(head), len(out) - done)
-            out[done : done + part] = head[:part]
-            done += part
+            part = min(len(head), count)
             if part < len(head):
                 run.parts[0] = head[part:]
             else:
                 run.parts.popleft()
-        run.rows -= done
+            count -= part
+            yield head[:part]
 
     def _learn(self, run: _Run, before: int) -> bool:
         """Take in the run's tags on rows before that number; True where one of them changed a setting."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from isacblocks.frontends.gnuradio import wire
 from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.drain import Drain
 from isacblocks.frontends.gnuradio.line import OPPOSITE, SOURCES, Clock, Line, Tally, Wiring, endless
 from isacblocks.frontends.gnuradio.pdu import read_pdu
 from isacblocks.frontends.gnuradio.wire import MessageError, Tag
@@ -33,7 +35,7 @@ from isacblocks.stream.spec import DTYPES, Items, resolve
 
 _SUSPICIOUS = 8  # jumps in a row, each by a multiple of what came
 _WAIT = 50  # ms that produce() waits for a message
-_COUNTS = ("received", "lost", "cut", "gaps", "restarts", "ignored")
+_COUNTS = ("received", "lost", "cut", "left_out", "gaps", "restarts", "ignored")
 
 
 class GnuRadioSource(Source):
@@ -45,7 +47,9 @@ class GnuRadioSource(Source):
     lies in the item's shape; field: the name of the value's field; channels: how many gains are told, by default the first
     of shape; end_after: seconds without a message after which the stream is over, once it has begun, None for never;
     high_water: messages in the queue; largest: bytes of a message, a longer one ends its connection; exposed: a bound TCP
-    port may be open to other machines.
+    port may be open to other machines; newest: 0 where the sender waits while we are busy. Else a thread takes whatever
+    comes at once, about so many items wait here, and older ones are left out and counted: received = passed on + left_out
+    + cut + waiting, and an item's `gap` and `lost` tell of those before it. Set `rate` to leave processor time for that.
     Channels x samples as the blocks for raw samples take them ("iq"): shape=(C,), group=T, axis=1, field="iq".
     Raises ValueError for arguments that cannot be.
     """
@@ -55,11 +59,13 @@ class GnuRadioSource(Source):
     received = State("int64")  # GNU Radio items
     lost = State("int64")  # of them, missing by their numbers
     cut = State("int64")  # left over before a gap: less than a group
+    left_out = State("int64")  # taken while too many newer ones came
     gaps = State("int64")
     restarts = State("int64")  # of the sender
     ignored = State("int64")  # tags whose name or value is not understood
     bad = State(dict)  # messages that could not be read, by reason
     items_lost = Reading("items")
+    items_left_out = Reading("items")
     bad_messages = Reading("messages")
     peers = Reading("peers")
     idle = Reading("s", "since the last message")
@@ -83,6 +89,7 @@ class GnuRadioSource(Source):
         high_water: int = 100,
         largest: int = 256 << 20,
         exposed: bool = False,
+        newest: int = 0,
     ) -> None:
         self.wiring = Wiring(endpoint, pattern, bind, key, high_water, largest, exposed, SOURCES)
         self.shape = tuple(int(n) for n in shape)
@@ -96,6 +103,11 @@ class GnuRadioSource(Source):
             )
         if messages and tags:
             raise ValueError("tags: messages have none, what they tell stands in their dictionary; leave tags=False")
+        if newest < 0 or (newest and pattern == "req"):
+            raise ValueError(
+                f"newest: expected at least 0, and 0 of a REP sink, which sends what it is asked for; got {newest}"
+            )
+        self.newest = newest
         self.dtype = np.dtype(dtype)
         self.tags, self.messages = tags, messages
         self.group, self.axis = group, axis
@@ -112,6 +124,7 @@ class GnuRadioSource(Source):
         self.samples.adopt(resolve(record, self._sizes, "GnuRadioSource"))
         self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
         self._line: Line | None = None
+        self._drain: Drain | None = None
 
     def dimensions(self) -> Mapping[str, int]:
         """Those of the items."""
@@ -128,10 +141,14 @@ class GnuRadioSource(Source):
         self._jumps = 0  # in a row
         self._before = 0, 0  # number of the last message's first item, and how many it held
         self._gone = 0
+        self._came = threading.Condition()  # also holds what the drain shares: assembly and tally
         self._line = Line(self.wiring)
 
     def finish(self) -> None:
         """Close the socket."""
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
         if self._line is not None:
             self._line.close(0)
             self._line = None
@@ -145,9 +162,25 @@ class GnuRadioSource(Source):
 
     def produce(self, first: int, count: int) -> Items | None:
         """What has come, at most `count` items; none where nothing has, None where the stream is over."""
-        line, assembly = self._line, self._assembly
+        line = self._line
         assert line is not None
-        wait = _WAIT
+        if self.newest:
+            self._await(line)
+        else:
+            self._gather(line, count)
+        with self._came:
+            if self.newest:
+                self._assembly.shed(self.newest)
+            ready = min(self._assembly.ready(), count)
+            taken = self._take(ready) if ready else None
+            self._count()
+        if taken is None:
+            return None if self._is_over(line) else self.samples.items(**self.samples.layout.empty(0))
+        return self.samples.items(**taken)
+
+    def _gather(self, line: Line, count: int) -> None:
+        """Receive until there are `count` items, or nothing more."""
+        assembly, wait = self._assembly, _WAIT
         until = time.monotonic() + 2e-3 * _WAIT  # however many messages come that have no items
         while assembly.ready() < count and time.monotonic() < until:
             self._ask(line, count * (self.group or 1))
@@ -156,19 +189,27 @@ class GnuRadioSource(Source):
                 break
             if came is False:
                 wait = 0
-        ready = min(assembly.ready(), count)
-        if not ready:
-            self._count()
-            return None if self._is_over(line) else self.samples.items(**self.samples.layout.empty(0))
+
+    def _await(self, line: Line) -> None:
+        """Until the drain has something; it begins with the first call, when what was counted before is known."""
+        if self._drain is None:
+            socket = line.socket
+            self._drain = Drain(lambda: self._receive(socket) is not None, lambda: socket.poll(_WAIT), self.label)
+        self._drain.check()
+        with self._came:
+            if not self._assembly.ready():
+                self._came.wait(1e-3 * _WAIT)
+
+    def _take(self, ready: int) -> dict[str, NDArray[Any]]:
+        """The fields of so many items."""
         fields = self.samples.allocate(ready)
         value = fields[self.field]
         across = self.group > 0 and self.axis > 0  # the rows' axis is not the first of an item
         rows = np.empty((ready, self.group, *self.shape), self.dtype) if across else value
-        told = assembly.take(ready, rows.reshape(-1, *self.shape))
+        told = self._assembly.take(ready, rows.reshape(-1, *self.shape))
         if across:
             np.copyto(value, np.moveaxis(rows, 1, 1 + self.axis))
-        self._count()
-        return self.samples.items(**{**fields, **told})
+        return {**fields, **told}
 
     def _ask(self, line: Line, rows: int) -> None:
         """Of a REP sink, for items; again where the one who was asked has gone."""
@@ -196,9 +237,15 @@ class GnuRadioSource(Source):
             rows, offset, tags = self._read([part.buffer for part in parts])
             self._compare(offset, len(rows))
         except MessageError as error:
-            self._tally.add(error.reason, str(error))
+            with self._came:
+                self._tally.add(error.reason, str(error))
             return True
-        self._assembly.feed(rows, offset, tags)
+        with self._came:
+            self._assembly.feed(rows, offset, tags)
+            if self.newest and (ready := self._assembly.ready()):
+                if ready > self.newest + self.newest // 2:  # not for every message: it costs as much as one
+                    self._assembly.shed(self.newest)
+                self._came.notify()
         return bool(len(rows))
 
     def _read(self, parts: list[memoryview]) -> tuple[NDArray[Any], int | None, list[Tag]]:
@@ -249,7 +296,8 @@ class GnuRadioSource(Source):
         for name in _COUNTS:
             if getattr(self, name) != (count := getattr(self._assembly, name)):  # most stand still
                 setattr(self, name, count)
-        self.bad = self._tally.reasons
+        self.bad = dict(self._tally.reasons) if self.newest else self._tally.reasons
+        self.items_left_out = float(self.left_out)
         self.items_lost, self.bad_messages = float(self.lost), float(self._tally.total)
         self.idle = self._clock.idle
 
