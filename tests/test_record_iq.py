@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import threading
@@ -16,6 +17,7 @@ from test_heimdall import frame, server
 from test_soapy import plugins  # noqa: F401 - a fixture
 
 from isacblocks.frontends.gnuradio import wire
+from isacblocks.frontends.named import front_end
 from isacblocks.frontends.sigmf_format import open_sigmf
 
 pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
@@ -67,6 +69,9 @@ def test_what_it_does_not_know_is_named() -> None:
     done = record("radio:x", "rec")
     assert done.returncode == 2
     assert "expected soapy:DEVICE, kraken:HOST:PORT, gnuradio:ENDPOINT" in done.stderr
+    options = argparse.Namespace(source="kraken:10.0.0.7:http", channels=5)
+    with pytest.raises(ValueError, match=r"a number for PORT, got 'kraken:10\.0\.0\.7:http'"):
+        front_end(options, 1024)
 
 
 PAGE = (ROOT / "docs" / "frontends.md").read_text()

@@ -34,6 +34,8 @@ def front_end(options: argparse.Namespace, group: int) -> Source:
         return SoapySource(where, channels, group, options.rate, options.frequency, options.gains)
     if kind == "kraken":
         host, _, port = where.partition(":")
+        if not (port or "5000").isdecimal():
+            raise ValueError(f"FROM: expected kraken:HOST:PORT with a number for PORT, got {options.source!r}")
         return HeimdallSource(host or "127.0.0.1", int(port or 5000), options.channels, group)
     if kind == "gnuradio":
         return GnuRadioSource(where, (options.channels,), pattern="pull", tags=True, group=group, axis=1, field="iq")

@@ -56,7 +56,10 @@ class DataSymbols:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 0:
             raise ValueError(f"count: expected a number of symbols, got {self.count!r}")
         if self.order not in QAM_ORDERS:
-            raise ValueError(f"order: expected one of {', '.join(map(str, QAM_ORDERS))}, got {self.order!r}")
+            raise ValueError(
+                f"order: expected one of {', '.join(map(str, QAM_ORDERS))}, got {self.order!r}; symbols on constellations "
+                "that are not square (BPSK, 8-PSK, 32 QAM) are not decided, tell them as known ones"
+            )
         if not 0 <= self.doubtful <= 1:
             raise ValueError(f"doubtful: expected a share from 0 to 1, got {self.doubtful!r}")
         if not self.memory >= 1:
