@@ -190,6 +190,28 @@ def test_gaps_retunes_and_gains() -> None:
         assert left.max() < 0.1  # no frame was put together over the gap
 
 
+def test_samples_of_another_rate_are_no_symbols(caplog: pytest.LogCaptureFixture) -> None:
+    """They are left out, said and counted, nothing goes on over them; rates a little off, or untold, are taken."""
+    x = qpsk(5)
+    y = received(x, 60, [DIRECT, ECHO], lead=7)
+    rate = np.full(y.shape[1] // LENGTH, S * RADAR.subcarrier_spacing)
+    rate[1:4] *= 1.0005
+    rate[4:6] = np.nan
+    away = slice(len(rate) // 2, len(rate) // 2 + 3)
+    rate[away] = 1e6
+    plain, _ = frames_of(OfdmReceiver(RADAR, x, LENGTH, timing=7), items(y))
+    frame, block = frames_of(OfdmReceiver(RADAR, x, LENGTH, timing=7), items(y, rate=rate))
+    assert (int(block.wrong), block.reading_values["wrong_rate"]) == (3, 3)
+    lines = [line.getMessage() for line in caplog.records]
+    assert len(lines) == 2  # of the first and the second
+    assert f"samples come at 1000000 Hz, the symbols have {S * RADAR.subcarrier_spacing:.9g}" in lines[0]
+    begin, end = away.start * LENGTH, away.stop * LENGTH
+    firsts = 7 + PERIOD * np.arange(len(plain["y"]))
+    kept = (firsts + PERIOD <= begin) | (firsts >= end)
+    np.testing.assert_array_equal(frame["x"], plain["x"][kept])
+    np.testing.assert_allclose(frame["y"], plain["y"][kept], atol=2e-5)
+
+
 def test_samples_that_are_not_numbers_are_their_channel_s_own_affair() -> None:
     """One channel that never sends a number, another for a while: the others' frames are as they would have been."""
     x = qpsk(3)
@@ -234,7 +256,7 @@ def test_subcarriers_on_other_bins_of_a_larger_transform() -> None:
     waves = np.concatenate([waveform(row, bins % size, size, prefix) for row in x] * 10)
     y = np.outer(KAPPA, waves)
     block = OfdmReceiver(RADAR, x, LENGTH, size=size, bins=bins, prefix=prefix)
-    frame, _ = frames_of(block, items(y))
+    frame, _ = frames_of(block, items(y, rate=np.full(y.shape[1] // LENGTH, size * RADAR.subcarrier_spacing)))
     assert len(frame["y"]) >= 15
     turn = frame["y"] / (KAPPA[:, None] * frame["x"][:, None, :])
     np.testing.assert_allclose(turn, 1.0, atol=1e-4)

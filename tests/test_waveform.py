@@ -70,9 +70,11 @@ def test_symbols_of_a_file_are_those_that_are_sent(tmp_path: Path) -> None:
     np.testing.assert_array_equal(wave.receiver(tmp_path, 100).symbols, symbols)
 
 
-def test_simulated_samples_become_the_frames_of_the_equation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("antennas", [8, 64])
+def test_simulated_samples_become_the_frames_of_the_equation(tmp_path: Path, antennas: int) -> None:
     """Eq. (8) with the direct path as well, to the rounding: no noise to speak of, the trigger shared."""
-    wave = read_waveform(written(tmp_path, SMALL.replace("clutter = 32", "timing = 0\nnoise_power = 1e-12")))
+    text = SMALL.replace("clutter = 32", "timing = 0\nnoise_power = 1e-12").replace("antennas = 8", f"antennas = {antennas}")
+    wave = read_waveform(written(tmp_path, text))
     scene = Scene(range_min=1.0, target_probability=0.7)
     source = SimulatedIq(wave, length=150, scene=scene, leakage=0.5, seed=3)
     iq, _ = jig.run(source, items=40)

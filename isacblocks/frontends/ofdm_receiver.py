@@ -8,6 +8,7 @@ wrong by. That phase goes into gamma, which is drawn anew for every frame, and h
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ from isacblocks.stream import Block, In, Out, Reading, State
 from isacblocks.stream.spec import Items
 
 TIMINGS = ("preamble", "prefix")
+_RATE_ERROR = 1e-3  # relative: a radio rounds what it is asked for
 _SYMBOLS = 16  # in which a start is looked for by their prefixes
 _CARRIER_MEMORY = 64.0  # frames
 _CLUTTER_FRAMES = 8  # before the static part is known well enough to be subtracted
@@ -54,6 +56,7 @@ class OfdmReceiver(Block):
 
     Missing samples and a new frequency start the search for symbols anew. A symbol whose samples are of two settings, gains
     among them, is marked invalid, as are those before the static part is known and those whose decisions cannot be trusted.
+    Items whose sampling rate is told and is not `rate` within 0.1 % are left out, counted and said.
     A channel with samples that are not numbers has none in the frame; the others' are as if it were silent.
     ``changes`` says with each frame whether the receiver was changed since the frame before; it goes to the calibrator's.
     Raises ValueError for arguments that cannot be.
@@ -66,10 +69,12 @@ class OfdmReceiver(Block):
     told = State(dict)  # of changes
     decided = State(dict)  # the channel by which symbols are decided, and how many were
     sent = State("uint64")
+    wrong = State("uint64")  # items of another sampling rate
     offset_hz = Reading("Hz", "of the carrier, relative to the sampling rate's clock")
     searching = Reading("1", "1 while the symbols' start is not known")
     decisions = Reading("1", "on all subcarriers of all symbols that were not known")
     doubtful = Reading("1", "of these, not to be trusted")
+    wrong_rate = Reading("items", "left out: their sampling rate is not that of the symbols")
     refused = Reading("symbols", "marked invalid: too many doubtful decisions, or no channel known")
 
     def __init__(
@@ -124,6 +129,11 @@ class OfdmReceiver(Block):
         """Samples from symbol to symbol."""
         return self.prefix + self.size
 
+    @property
+    def rate(self) -> float:
+        """Samples per second that the symbols have."""
+        return self.size * self.radar.subcarrier_spacing
+
     def dimensions(self) -> Mapping[str, int]:
         """C, T, N, S."""
         return radar_sizes(self.radar) | {"C": self.radar.antennas, "T": self.length}
@@ -132,7 +142,7 @@ class OfdmReceiver(Block):
         """Nothing has come."""
         super().start()
         self.held = self._nothing() | {"setting": 0, "frequency": math.nan, "gain": np.full(self.radar.antennas, math.nan)}
-        self.decisions = self.doubtful = self.refused = 0.0
+        self.decisions = self.doubtful = self.refused = self.wrong_rate = 0.0
         self.told = nothing_told(self.radar.antennas)
         self.told |= no_average(self.radar.antennas, self.radar.subcarriers)
         self.decided = no_channel(self.radar.antennas, self.radar.subcarriers)
@@ -156,6 +166,8 @@ class OfdmReceiver(Block):
         """The frames whose last sample is among these."""
         made: list[Made] = []
         for k in range(len(iq)):
+            if not self._fits(float(iq.rate[k])):
+                continue
             self._take(iq, k)
             Watch(self.told).see(
                 int(iq.start[k]), self.length, int(iq.gap[k]), float(iq.frequency[k]), iq.gain[k].astype(float)
@@ -185,6 +197,27 @@ class OfdmReceiver(Block):
             changed=np.stack([one.codes for one in changes]), gain=np.stack([one.gain for one in changes])
         )
         return frames, told
+
+    def _fits(self, rate: float) -> bool:
+        """Whether samples at this rate, nan where nobody says, can be symbols; nothing goes on over those that cannot."""
+        if math.isnan(rate) or abs(rate - self.rate) <= _RATE_ERROR * self.rate:
+            return True
+        self.held |= self._nothing()
+        Average(self.told, self.average).forget()
+        self.wrong += np.uint64(1)
+        self.wrong_rate = float(self.wrong)
+        count = int(self.wrong)
+        if count & (count - 1) == 0:
+            logging.getLogger(f"isacblocks.{self.label}").warning(
+                "samples come at %.9g Hz, the symbols have %.9g (a DFT of %d x %.9g Hz): left out (%d items so far), and "
+                "nothing is sensed meanwhile; set the radio's rate, or say in the waveform what is sent",
+                rate,
+                self.rate,
+                self.size,
+                self.radar.subcarrier_spacing,
+                count,
+            )
+        return False
 
     def _take(self, iq: Items, k: int) -> None:
         """Add item k to what is held; a setting has a number, by which symbols are known that are of two."""

@@ -159,7 +159,8 @@ def frames_of(recording: SigmfRecording) -> tuple[OfdmRadar, list[list[float]], 
     told = recording.meta
     if "isacblocks:radar" not in told or "isacblocks:sectors" not in told:
         raise SigmfError(
-            f"{recording.path}: holds no frames (no isacblocks:radar); raw samples need a waveform: --waveform FILE.toml"
+            f"{recording.path}: holds no frames (no isacblocks:radar); raw samples need a waveform: isacblocks calibrate "
+            "RECORDING --waveform FILE.toml"
         )
     try:
         radar = msgspec.convert(told["isacblocks:radar"], OfdmRadar)
