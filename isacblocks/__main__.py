@@ -2,7 +2,7 @@
 
 import sys
 
-from isacblocks.cli.main import main
+from isacblocks.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -103,14 +103,14 @@ def test_streams_are_measured_in_every_placement(tmp_path: Path) -> None:
     assert "| threads |" in page.runs({"runs": runs})
 
 
-def test_a_view_s_cost_is_measured_read_and_stalled(tmp_path: Path) -> None:
+def test_a_view_s_cost_is_measured_read_stalled_and_as_a_table(tmp_path: Path) -> None:
     done = bench("--quick", "--only", "viewing", "--json", tmp_path / "bench.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "bench.json").read_text())["viewing"]
-    assert list(found["frames_per_second"]) == ["alone", "reads", "stalls"]
+    assert list(found["frames_per_second"]) == ["alone", "reads", "stalls", "table"]
     assert all(speed > 0 for speed in found["frames_per_second"].values())
-    for manner in ("reads", "stalls"):
-        assert found["ratios"][manner] == [
+    for manner in ("reads", "stalls", "table"):
+        assert found["rounds"][manner] == [
             pytest.approx(found["frames_per_second"][manner] / found["frames_per_second"]["alone"])
         ]
     assert found["server"]["reads"] > 0

@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace) -> int:
         found["runs"] = stream_runs.measure_runs(60 if options.quick else 3000)
     if "viewing" in chosen:
         say("the whole flowgraph, without and with somebody who looks on")
-        found["viewing"] = viewing.measure_viewing(*((0.5, 1) if options.quick else (4.0, 5)))
+        found["viewing"] = viewing.measure_viewing(*((0.3, 1, 1) if options.quick else (1.0, 6, 8)))
     if "start" in chosen:
         say("starts: compiling in an empty cache, loading")
         few = ["compression", "detection"] if options.quick else None

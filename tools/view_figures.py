@@ -1,6 +1,7 @@
 """What the live view costs and how quick it is, with a real headless Chromium that looks on.
 
-    python tools/view_figures.py cost      frames/s of the flowgraph alone, watched, and watched by who stalls, in turn
+    python tools/view_figures.py cost      frames/s of the flowgraph alone, watched, watched by who stalls, with a table on a
+                                           terminal: in turn
     python tools/view_figures.py delay     updates/s, age of what is drawn (median, 99 %), the server's share of a core
     python tools/view_figures.py picture   docs/live-view.png, the picture in the README
 
@@ -22,16 +23,18 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
 
+from benchmarks.onlookers import cpu_seconds  # noqa: E402
 from benchmarks.report import columns  # noqa: E402
-from benchmarks.viewing import HEAD, WANTED, cpu_seconds, flowgraph, measure_viewing, rows  # noqa: E402
+from benchmarks.viewed import flowgraph  # noqa: E402
+from benchmarks.viewing import HEAD, WANTED, measure_viewing, rows  # noqa: E402
 from browser import Browser  # noqa: E402  the tests' browser
 
 from isacblocks.cli.script import compile_kernels  # noqa: E402
 
 
-def cost(seconds: float, placement: str, rounds: int) -> None:
-    """Without a view, with a viewer that reads, with one that stalls."""
-    found = measure_viewing(seconds, rounds, placement)
+def cost(seconds: float, placement: str, rounds: int, slices: int) -> None:
+    """Without a view, with a viewer that reads, with one that stalls, with a table on a terminal."""
+    found = measure_viewing(seconds, rounds, slices, placement)
     print(f"{placement}, wanted: {WANTED:g} of the frames/s without a view")
     print(columns(HEAD, rows(found)))
 
@@ -78,12 +81,13 @@ def main() -> int:
     parser = argparse.ArgumentParser("view_figures", description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("cost", "delay", "picture"))
     parser.add_argument("--placement", default="threads")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, help="of every measurement (default: 4 of cost, 20 of delay)")
+    parser.add_argument("--rounds", type=int, default=6, help="runs of every kind (default: 6)")
+    parser.add_argument("--slices", type=int, default=8, help="of every run, in turn with the others (default: 8)")
+    parser.add_argument("--seconds", type=float, help="of a slice (default: 1), or of delay (default: 20)")
     options = parser.parse_args()
     compile_kernels()
     if options.what == "cost":
-        cost(options.seconds or 4.0, options.placement, options.rounds)
+        cost(options.seconds or 1.0, options.placement, options.rounds, options.slices)
         return 0
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(Path(profile))
