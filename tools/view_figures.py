@@ -67,7 +67,7 @@ def picture(path: Path, browser: Browser) -> None:
     assert live is not None
     with live, fg:
         fg.start()
-        browser.driver.set_window_size(1500, 1900)
+        browser.driver.set_window_size(1500, 1780)
         browser.driver.get(live.url)
         time.sleep(8)
         channel.kick(7, 90.0)
