@@ -71,7 +71,9 @@ def picture(path: Path, browser: Browser) -> None:
         browser.driver.get(live.url)
         time.sleep(8)
         channel.kick(7, 90.0)
-        time.sleep(0.5)
+        time.sleep(0.4)
+        title = 'return document.getElementById("title-map_after").textContent'
+        browser.until(lambda: browser.run(title).startswith("after: target"), "a frame with a target")
         browser.driver.save_screenshot(str(path))
     print(path)
 
