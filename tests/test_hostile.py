@@ -29,9 +29,9 @@ from isacblocks.stream import CheckpointError, StreamError, WireError, codec, wi
 from isacblocks.stream.checkpoint import block_file, load_block, load_manifest
 from isacblocks.stream.decoder import Decoder
 from isacblocks.stream.link import LARGEST_REQUEST, gather, make_socket
+from isacblocks.stream.offer import read_descriptor
 from isacblocks.stream.peer import Peer
 from isacblocks.stream.refusals import Refusals
-from isacblocks.stream.spec import read_descriptor
 
 TARGETS = targets()
 

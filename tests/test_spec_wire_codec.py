@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from isacblocks import OfdmRadar
 from isacblocks.stream import Field, Items, Layout, Record, StreamError, WireError, WiringError, codec, wire
-from isacblocks.stream.spec import mismatch, resolve
+from isacblocks.stream.offer import mismatch
+from isacblocks.stream.spec import resolve
 
 RECORD = Record(
     "thing",

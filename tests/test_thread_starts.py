@@ -10,7 +10,8 @@ import pytest
 _TOGETHER = """
 import sys, threading
 from isacblocks.stream.codec import decode, encode
-from isacblocks.stream.spec import Field, Record, read_descriptor, resolve
+from isacblocks.stream.offer import read_descriptor
+from isacblocks.stream.spec import Field, Record, resolve
 import numpy as np
 
 sys.setswitchinterval(1e-6)

@@ -23,7 +23,8 @@ from isacblocks.radar import OfdmRadar
 from isacblocks.stream.decoder import UNREADABLE
 from isacblocks.stream.errors import WireError
 from isacblocks.stream.files import replacing
-from isacblocks.stream.spec import Items, Layout, examine
+from isacblocks.stream.offer import examine
+from isacblocks.stream.spec import Items, Layout
 
 MAGIC = b"ISACREC1"
 VERSION = 1

@@ -13,7 +13,8 @@ from isacblocks.stream import Out, Reading, Record, Source, State
 from isacblocks.stream.address import AccessError, is_loopback, parse_address
 from isacblocks.stream.inlet import Inlet
 from isacblocks.stream.keys import load_keys, load_public, show_keys
-from isacblocks.stream.spec import ANY, Items, Layout, read_descriptor, resolve
+from isacblocks.stream.offer import read_descriptor
+from isacblocks.stream.spec import ANY, Items, Layout, resolve
 
 _PATIENCE = 0.02  # seconds that produce() waits for a message
 

@@ -24,10 +24,11 @@ from isacblocks.stream.checks import Edge
 from isacblocks.stream.errors import PlacementError, WiringError
 from isacblocks.stream.keeper import Restart
 from isacblocks.stream.link import POLICIES, EdgeSpec
+from isacblocks.stream.offer import mismatch
 from isacblocks.stream.plan import PLACEMENTS, Plan, Status
 from isacblocks.stream.ports import In, Out, Port
 from isacblocks.stream.runner import Runner
-from isacblocks.stream.spec import ANY, mismatch
+from isacblocks.stream.spec import ANY
 
 _BUDGET = 16 << 20  # bytes on their way on an edge
 _NO_BUDGET = 1 << 62  # of a feedback with a lag: fewer messages than the lag would let its loop wait for ever

@@ -17,11 +17,12 @@ from isacblocks.stream.door import guarded, keep_alive, show_token
 from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import EdgeSpec, gather, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
+from isacblocks.stream.offer import mismatch, read_descriptor
 from isacblocks.stream.parcel import Parcel, size_of
 from isacblocks.stream.reader import Reader
 from isacblocks.stream.refusals import Refusals
 from isacblocks.stream.request import Request, Words
-from isacblocks.stream.spec import Items, Layout, mismatch, read_descriptor
+from isacblocks.stream.spec import Items, Layout
 
 SILENCE = 0.25  # seconds without a message, after which an end that doubts its connection asks
 _LONGEST_SILENCE = 4.0

@@ -30,9 +30,10 @@ from isacblocks.stream import Field, Items, Record, StreamError, WireError, chec
 from isacblocks.stream.errors import CheckpointError
 from isacblocks.stream.link import EdgeCount, EdgeSpec
 from isacblocks.stream.memory import Mappings, Reference, UnreachableError
+from isacblocks.stream.offer import read_descriptor
 from isacblocks.stream.reader import Reader
 from isacblocks.stream.request import Words, read_words
-from isacblocks.stream.spec import read_descriptor, resolve
+from isacblocks.stream.spec import resolve
 
 RECORD = Record("thing", (Field("a", "complex64", ("N",), "V"), Field("b", "uint8"), Field("d", "float64", ("L",))))
 LAYOUT = resolve(RECORD, {"N": 3, "L": 2100}, "decoders")
