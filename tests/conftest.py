@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
@@ -83,6 +84,10 @@ BESIDE_OTHERS = frozenset(
         "waveform",
     ]
 )
+
+# How long an example takes says nothing: the machine may be busy with something else
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # A shell starts what it puts into the background with Ctrl-C ignored, nohup does so with SIGHUP; children inherit that.
 # The tests send both to programs of their own, which must hear them wherever the tests were started.
