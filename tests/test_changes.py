@@ -202,7 +202,8 @@ def test_captures_of_a_recording_are_told_too(tmp_path: Path) -> None:
     sigmf = pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
     samples = np.random.default_rng(3).standard_normal((1000, 4)).astype(np.float32).view(np.complex64)
     samples.tofile(tmp_path / "made.sigmf-data")
-    info = {"core:datatype": "cf32_le", "core:num_channels": 2, "core:sample_rate": 1e6, "core:version": "1.0.0"}
+    info = {"core:datatype": "cf32_le", "core:num_channels": 2, "core:version": "1.0.0"}
+    info["core:sample_rate"] = SMALL.subcarriers * SMALL.subcarrier_spacing
     info["core:extensions"] = [{"name": "isacblocks", "version": "1.0.0", "optional": True}]
     meta = sigmf.SigMFFile(data_file=str(tmp_path / "made.sigmf-data"), global_info=info)
     for start, frequency, gains in ((0, 1e9, [0.0, 0.0]), (400, 2e9, [0.0, 0.0]), (700, 2e9, [-3.0, 0.0])):
