@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import chaos
@@ -90,3 +92,22 @@ def test_a_protection_that_nobody_misses_is_told(tmp_path: Path) -> None:
     assert mutate.noticed(idle, tmp_path) == "NOT NOTICED"
     with pytest.raises(ValueError, match="found 0 times"):
         mutate.mutated(mutate.Mutation("x", "law.py", "LIMIT = 5", "", "test_law.py::test_limit"), tmp_path)
+
+
+def test_what_a_missing_protection_leaves_behind_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "law.py").write_text("STAYS = False\n")
+    (tmp_path / "test_law.py").write_text(
+        "import subprocess, law\n\n\ndef test_leaves_nobody():\n    if law.STAYS:\n"
+        "        child = subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=subprocess.DEVNULL)\n"
+        "        open('left', 'w').write(str(child.pid))\n    assert not law.STAYS\n"
+    )
+    stays = mutate.Mutation("an end", "law.py", "False", "True", "test_law.py::test_leaves_nobody")
+    assert mutate.noticed(stays, tmp_path) == "noticed"
+    left = int((tmp_path / "left").read_text())
+    for _ in range(300):  # one that nobody has waited for has no command line any more
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{left}/cmdline").read_bytes():
+                time.sleep(0.1)
+                continue
+        return
+    pytest.fail("it is still there")

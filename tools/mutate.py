@@ -10,8 +10,10 @@ the mutations (--only) their lines alone.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,6 +75,14 @@ def passes(root: Path, test: str, plain: bool = False, patience: float = PATIENC
     return done.returncode == 0
 
 
+def _leave_nobody(root: Path) -> None:
+    """Without its protection a program may leave processes behind: end those that work in the copy."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if root in (where := process.joinpath("cwd").readlink(), *where.parents):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
 def noticed(mutation: Mutation, root: Path) -> str:
     """What a test makes of the change: "noticed", or what is wrong."""
     path = root / mutation.file
@@ -84,6 +94,7 @@ def noticed(mutation: Mutation, root: Path) -> str:
         return "NOT NOTICED" if passes(root, mutation.test, plain) else "noticed"
     finally:
         path.write_text(whole)
+        _leave_nobody(root)
 
 
 def _line(mutation: Mutation) -> str:
