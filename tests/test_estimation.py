@@ -15,6 +15,7 @@ from isacblocks.kernels.estimation import (
     mixture_estimate,
     mixture_grid,
     mixture_sums,
+    nothing_pending,
     search_law,
     search_laws,
 )
@@ -118,7 +119,7 @@ def follow(levels: Any, n0: float = 1.0, portions: int = 8, memory: float = 4000
     """The estimator over frames whose snapshots have these levels; updates of 8 frames in portions of `portions`."""
     elements, energy, cells = 4, 32.0, 4 * 256
     grid = mixture_grid()
-    likelihood, pending = np.zeros((grid[0].size, grid[1].size)), np.zeros((grid[0].size, grid[1].size))
+    likelihood, pending = np.zeros((grid[0].size, grid[1].size)), nothing_pending(grid[0].size, grid[1].size)
     noise, snr, prior = np.zeros(2), 10.0, 0.5
     kappa = np.exp(1j * np.arange(elements))
     probability = []
@@ -176,7 +177,7 @@ def test_the_sums_are_what_the_docstring_says() -> None:
     kappa = np.exp(1j * np.arange(elements))
     u = np.sqrt(levels * energy / elements)[:, None] * kappa * np.exp(0.3j)
     ones = np.ones(8)
-    noise, probability, pending = np.array([1.1, 20.0]), np.empty(8), np.zeros((2, 3))
+    noise, probability, pending = np.array([1.1, 20.0]), np.empty(8), nothing_pending(2, 3)
     rest = ones * 0.98
     mixture_sums(
         *(u, energy * ones, rest, 11.0 * ones, 24.5 * ones, 1.01 * ones, kappa, cells, 25.0, 10.0, 0.4),
@@ -192,7 +193,9 @@ def test_the_sums_are_what_the_docstring_says() -> None:
         mean += ((0.98 * (cells - 1) + (1 - p) * levels[f] * n0) / (cells - 2 * p) - mean) / count
         for i, snr in enumerate(snr_grid):
             expected[i] += np.log(1 - prior_grid + prior_grid * math.exp(search_law(level, 11.0, 24.5, snr)))
-    np.testing.assert_allclose(pending, expected, rtol=1e-9)
+    assert (pending[0] >= 1).all()
+    assert (pending[0] < 2).all()
+    np.testing.assert_allclose(np.log(pending[0]) + pending[1], expected, rtol=1e-9)
     np.testing.assert_allclose(noise, [mean, count], rtol=1e-12)
 
 
@@ -207,12 +210,12 @@ def test_early_frames_are_soon_forgotten_and_the_memory_is_kept() -> None:
     one = np.ones((1, 1))
     total = np.zeros((1, 1))
     for k in range(100):
-        fold_likelihood(total, one * (k == 0), 8 * k, 8, 4000.0)
+        fold_likelihood(total, np.stack([one, one * (k == 0)]), 8 * k, 8, 4000.0)
     assert total[0, 0] == pytest.approx(8 / 800)  # weight proportional to its place
-    pending = 0.5 * one
+    pending = np.stack([1.5 * one, 0.5 * one])
     fold_likelihood(one, pending, 10**6, 8, 4000.0)
-    assert one[0, 0] == pytest.approx(math.exp(-8 / 4000) + 0.5)
-    assert pending[0, 0] == 0
+    assert one[0, 0] == pytest.approx(math.exp(-8 / 4000) + math.log(1.5) + 0.5)
+    np.testing.assert_array_equal(pending, nothing_pending(1, 1))
 
 
 def test_the_top_of_a_quadratic_is_found_between_the_points() -> None:

@@ -17,7 +17,7 @@ from isacblocks.blocks import AngleDelayMap, DelayCompressor, ImpairedChannel, K
 from isacblocks.blocks.methods import full_circle as full_circle_method
 from isacblocks.blocks.soundness import sound_samples
 from isacblocks.blocks.told_noise import LONGEST
-from isacblocks.kernels.estimation import mixture_grid, mixture_sums
+from isacblocks.kernels.estimation import mixture_grid, mixture_sums, nothing_pending
 from isacblocks.kernels.health import REFUSED as REFUSED_CODE
 from isacblocks.kernels.samples import sample_statistics
 from isacblocks.kernels.soundness import (
@@ -169,7 +169,7 @@ def test_the_mean_noise_follows_a_step_at_once() -> None:
         rows = one[f : f + 1]
         mixture_sums(
             np.zeros((1, N), complex), rows * S, noise[f : f + 1], rows, rows, rows, np.ones(N, complex), float(N * S),
-            4000.0, 30.0, 0.5, *grid, memory, np.empty(1), np.zeros((grid[0].size, grid[1].size)),
+            4000.0, 30.0, 0.5, *grid, memory, np.empty(1), nothing_pending(grid[0].size, grid[1].size),
         )  # fmt: skip
         believed.append(memory[0])
     np.testing.assert_allclose(believed, noise, rtol=0.02)

@@ -14,7 +14,7 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float, frozen
 from isacblocks.kernels.detection import evidence, logistic
-from isacblocks.kernels.exponentials import exponentials_with, logarithms
+from isacblocks.kernels.exponentials import exponentials_with, logarithms, parted
 from isacblocks.kernels.jit import jit_exact
 from isacblocks.kernels.peak import project
 
@@ -23,6 +23,7 @@ _GRID_TURN = np.linspace(0.0, math.pi / 2, 22)[1:-1]  # P(t = 1) = sin^2 of thes
 _PRIOR_DB = (12.0, 10.0)  # mean and standard deviation of the SNR before anything has been seen
 _STEP = 4.0  # the noise of a frame is the mean of N S values: it is never so far from N0 while that stays put
 _LEAST = 1e-9  # of the peak: less noise is none
+_LOG_2 = math.log(2.0)
 _LOG_PRIOR = frozen(-0.5 * np.square((_GRID_DB - _PRIOR_DB[0]) / _PRIOR_DB[1])[:, None] + np.log(np.sin(2 * _GRID_TURN)))
 _GRID = frozen(10 ** (_GRID_DB / 10)), frozen(np.sin(_GRID_TURN) ** 2)
 
@@ -108,9 +109,12 @@ def mixture_sums(
     prior_grid: Float,
     noise: Float,
     probability: Float,
-    likelihood: Float,
+    pending: Float,
 ) -> None:
-    """Add every frame's log likelihood to `likelihood` (I, J), follow N0 in `noise` and write P(t = 1 | frame).
+    """Add every frame's log likelihood to `pending` (2, I, J), follow N0 in `noise` and write P(t = 1 | frame).
+
+    The sum is log(pending[0]) + pending[1], see :func:`nothing_pending`: the frames' likelihoods are multiplied, and one
+    logarithm is taken for an update instead of one for each of its frames.
 
     snapshot (F, N); symbol_energy ||x||^2 (F,); noise_power: N0 from what the peak leaves of the frame (F,); extents of the
     windows (F,); straddle: 1 + the relative loss of the maximum on the search grid (F,), ones where peaks are refined;
@@ -121,7 +125,7 @@ def mixture_sums(
     offset = math.log(prior) - math.log1p(-prior)
     rows, columns = snr_grid.shape[0], prior_grid.shape[0]
     scale, none, ratio, room = np.empty(rows), np.empty(rows), np.empty(rows), np.empty(rows)
-    mixed, exponent = np.empty(rows * columns), np.empty(rows * columns)
+    product, outside, exponent = pending[0].reshape(-1), pending[1].reshape(-1), np.empty(rows * columns)
     for f in range(snapshot.shape[0]):
         s = project(kappa, snapshot[f])
         peak = (s.real * s.real + s.imag * s.imag) / (kappa.shape[0] * symbol_energy[f])
@@ -140,11 +144,16 @@ def mixture_sums(
         for i in range(rows):
             absent, more = none[i], ratio[i] - none[i]
             for j in range(columns):
-                mixed[i * columns + j] = absent + prior_grid[j] * more
-        logarithms(mixed, exponent)
+                product[i * columns + j] *= absent + prior_grid[j] * more
+        parted(product, exponent)
         for i in range(rows):
             for j in range(columns):
-                likelihood[i, j] += mixed[i * columns + j] + scale[i]
+                outside[i * columns + j] += exponent[i * columns + j] * _LOG_2 + scale[i]
+
+
+def nothing_pending(rows: int, columns: int) -> Float:
+    """What :func:`mixture_sums` adds to, for no frames: a product in [1, 2), and what is not in it of its logarithm."""
+    return np.stack([np.ones((rows, columns)), np.zeros((rows, columns))])
 
 
 def mixture_grid() -> tuple[Float, Float]:
@@ -154,16 +163,17 @@ def mixture_grid() -> tuple[Float, Float]:
 
 @jit_exact
 def fold_likelihood(likelihood: Float, pending: Float, frames: int, added: int, memory: float) -> None:
-    """To the likelihood of `frames` frames add that of `added` more, `pending`, which becomes 0; both (I, J), in place.
+    """To the likelihood (I, J) of `frames` frames add that of `added` more, :func:`nothing_pending` afterwards; in place.
 
     Frames weigh in proportion to their number in the stream until `memory` of them have been seen, so that what was seen
     through a kappa not yet learned is soon forgotten, and exp(-age / memory) afterwards.
     """
     keep = min(frames / (frames + added), math.exp(-added / memory))
+    logarithms(pending[0].reshape(-1), np.empty(likelihood.size))
     for i in range(likelihood.shape[0]):
         for j in range(likelihood.shape[1]):
-            likelihood[i, j] = keep * likelihood[i, j] + pending[i, j]
-            pending[i, j] = 0.0
+            likelihood[i, j] = keep * likelihood[i, j] + (pending[0, i, j] + pending[1, i, j])
+            pending[0, i, j], pending[1, i, j] = 1.0, 0.0
 
 
 def mixture_estimate(likelihood: Float) -> tuple[float, float]:

@@ -12,6 +12,7 @@ _ROOT = np.int64(0x3FE6A09E << 32)  # the bits of sqrt(1/2), the lower half of t
 _BIAS = np.int64((0x3FF00000 - 0x3FE6A09E) << 32)
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _TWO_52 = np.int64(0x43300000 << 32)  # the bits of 2^52
+_ONE = np.int64(0x3FF00000 << 32)  # and of one
 
 
 @jit_exact
@@ -84,3 +85,14 @@ def logarithms(values: Float, exponent: Float) -> None:
         p = p * z + 1.0 / 3.0
         r += r
         values[i] = k * 0.693147180369123816490 + (r + (r * z * p + k * 1.90821492927058770002e-10))
+
+
+@jit_exact
+def parted(values: Float, exponent: Float) -> None:
+    """values = m 2^k, positive and normal (n,): m in [1, 2) to `values`, k to `exponent`, exactly."""
+    bits, scratch = values.view(np.int64), exponent.view(np.int64)
+    for i in range(values.shape[0]):
+        scratch[i] = (bits[i] >> 52) | _TWO_52
+        bits[i] = (bits[i] & _MANTISSA) | _ONE
+    for i in range(values.shape[0]):
+        exponent[i] -= 4503599627371519.0  # 2^52 + 1023

@@ -125,12 +125,12 @@ def _online() -> None:
     gains.shrink_gains(kappa, 0.1)
     detection.windows({"theta_min": _LOW, "theta_max": _HIGH, "tau_min": _LOW, "tau_max": _HIGH}, _RADAR, 100, 100)
     grid = estimation.mixture_grid()
-    likelihood = np.zeros((grid[0].size, grid[1].size))
+    likelihood, pending = np.zeros((grid[0].size, grid[1].size)), estimation.nothing_pending(grid[0].size, grid[1].size)
     estimation.mixture_sums(
         u, ones, ones, ones, ones, ones, kappa, 32.0, 100.0, 30.0, 0.5,
-        *grid, np.zeros(2), np.empty(2), likelihood,
+        *grid, np.zeros(2), np.empty(2), pending,
     )  # fmt: skip
-    estimation.fold_likelihood(likelihood, np.zeros_like(likelihood), 0, 8, 100.0)
+    estimation.fold_likelihood(likelihood, pending, 0, 8, 100.0)
     estimation.mixture_estimate(likelihood)
 
 
@@ -150,7 +150,7 @@ def _tracking() -> None:
         np.zeros(1), np.zeros((2, 2)), np.zeros(2), *np.zeros((2, w, 2, n)), np.zeros((w, n)), np.zeros(n, np.complex128),
         np.zeros(1), np.zeros(n, np.int64), np.ones(n), np.ones(n), np.zeros(1), np.zeros(n, np.uint8),
         np.zeros((n, n), np.complex128), np.zeros(n), np.zeros(2), np.zeros(5), np.zeros(5), np.zeros(2), likelihood,
-        np.zeros_like(likelihood),
+        estimation.nothing_pending(*likelihood.shape),
     ))  # fmt: skip
     follow.follow(seen, rules, state, 0, 2, follow.room_for(1, n))
     drift.drift_estimate(state.evidence, rules.drift, rules.log_prior)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isacblocks.blocks.methods.base import Frames, Memory
 from isacblocks.kernels.arrays import Complex, frozen
 from isacblocks.kernels.detection import windows
-from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums
+from isacblocks.kernels.estimation import fold_likelihood, mixture_estimate, mixture_grid, mixture_sums, nothing_pending
 from isacblocks.kernels.follow import SURROUNDINGS_MEMORY as _MEMORY
 from isacblocks.radar import OfdmRadar, Scene
 
@@ -43,7 +43,7 @@ class Surroundings:
             "noise_power": math.nan,
             "noise": np.zeros(2),
             "likelihood": likelihood,
-            "pending": likelihood.copy(),
+            "pending": nothing_pending(*likelihood.shape),
             "frames": 0,
         }
 

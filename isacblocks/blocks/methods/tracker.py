@@ -118,7 +118,7 @@ class Tracker:
             "slope_pending": slope.get("pending", _unused(1)),
             "noise": around.get("noise", _unused(1)),
             "likelihood": around.get("likelihood", _unused(2)),
-            "pending": around.get("pending", _unused(2)),
+            "pending": around.get("pending", _unused(3)),
         }
         return follow.State(*(elsewhere[name] if name in elsewhere else memory[name] for name in follow.State._fields))
 
