@@ -1,4 +1,4 @@
-"""isacblocks as a block of GNU Radio 3.10: needs GNU Radio alone, and talks to isacblocks in a Python of its own.
+"""isacblocks as blocks of GNU Radio 3.10: they need GNU Radio alone, and talk to isacblocks in a Python of its own.
 
 Put this directory on PYTHONPATH, and on GRC_BLOCKS_PATH for the companion; see docs/frontends.md.
 """
@@ -7,7 +7,8 @@ import atexit
 import shlex
 import subprocess
 
-from gnuradio import gr, zeromq
+import numpy as np
+from gnuradio import blocks, gr, zeromq
 
 
 class calibrator(gr.hier_block2):  # noqa: N801 - GNU Radio's blocks are named so
@@ -37,3 +38,46 @@ class calibrator(gr.hier_block2):  # noqa: N801 - GNU Radio's blocks are named s
             options = ["--at", at, "--antennas", str(antennas), "--subcarriers", str(subcarriers)]
             process = subprocess.Popen(shlex.split(command) + options + ["--sectors"] * bool(sectors))
             atexit.register(process.terminate)
+
+
+class corrector(gr.basic_block):  # noqa: N801
+    """Frames (input 0) with every antenna's row divided by the newest kappa (input 1) that has come, 1 before the first.
+
+    Frames are those of the calibrator; what is behind the antennas' rows passes as it is. No frame waits for kappa.
+    """
+
+    def __init__(self, antennas=64, subcarriers=256, sectors=False):
+        frame = np.complex64, (antennas + 1 + bool(sectors)) * subcarriers
+        gr.basic_block.__init__(self, "isacblocks corrector", [frame, (np.complex64, antennas)], [frame])
+        self.subcarriers = subcarriers
+        self.weights = np.ones(antennas, np.complex64)
+
+    def forecast(self, noutput_items, ninputs):
+        """A frame for a frame, and whatever there is of kappa."""
+        return [noutput_items, 0]
+
+    def general_work(self, input_items, output_items):
+        """All frames that fit."""
+        frames, kappas = input_items
+        if len(kappas):
+            self.weights = (1 / kappas[-1]).astype(np.complex64)
+            self.consume(1, len(kappas))
+        count = min(len(frames), len(output_items[0]))
+        made = output_items[0][:count]
+        made[:] = frames[:count]
+        rows = made.reshape(count, -1, self.subcarriers)
+        rows[:, : self.weights.size] *= self.weights[:, None]
+        self.consume(0, count)
+        return count
+
+
+class samples(gr.hier_block2):  # noqa: N801
+    """The channels of a coherent receiver, one input each, to "isacblocks run raw_iq gnuradio:AT WAVEFORM --channels N"."""
+
+    def __init__(self, channels=4, at="ipc:///tmp/isacblocks-samples"):
+        gr.hier_block2.__init__(self, "isacblocks samples", gr.io_signature(channels, channels, 8), gr.io_signature(0, 0, 0))
+        self.together = blocks.streams_to_vector(8, channels)
+        self.sink = zeromq.push_sink(8, channels, at, 100, True)
+        for channel in range(channels):
+            self.connect((self, channel), (self.together, channel))
+        self.connect(self.together, self.sink)
