@@ -113,12 +113,16 @@ def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running:
     assert "impaired_channel.snr_db = 9.0" in listed
     for wrong, said in (
         (["set", "--at", running, "a.b=1"], "no such setting"),
+        (["set", "--at", running, "p_fa=0.1"], "p_fa: expected BLOCK.SETTING=VALUE, say maprt_detector.p_fa=0.1"),
         (["do", "--at", running, "fly"], "no such action"),
+        (["do", "--at", running, "kick", "antenna=x", "degrees=1"], "expected antenna=NUMBER degrees=NUMBER, got antenna=x"),
+        (["do", "--at", running, "kick", "antenna=99", "degrees=1"], "expected an antenna from 0 to 63"),
     ):
         done = isacblocks(*wrong, where=tmp_path)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert said in done.stderr
     assert isacblocks("set", "--at", running, "nonsense", where=tmp_path).returncode == 2
+    assert isacblocks("do", "--at", running, where=tmp_path).stdout.split()[:2] == ["kick", "mute"]
     assert isacblocks("do", "--at", running, "stop", where=tmp_path).returncode == 0
 
 
@@ -142,7 +146,7 @@ def test_without_a_flowgraph_the_commands_say_so(tmp_path: Path) -> None:
     done = isacblocks("top", f"ipc://{tmp_path}/nobody", "--once", where=tmp_path)
     assert done.returncode == 1
     assert "is it still starting, or has the flowgraph ended?" in done.stderr
-    assert isacblocks("top", "tcp://127.0.0.1:1", where=tmp_path).returncode == 1
+    assert isacblocks("top", "tcp://127.0.0.1:1", where=tmp_path).returncode == 2
 
 
 def test_the_table_has_rates_and_losses_but_nobody_who_looks_on() -> None:

@@ -80,7 +80,7 @@ def test_settings_and_actions_by_name() -> None:
             ({"ask": "set", "block": "scale", "setting": "nothing", "value": 1}, "no such setting"),
             ({"ask": "set", "block": "counter", "setting": "rate", "value": -1.0}, "expected a value"),
             ({"ask": "do", "action": "explode"}, "no such action"),
-            ({"ask": "do", "action": "add", "arguments": {"a": 1}}, "missing"),
+            ({"ask": "do", "action": "add", "arguments": {"a": 1}}, "add: expected a=VALUE b=VALUE, got a=1"),
             ({"ask": "dance"}, "expected one of"),
         ):
             with pytest.raises(DeskError, match=match):

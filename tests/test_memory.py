@@ -341,6 +341,7 @@ def test_a_bad_reference_on_the_link(tmp_path: Path, damage: str, caplog: pytest
         if damage == "nowhere":
             assert lengths == [2, 2, 2]
             assert "no shared memory with a.out" in caplog.text
+            assert "said once; unless the sender has just died, run both as one user" in caplog.text
             assert link.outlet._edges[0].inline
             assert (link.law().committed, link.law().lost, link.inlet.refusals.bad) == (6, 0, 0)
         else:

@@ -32,7 +32,7 @@ def add_parsers(commands: Any) -> None:
     turn.add_argument("--at", metavar="ENDPOINT", help=_AT)
     deeds = "pause, resume, stop, kick, mute, save, record"
     act = commands.add_parser("do", help=f"have a running flowgraph do something: {deeds}")
-    act.add_argument("action", help="its name")
+    act.add_argument("action", nargs="?", help="its name; without it, all are listed")
     act.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="say antenna=7 degrees=90")
     act.add_argument("--at", metavar="ENDPOINT", help=_AT)
 
@@ -69,27 +69,41 @@ def _pair(text: str) -> tuple[str, Any]:
 
 def work(options: argparse.Namespace) -> int:
     """The command; returns the exit status."""
-    with _client(options.at) as client:
-        if options.command == "top":
-            return _top(client, options)
-        if options.command == "set":
-            return _set(client, options.change)
-        result = client.do(options.action, **dict(_pair(text) for text in options.arguments))
-        if result is not None:
-            print(result)
+    from isacblocks.view.desk import RequestError
+
+    try:
+        with _client(options.at) as client:
+            if options.command == "top":
+                return _top(client, options)
+            return _set(client, options.change) if options.command == "set" else _do(client, options)
+    except RequestError as error:
+        raise UsageError(str(error)) from error
+
+
+def _do(client: DeskClient, options: argparse.Namespace) -> int:
+    if options.action is None:
+        print(*client.ask(ask="status")["actions"], sep="\n")
         return 0
+    result = client.do(options.action, **dict(_pair(text) for text in options.arguments))
+    if result is not None:
+        print(result)
+    return 0
 
 
 def _set(client: DeskClient, changes: list[str]) -> int:
     known = {f"{one['block']}.{one['setting']}": one for one in client.ask(ask="status")["settings"]}
     for text in changes:
         name, value = _pair(text)
-        block, _, setting = name.rpartition(".")
+        block, dot, setting = name.rpartition(".")
+        if not dot:
+            same = [one for one in known if one.endswith(f".{name}")]
+            raise UsageError(f"{name}: expected BLOCK.SETTING=VALUE" + (f", say {same[0]}={value}" if same else ""))
         kind = known.get(name, {}).get("kind")
         client.set(block, setting, float(value) if kind == "float" and not isinstance(value, str) else value)
     if not changes:
         for name, one in known.items():
-            print(f"{name} = {one['value']}  [{one['unit']}]  {one['doc']}")
+            unit = "" if one["unit"] == "1" else f"  [{one['unit']}]"
+            print(f"{name} = {one['value']}{unit}  {one['doc']}")
     return 0
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isacblocks.stream.block import Block
 
 T = TypeVar("T")
+_WORDS: dict[type, str] = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
 class Setting(Generic[T]):
@@ -72,7 +73,7 @@ class Setting(Generic[T]):
         if self.kind is int and isinstance(value, np.integer):
             value = int(value)
         if not isinstance(value, self.kind) or (self.kind is not bool and isinstance(value, bool)):
-            raise ValueError(f"{where}: expected {self.kind.__name__}, got {value!r}")
+            raise ValueError(f"{where}: expected {_WORDS.get(self.kind, self.kind.__name__)}, got {value!r}")
         if self.choices is not None and value not in self.choices:
             raise ValueError(f"{where}: expected one of {', '.join(map(str, self.choices))}, got {value!r}")
         if isinstance(value, int | float):
@@ -80,7 +81,8 @@ class Setting(Generic[T]):
             outside = (low is not None and value < low) or (high is not None and value > high)
             if math.isnan(value) or outside:
                 limits = f"from {'-inf' if low is None else low} to {'inf' if high is None else high}"
-                raise ValueError(f"{where}: expected a value {limits} {self.unit}, got {value!r}")
+                unit = "" if self.unit == "1" else f" {self.unit}"
+                raise ValueError(f"{where}: expected a value {limits}{unit}, got {value!r}")
         return value
 
 

@@ -210,7 +210,9 @@ class Inlet:
                 raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
             self._inline = True
             self._log.warning(
-                "%s: no shared memory with %s, %s; from now on its frames go through the socket: the same items, slower",
+                "%s: no shared memory with %s, %s; from now on its frames go through the socket: the same items, slower; "
+                "this is said once; unless the sender has just died, run both as one user in one container, or raise the "
+                "limit on files (ulimit -n), and start again",
                 self.edge.receiver,
                 self.edge.sender,
                 error,

@@ -23,7 +23,7 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except _BROKEN as error:
-        raise ValueError(f"{path}: not a .npy file of numbers: {error}") from error
+        raise ValueError(f"{path}: not a .npy file of numbers, or broken; numpy.save() makes one") from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: expected one array (.npy), got {type(array).__name__}")
     return array

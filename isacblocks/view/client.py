@@ -10,7 +10,7 @@ import zmq
 
 from isacblocks.stream import Status, codec
 from isacblocks.stream.directory import existing, in_use
-from isacblocks.view.desk import DIRECTORY, Desk, DeskError
+from isacblocks.view.desk import DIRECTORY, Desk, DeskError, RequestError
 
 _PATIENCE = 2000  # ms
 
@@ -26,11 +26,11 @@ def running_desks() -> list[str]:
 
 class DeskClient:
     """A line to a desk. patience: ms to wait for an answer. Calls raise AwayError where none comes, DeskError where the
-    desk says no."""
+    desk says no, RequestError where it should have been asked otherwise."""
 
     def __init__(self, endpoint: str, patience: int = _PATIENCE) -> None:
         if not endpoint.startswith("ipc://"):
-            raise DeskError(
+            raise RequestError(
                 f"{endpoint!r}: expected the endpoint of a desk, ipc://...; a run with --desk or --view prints it"
             )
         self.endpoint = endpoint
@@ -52,7 +52,7 @@ class DeskClient:
             raise AwayError(f"{self.endpoint}: {silence}; is it still starting, or has the flowgraph ended?")
         answer: dict[str, Any] = codec.decode(self._socket.recv())
         if not answer.pop("ok"):
-            raise DeskError(answer["error"])
+            raise (RequestError if answer.get("wrong") else DeskError)(answer["error"])
         return answer
 
     def set(self, block: str, setting: str, value: float | bool | str) -> None:

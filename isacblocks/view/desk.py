@@ -11,11 +11,14 @@ client asks and gets an answer; one that does not ask costs nothing. Requests an
     {"ask": "seen", "after": {kind: number}}       {"ok": true, "status": ..., "seen": {kind: [number, bytes]}}
     {"ask": "set", "block": ..., "setting": ..., "value": ...}
     {"ask": "do", "action": ..., "arguments": {...}}
+
+One that cannot be met is answered {"ok": false, "error": why, "wrong": whether it should have been asked otherwise}.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -40,6 +43,30 @@ _packed = msgspec.msgpack.Encoder(enc_hook=lambda value: value.tolist()).encode 
 
 class DeskError(RuntimeError):
     """A request that cannot be met; the message says why."""
+
+
+class RequestError(DeskError):
+    """It names what is not there, or a value that may not be; the message says what is expected."""
+
+
+_WORDS = {"int": "NUMBER", "float": "NUMBER", "bool": "true|false"}  # what an action's arguments look like, by annotation
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+
+
+def _expect(name: str, action: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """See whether an action takes these arguments. Raises RequestError."""
+    takes = inspect.signature(action).parameters
+    fit = {*arguments} <= {*takes} and all(p.default is not p.empty or n in arguments for n, p in takes.items())
+    for argument, value in arguments.items() if fit else ():
+        kinds = _TYPES.get(takes[argument].annotation, (object,))
+        fit = fit and isinstance(value, kinds) and not (isinstance(value, bool) and int in kinds)
+    if not fit:
+        words = {n: f"{n}={_WORDS.get(p.annotation, 'VALUE')}" for n, p in takes.items()}
+        expected = " ".join(
+            word if takes[n].default is inspect.Parameter.empty else f"[{word}]" for n, word in words.items()
+        )
+        got = " ".join(f"{n}={value}" for n, value in arguments.items())
+        raise RequestError(f"{name}: expected {expected or 'no arguments'}, got {got or 'none'}")
 
 
 class Desk:
@@ -79,13 +106,13 @@ class Desk:
     # What may be done
 
     def set(self, block: str, setting: str, value: Any) -> None:
-        """Change a setting by names. Raises DeskError for names that are unknown, ValueError for values that may not be."""
+        """Change a setting by names. Raises RequestError for unknown names, ValueError for values that may not be."""
         found = None if looks_on(block) else self.flowgraph.blocks.get(block)
         if found is None or setting not in found.settings():
             known = sorted(f"{one['block']}.{one['setting']}" for one in self.settings())
-            raise DeskError(f"{block}.{setting}: there is no such setting; there are {', '.join(known)}")
+            raise RequestError(f"{block}.{setting}: there is no such setting; there are {', '.join(known)}")
         if found.settings()[setting].kind not in _KINDS:
-            raise DeskError(f"{block}.{setting}: cannot be set from outside; is there an action for it?")
+            raise RequestError(f"{block}.{setting}: cannot be set from outside; is there an action for it?")
         setattr(found, setting, value)
 
     def pause(self) -> None:
@@ -144,7 +171,8 @@ class Desk:
             answer = _packed({"ok": True, **self.met(request)})
         except Exception as error:  # a client's mistake is the client's
             self._log.debug("a request failed", exc_info=True)
-            answer = _packed({"ok": False, "error": " ".join(str(error).split()) or type(error).__name__})
+            said = " ".join(str(error).split()) or type(error).__name__
+            answer = _packed({"ok": False, "error": said, "wrong": isinstance(error, RequestError | ValueError)})
         self._asked.send_multipart([client, *rest[:-1], answer], zmq.NOBLOCK)
 
     def met(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -159,13 +187,12 @@ class Desk:
             self.set(request.get("block", ""), request.get("setting", ""), request.get("value"))
             return {}
         if ask == "do":
-            action = self.actions.get(request.get("action", ""))
-            if action is None:
-                raise DeskError(
-                    f"{request.get('action')}: there is no such action; there are {', '.join(sorted(self.actions))}"
-                )
-            return {"result": action(**request.get("arguments", {}))}
-        raise DeskError(f"{ask!r}: expected one of status, seen, set, do")
+            name, arguments = request.get("action", ""), request.get("arguments", {})
+            if name not in self.actions:
+                raise RequestError(f"{name}: there is no such action; there are {', '.join(sorted(self.actions))}")
+            _expect(name, self.actions[name], arguments)
+            return {"result": self.actions[name](**arguments)}
+        raise RequestError(f"{ask!r}: expected one of status, seen, set, do")
 
     def _standing(self) -> dict[str, Any]:
         return {"name": self.flowgraph.name, "status": self.flowgraph.status, "paused": self.paused}
