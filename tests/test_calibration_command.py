@@ -173,7 +173,11 @@ def test_it_is_applied_to_samples(file: Path, tmp_path: Path, capsys: pytest.Cap
     assert (out[:, 5] == 0).all()  # the silent one is not made loud
     np.save(tmp_path / "square.npy", np.ones((6, 6), np.complex64))
     assert main(["calibration", "apply", str(file), str(tmp_path / "square.npy"), str(tmp_path / "no.npy")]) == 2
-    assert "--axis" in capsys.readouterr().err
+    assert "--axis: 0, 1" in capsys.readouterr().err
+    assert main(["calibration", "apply", str(file), str(tmp_path / "in.npy"), str(tmp_path / "in.npy")]) == 2
+    assert "written over itself" in capsys.readouterr().err
+    assert main(["calibration", "export", str(file), str(file)]) == 2
+    np.testing.assert_array_equal(read_calibration(file)[0].vector, vector)
     np.save(tmp_path / "real.npy", np.ones((6, 2)))
     assert main(["calibration", "apply", str(file), str(tmp_path / "real.npy"), str(tmp_path / "no.npy")]) == 2
     assert not (tmp_path / "no.npy").exists()

@@ -94,6 +94,7 @@ def test_metrics_beyond_this_machine_need_a_token(tmp_path: Path) -> None:
     token.chmod(0o600)
     done = call(ONLINE, "--frames", 16, "--no-view", "--metrics", "0.0.0.0:0", "--token-file", token)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^metrics: http://0\.0\.0\.0:\d+/metrics$", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("method", ["online", "em", "adam-max", "adam-reconstruction", "known", "none"])
@@ -370,7 +371,9 @@ def test_help_says_what_there_is() -> None:
         assert word in done.stdout
     for command in ("run", "info", "warmup"):
         assert isacblocks(command, "--help").returncode == 0
-    assert "--placement" in isacblocks("demo", "--help").stdout
+    told = isacblocks("demo", "--help").stdout
+    assert "--placement" in told
+    assert "dead-antenna  At frame" in told
     assert "--drift" in isacblocks("run", "online_calibration", "--help").stdout
     assert isacblocks("--version").stdout.startswith("isacblocks ")
     assert isacblocks().returncode == 2

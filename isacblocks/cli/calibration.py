@@ -36,12 +36,12 @@ def add_parser(commands: Any) -> None:
     for one in (show, diff, export, apply):
         one.add_argument("file", metavar="FILE", help="a calibration file")
     diff.add_argument("other", metavar="OTHER", help="the other one")
-    export.add_argument("out", metavar="OUT", help="where to write: OUT.csv; with --sigmf a name, or a recording")
+    export.add_argument("out", metavar="OUT", help="where to write: OUT.csv, OUT.sigmf-meta, or a recording")
     export.add_argument(
         "--sigmf",
         action="store_true",
-        help="as SigMF with the extension spatial: metadata without samples, or, where OUT is a recording of this array, "
-        "as its annotation and phase offsets",
+        help="as SigMF with the extension spatial, as for an OUT .sigmf-*: metadata without samples, or, where OUT is "
+        "a recording of this array, as its annotation and phase offsets",
     )
     apply.add_argument("samples", metavar="IN.npy", help="complex samples, one axis of antennas")
     apply.add_argument("out", metavar="OUT.npy", help="where to write")
@@ -119,11 +119,20 @@ def _diff(options: argparse.Namespace) -> None:
     print(f"gains: rms {np.sqrt(np.mean(gain**2)):.4f} of the mean")
 
 
+def _spare(out: str, *read: str) -> None:
+    """See that `out` is none of the files that are read. Raises UsageError."""
+    for one in read:
+        if Path(out).resolve() == Path(one).resolve():
+            raise UsageError(f"{out}: would be written over itself; name another file to write to")
+
+
 def _export(options: argparse.Namespace) -> None:
     from isacblocks.blocks.calibration_file import read_calibration
+    from isacblocks.frontends.sigmf_format import SUFFIXES
     from isacblocks.stream.files import write_atomically
 
-    if options.sigmf:
+    _spare(options.out, options.file)
+    if options.sigmf or Path(options.out).suffix in SUFFIXES:
         _export_sigmf(options)
         return
     made = rows(read_calibration(options.file)[0])
@@ -181,6 +190,7 @@ def _apply(options: argparse.Namespace) -> None:
     from isacblocks.stream.files import write_atomically
     from isacblocks.stream.npy import read_npy
 
+    _spare(options.out, options.file, options.samples)
     kappa = read_calibration(options.file)[0].vector
     try:
         samples = read_npy(options.samples)
@@ -191,8 +201,9 @@ def _apply(options: argparse.Namespace) -> None:
     fitting = [axis for axis, length in enumerate(samples.shape) if length == kappa.size]
     axis = options.axis if options.axis is not None else fitting[0] if len(fitting) == 1 else None
     if axis is None or not -samples.ndim <= axis < samples.ndim or samples.shape[axis] != kappa.size:
-        what = f"an axis of {kappa.size} antennas in {samples.shape}"
-        raise UsageError(f"{options.samples}: expected {what}; name it with --axis")
+        what = f"expected an axis of {kappa.size} antennas, got {samples.shape}"
+        which = f"; say which with --axis: {', '.join(map(str, fitting))}" if fitting else ""
+        raise UsageError(f"{options.samples}: {what}{which}")
     out = io.BytesIO()
     np.save(out, corrected(samples, kappa, axis))
     write_atomically(Path(options.out), out.getvalue())

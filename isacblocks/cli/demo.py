@@ -39,21 +39,26 @@ def _loss(report: dict[str, Any]) -> str:
     return f"{rows[-1]['loss_db']:.4f} dB" if rows else "nothing that was measured"
 
 
+def _bound(report: dict[str, Any]) -> str:
+    rows = report["kappa_error"]
+    return f", at a bound of {rows[-1]['bound_db']:.4f} dB" if rows else ""
+
+
 def _detected(report: dict[str, Any]) -> str:
     found = report["detection"]["p_d"]
-    return "no target was there" if found is None else f"P_d was {found:.3f}"
+    return "No target was there" if found is None else f"P_d was {found:.3f}"
 
 
 def _named(report: dict[str, Any]) -> str:
     ill = {name: antennas for name, antennas in report["receiver"]["health"].items() if antennas}
-    return "; ".join(f"{name}: {', '.join(map(str, antennas))}" for name, antennas in ill.items()) or "none"
+    from isacblocks.view.words import named
+
+    return "; ".join(f"{name}: {named(antennas)}" for name, antennas in ill.items()) or "none"
 
 
 def _static(report: dict[str, Any]) -> str:
-    rows = report["kappa_error"]
-    bound = f", at a bound of {rows[-1]['bound_db']:.4f} dB" if rows else ""
     return (
-        f"After {report['frames']} frames the array still loses {_loss(report)} of its gain{bound}. {_detected(report)}; at "
+        f"After {report['frames']} frames the loss of gain is {_loss(report)}{_bound(report)}. {_detected(report)}; at "
         "15 dB it is 0.73 where kappa is known and 0.48 where it is ignored."
     )
 
@@ -97,10 +102,10 @@ SCENARIOS = {
     "low-snr": Scenario(
         ("--snr", "5"),
         "Echoes are ten times weaker than in the other scenarios, so that few single ones can be believed. Every frame "
-        "counts by the probability that it has a target, and the loss falls as the bound does, more slowly.",
+        "counts by the probability that it has a target, and the loss falls later and less far than the bound.",
         lambda r: (
-            f"After {r['frames']} frames the loss is {_loss(r)}. {_detected(r)}: what is missed now is missed for want of "
-            "signal, not of calibration."
+            f"After {r['frames']} frames the loss is {_loss(r)}{_bound(r)}. {_detected(r)}; at 5 dB it is 0.09 where kappa "
+            "is known."
         ),
     ),
 }
@@ -113,7 +118,7 @@ def add_parser(commands: Any) -> None:
         "demo",
         help="calibrate a simulated array online, with a live view, a table and a picture at the end",
         description=f"Run online_calibration with {_FRAMES} frames and --view; its other options may follow.",
-        epilog=f"scenarios:\n{names}\n\nOptions of online_calibration follow.",
+        epilog=f"scenarios:\n{names}\n\nOptions of online_calibration:",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
@@ -156,6 +161,9 @@ def options_of(name: str, given: list[str], watched: bool) -> list[str]:
 def work(name: str, given: list[str], run: Callable[[list[str]], int]) -> int:
     """Say what is about to be seen, run the script, say what was. run: the script, with its options."""
     if {"-h", "--help"} & {*given}:
+        commands = argparse.ArgumentParser("isacblocks").add_subparsers()
+        add_parser(commands)
+        print(commands.choices["demo"].format_help(), flush=True)
         return run(given)
     if {"--quiet", "--json"} & {*given}:
         return run(options_of(name, given, watched=False))

@@ -177,10 +177,11 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a flowgraph script, or a flowgraph's file",
-        description="Run a flowgraph script by its path, or one that comes with isacblocks by its name; or a flowgraph's "
-        "file, NAME.toml (docs/formats.md says what is in it, online_calibration.toml is one). Both run what they name: "
+        description="Run a flowgraph script by its path, or one that comes with isacblocks by its name; or a flowgraph's\n"
+        "file, NAME.toml (docs/formats.md says what is in it, online_calibration.toml is one). Both run what they name:\n"
         "take none from strangers.",
-        epilog="What follows goes to the script: isacblocks run online_calibration --help",
+        epilog=f"What follows goes to the script: isacblocks run online_calibration --help\n\n{STATUSES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("script", metavar="SCRIPT", help=f"a path, {', '.join(available()) or 'a name'}, or a file NAME.toml")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="options of the script or the file")

@@ -111,7 +111,10 @@ def _metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractCo
     if options.metrics is None:
         return nullcontext()
     host, port = parse_address(options.metrics, METRICS_PORT)
-    return MetricsServer(flowgraph, host, port, token)
+    server = MetricsServer(flowgraph, host, port, token)
+    if not options.quiet:
+        print(f"metrics: http://{server.host}:{server.port}/metrics", file=sys.stderr, flush=True)
+    return server
 
 
 def _hold(options: argparse.Namespace, view: LiveView) -> None:

@@ -15,6 +15,7 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Status
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.view.tap import looks_on
+from isacblocks.view.words import named
 
 
 def edge_report(status: Status) -> list[dict[str, Any]]:
@@ -100,7 +101,7 @@ def receiver_in_words(found: dict[str, Any]) -> list[str]:
         f"the receiver's view: SNR {found['snr_db']:.1f} dB, P(t = 1) {found['target_probability']:.2f}, "
         f"N0 {found['noise_power']:.4g}, phases known to {_figure(sigma, '{:.2f}', ' deg')}"
     ]
-    lines += [f"antennas {name}: {', '.join(map(str, antennas))}" for name, antennas in found["health"].items()]
+    lines += [f"antennas {name}: {named(antennas)}" for name, antennas in found["health"].items()]
     return lines
 
 

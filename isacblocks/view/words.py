@@ -74,11 +74,22 @@ def _antennas(feed: Feed) -> Row | None:
     words = f"{np.count_nonzero(health == GOOD)} of {health.size} good"
     for code, name in enumerate(HEALTH):
         if code != GOOD and (health == code).any():
-            words += f"; {name}: {', '.join(map(str, np.flatnonzero(health == code)))}"
+            words += f"; {name}: {named(np.flatnonzero(health == code).tolist())}"
     sigma = float(np.degrees(np.mean(fields["sigma"][-1])))
     if math.isfinite(sigma):
         words += f"; phases known to {sigma:.2f} deg"
     return Row("antennas", words, ill=bool((health != GOOD).any()))
+
+
+def named(antennas: Sequence[int]) -> str:
+    """Antennas by number, in rising order; three and more in a row as 5-9."""
+    runs: list[list[int]] = []
+    for antenna in antennas:
+        if runs and antenna == runs[-1][-1] + 1:
+            runs[-1].append(antenna)
+        else:
+            runs.append([antenna])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def _detection(feed: Feed) -> Row | None:
