@@ -398,6 +398,7 @@ def test_run_by_name_by_path_and_not_at_all(tmp_path: Path) -> None:
     for name, word in (
         ("nothing", "one of from_gnuradio, from_sigmf, online_calibration"),
         ("no/such.py", "there is no such file"),
+        ("./setup.cfg", "expected a script, NAME.py, got .cfg"),
     ):
         done = isacblocks("run", name)
         assert done.returncode == 2

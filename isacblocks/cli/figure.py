@@ -177,6 +177,11 @@ def _say(path: Path) -> Path:
     return path
 
 
+def _drawn(path: Path, draw: Callable[[Path], None]) -> None:
+    draw(path)
+    print(path)
+
+
 def _figure2(options: argparse.Namespace, size: Preset) -> _Job:
     from isacblocks.study import figure2
     from isacblocks.study.curves import NAMES
@@ -190,7 +195,7 @@ def _figure2(options: argparse.Namespace, size: Preset) -> _Job:
         write_table(_say(out / f"{base}.csv"), head, figure2.COLUMNS, figure2.rows(settings, found))
         maps = figure2.map_columns(settings), figure2.map_rows(settings, found)
         write_table(_say(out / f"{base}-maps.csv"), head, *maps)
-        return lambda: figure2.draw(_say(out / f"{base}.png"), head, settings, found)
+        return lambda: _drawn(out / f"{base}.png", lambda path: figure2.draw(path, head, settings, found))
 
     return _Job(settings.frames, run)
 
@@ -215,7 +220,7 @@ def _figure3(options: argparse.Namespace, size: Preset) -> _Job:
         table = figure3.rows(settings, found)
         write_table(_say(out / f"{base}.csv"), head, figure3.COLUMNS, table)
         write_table(_say(out / f"{base}-kappa.csv"), head, figure3.KAPPA_COLUMNS, figure3.kappa_rows(settings, found))
-        return lambda: figure3.draw(_say(out / f"{base}.png"), head, table)
+        return lambda: _drawn(out / f"{base}.png", lambda path: figure3.draw(path, head, table))
 
     return _Job(settings.frames, run)
 
@@ -241,6 +246,6 @@ def _figure_adam(options: argparse.Namespace, size: Preset) -> _Job:
         write_table(_say(out / f"{base}.csv"), head, figure_adam.COLUMNS, table)
         reached = figure_adam.reached_rows(settings, table)
         write_table(_say(out / f"{base}-reached.csv"), head, figure_adam.REACHED_COLUMNS, reached)
-        return lambda: figure_adam.draw(_say(out / f"{base}.png"), head, table)
+        return lambda: _drawn(out / f"{base}.png", lambda path: figure_adam.draw(path, head, table))
 
     return _Job(settings.frames, run)

@@ -78,6 +78,8 @@ def find_script(name: str, suffix: str = ".py", what: str = "script", fits: Call
     known = {stem: path for stem, path in available(suffix).items() if fits(path)}
     if name.endswith(suffix) or "/" in name:
         path = Path(name)
+        if path.suffix not in ("", suffix):  # Python would run data, or try to
+            raise UsageError(f"{name}: expected a {what}, NAME{suffix}, got {path.suffix}")
         if not path.is_file():
             raise UsageError(f"{name}: there is no such file; by name there are {', '.join(known) or 'none'}")
         return path

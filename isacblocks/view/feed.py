@@ -169,4 +169,4 @@ class Feed:
         now = self.status.seconds
         self._rates = [(then, count) for then, count in self._rates if now - then < 1.5 * _ALONE] + [(now, items)]
         (then, count), (here, total) = self._rates[0], self._rates[-1]
-        return (total - count) / (here - then) if here > then else math.nan
+        return (total - count) / (here - then) if here - then > 0.5 * INTERVAL else math.nan  # of less it says nothing
