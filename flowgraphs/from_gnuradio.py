@@ -25,10 +25,8 @@ def work(o: argparse.Namespace) -> None:
     """Run until it is stopped, or no frame has come for a while."""
     start_logging(o.log)
     radar = OfdmRadar(o.antennas, o.subcarriers)
-    shape, about = (
-        (o.antennas + 1 + o.sectors, o.subcarriers),
-        {"channels": o.antennas, "end_after": o.end_after, "newest": o.newest},
-    )
+    about = {"channels": o.antennas, "end_after": o.end_after, "newest": o.newest}
+    shape = o.antennas + 1 + o.sectors, o.subcarriers
     frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, **about)
     frames.rate = float(o.rate or math.inf)
     framing = Framing(radar, sectors=o.sectors)

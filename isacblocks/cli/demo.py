@@ -50,9 +50,9 @@ def _detected(report: dict[str, Any]) -> str:
 
 
 def _named(report: dict[str, Any]) -> str:
-    ill = {name: antennas for name, antennas in report["receiver"]["health"].items() if antennas}
     from isacblocks.view.words import named
 
+    ill = {name: antennas for name, antennas in report["receiver"]["health"].items() if antennas}
     return "; ".join(f"{name}: {named(antennas)}" for name, antennas in ill.items()) or "none"
 
 
