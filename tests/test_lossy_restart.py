@@ -149,7 +149,7 @@ class Busy(Far):
         return {"N": self.size, "M": 1}
 
     def process(self, number: Items) -> Items:
-        if number.first % 200 > 150 and kill_once(self.place, number.first // 200, ("Near",)):
+        if number.first >= 150 and kill_once(self.place, (number.first + 50) // 200, ("Near",)):
             time.sleep(0.2)
         return super().process(number)
 
@@ -162,10 +162,10 @@ def test_a_sender_is_killed_whose_receiver_has_more_than_it_has_acknowledged(tmp
     fg.connect(source, near, depth=64)
     fg.connect(near, far, policy="drop-oldest", depth=16)
     fg.connect(far, sink)
-    books = run(fg, 1200)
+    books = run(fg, 2400)
     assert fg.status.blocks["near"].restarts >= 5
     assert sink.numbers == far.seen == sorted(set(far.seen))
-    assert (books["busy.number"].produced, books["busy.number"].committed) == (1200, len(far.seen))
+    assert (books["busy.number"].produced, books["busy.number"].committed) == (2400, len(far.seen))
     assert set(books["busy.number"].dropped) <= {"overflow", "restart"}
     assert fg.status.blocks["near"].refused.get("books", 0) == 0
 

@@ -21,7 +21,7 @@ from isacblocks.view.table import sparkline
 from isacblocks.view.words import falling, rows
 
 
-def status(seconds: float = 2.0, lost: int = 3) -> Status:
+def status(seconds: float = 2.0, lost: int = 3, phase: str = "running") -> Status:
     edge = EdgeCount("a.frame", "b.frame", produced=1000, committed=990 - lost, in_flight=10, dropped={"overflow": lost})
     tap = EdgeCount("a.frame", "view_x.items", produced=1000, committed=1, dropped={"overflow": 999})
     back = EdgeCount("c.kappa", "b.kappa", produced=500, committed=436, in_flight=64)
@@ -32,7 +32,7 @@ def status(seconds: float = 2.0, lost: int = 3) -> Status:
         "c": BlockStatus("running", items_in=980, edges=[back], readings=readings),
         "view_x": BlockStatus("running"),
     }
-    return Status("running", seconds, blocks)
+    return Status(phase, seconds, blocks)
 
 
 class Asked:
@@ -78,6 +78,16 @@ def test_where_nobody_knows_the_truth_the_calibrator_says_what_it_expects() -> N
     for point in feed.history.points:
         del point["loss_db"]
     assert next(iter(rows(feed))).words.startswith("expected loss 0.0035 dB, bound 0.0")
+
+
+@pytest.mark.parametrize("apart", [None, 0.01])
+def test_a_run_that_ends_before_a_second_look_was_as_fast_as_all_of_it(apart: float | None) -> None:
+    feed = Feed(Asked())  # type: ignore[arg-type]
+    if apart is not None:
+        feed._take({"name": "shown", "paused": False, "status": status(2.0 - apart)})
+        assert "speed" not in {row.label for row in rows(feed)}
+    feed._take({"name": "shown", "paused": False, "status": status(2.0, phase="finished")})
+    assert {row.label: row.words for row in rows(feed)}["speed"] == f"{987 / 2.0:,.0f} items/s"
 
 
 def test_a_curve_is_drawn_over_the_logarithm_of_the_frames() -> None:

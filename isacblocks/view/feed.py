@@ -164,9 +164,12 @@ class Feed:
         return {"expected_db": float(-20 * np.log10(max(1 - 0.5 * float(variance.mean()), 1e-6)))}
 
     def _rate(self) -> float:
-        """Items per second over the last second or two, at the block of which most have come in."""
+        """Items per second over the last second or two, at the block of which most have come in; of a run that has finished
+        before two looks at it were far enough apart, over all of it."""
         items = max((block.items_in for block in self.status.blocks.values()), default=0)
         now = self.status.seconds
         self._rates = [(then, count) for then, count in self._rates if now - then < 1.5 * _ALONE] + [(now, items)]
         (then, count), (here, total) = self._rates[0], self._rates[-1]
-        return (total - count) / (here - then) if here - then > 0.5 * INTERVAL else math.nan  # of less it says nothing
+        if here - then > 0.5 * INTERVAL:  # of less it says nothing
+            return (total - count) / (here - then)
+        return total / here if self.status.phase == "finished" and here > 0 else math.nan
