@@ -5,11 +5,10 @@ The names below are loaded when they are first used, so that importing the packa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from isacblocks._lazy import lazy
 from isacblocks._version import __version__
 
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes longer to load than all the rest here
 if TYPE_CHECKING:
     from isacblocks.kernels.adam import Adam
     from isacblocks.kernels.detection import detection_threshold, false_alarm_probability

@@ -13,7 +13,7 @@ from conftest import ROOT
 from programs import isacblocks
 
 from isacblocks.blocks.soundness import Refusals
-from isacblocks.cli import script
+from isacblocks.cli import script, signals
 from isacblocks.cli.main import PASSING, main, parser
 from isacblocks.cli.script import log_level
 from isacblocks.kernels.soundness import REASONS, USABLE
@@ -128,7 +128,7 @@ def test_the_table_of_statuses_is_that_of_the_code() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     table = text[text.index("| status | |") :].split("\n\n")[0]
     told = [int(number) for row in table.splitlines()[2:] for number in re.findall(r"\d+", row.split("|")[1])]
-    coded = [0, script.FAILED, script.USAGE, script.HUNG_UP, script.INTERRUPTED, script.TERMINATED]
+    coded = [0, script.FAILED, script.USAGE, signals.HUNG_UP, signals.INTERRUPTED, signals.TERMINATED]
     assert told == coded == [int(n) for n in re.findall(r"\d+", script.STATUSES)]
 
 

@@ -348,22 +348,6 @@ def isacblocks(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[s
     return call("-m", "isacblocks", *arguments, **options)
 
 
-def test_ctrl_c_while_modules_are_loaded_is_one_line() -> None:
-    code = """
-import sys
-class Pressed:
-    def find_spec(self, name, *_):
-        if name == "isacblocks.cli.main":
-            raise KeyboardInterrupt
-sys.meta_path.insert(0, Pressed())
-from isacblocks.cli.entry import main
-sys.exit(main())
-"""
-    done = call("-c", code)
-    assert done.returncode == 130
-    assert done.stderr == "\nisacblocks: stopped\n"
-
-
 def test_help_says_what_there_is() -> None:
     done = isacblocks("--help")
     assert done.returncode == 0

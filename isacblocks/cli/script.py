@@ -12,16 +12,15 @@ import errno
 import logging
 import os
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+
+from isacblocks.cli.signals import INTERRUPTED, TerminatedError, ended_by_signals
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-FAILED, USAGE, HUNG_UP, INTERRUPTED, TERMINATED = 1, 2, 129, 130, 143
+FAILED, USAGE = 1, 2
 STATUSES = (
     "exit statuses: 0 done, 1 failed while running, 2 called wrongly, 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM"
 )
@@ -44,30 +43,6 @@ LogLevel = tuple[str | None, str]  # of a block, or another part below isacblock
 
 class UsageError(Exception):
     """The command was called wrongly; the message says what was expected."""
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM or SIGHUP."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.status, self.word = (HUNG_UP, "hung up") if number == signal.SIGHUP else (TERMINATED, "terminated")
-
-
-def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
-    raise _TerminatedError(number)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program as Ctrl-C does, tidily; SIGHUP only where nobody said otherwise (nohup does)."""
-    numbers = [signal.SIGTERM] + [signal.SIGHUP] * (signal.getsignal(signal.SIGHUP) == signal.SIG_DFL)
-    before = {number: signal.signal(number, _terminate) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _flush() -> None:
@@ -199,12 +174,12 @@ def execute(name: str, work: Callable[[], int | None]) -> int:
     from isacblocks.stream.errors import BlockError, StreamError, WiringError
 
     try:
-        with _ended_by_signals():
+        with ended_by_signals():
             status = work() or 0
             _flush()
             return status
-    except (KeyboardInterrupt, _TerminatedError) as ended:
-        word, status = (ended.word, ended.status) if isinstance(ended, _TerminatedError) else ("stopped", INTERRUPTED)
+    except (KeyboardInterrupt, TerminatedError) as ended:
+        word, status = (ended.word, ended.status) if isinstance(ended, TerminatedError) else ("stopped", INTERRUPTED)
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"\n{name}: {word}", file=sys.stderr)
         return status
