@@ -60,14 +60,18 @@ def test_what_happens_in_a_demo_happens_within_its_frames() -> None:
     assert frames_of(["--frames", "many"]) == 60000  # the script says that it is no number
 
 
+WATCHED = ("--desk", "--json", "--rate", "500", "--frames", "1000000")
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[str]:
-    """The endpoint of the desk of a flowgraph that runs."""
+    """The endpoint of the desk of a flowgraph that runs; what it says is in the file lines.json."""
+    said = (tmp_path / "lines.json").open("wb")
     program = subprocess.Popen(
-        [sys.executable, "-m", "isacblocks", "run", "online_calibration", "--desk", "--rate", "500", "--frames", "1000000"],
+        [sys.executable, "-m", "isacblocks", "run", "online_calibration", *WATCHED],
         cwd=tmp_path,
         env={**ENVIRONMENT, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
+        stdout=said,
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -87,6 +91,7 @@ def running(tmp_path: Path) -> Iterator[str]:
     finally:
         program.kill()
         program.wait()
+        said.close()
 
 
 def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running: str, tmp_path: Path) -> None:
@@ -100,6 +105,7 @@ def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running:
         assert word in shown
     assert isacblocks("do", "--at", running, "kick", "antenna=7", "degrees=90", where=tmp_path).returncode == 0
     _the_table_stays_in_its_place(running, tmp_path)
+    _who_looks_is_told_of_a_pause(running, tmp_path)
     listed = isacblocks("set", "--at", running, where=tmp_path).stdout
     assert "maprt_detector.p_fa = 0.01" in listed
     assert (
@@ -140,6 +146,24 @@ def _the_table_stays_in_its_place(running: str, where: Path) -> None:
         terminal.press(b"\x03")
         assert terminal.wait() == 130
         assert not terminal.screen.cursor.hidden
+
+
+def _who_looks_is_told_of_a_pause(running: str, where: Path) -> None:
+    """By isacblocks top, in lines and as JSON, and by the run itself."""
+
+    def told() -> bool:
+        lines = (where / "lines.json").read_text().splitlines(keepends=True)
+        return bool(json.loads([line for line in lines if line.endswith("\n")][-1])["paused"])
+
+    for deed, paused in (("pause", True), ("resume", False)):
+        assert isacblocks("do", "--at", running, deed, where=where).returncode == 0
+        shown = isacblocks("top", running, "--once", where=where).stdout
+        assert shown.startswith(f"online_calibration: {'paused' if paused else 'running'}, ")
+        assert json.loads(isacblocks("top", running, "--once", "--json", where=where).stdout)["paused"] is paused
+        limit = time.monotonic() + 60
+        while told() is not paused:
+            assert time.monotonic() < limit
+            time.sleep(0.1)
 
 
 def test_without_a_flowgraph_the_commands_say_so(tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ def test_a_run_that_ends_before_a_second_look_was_as_fast_as_all_of_it(apart: fl
     assert {row.label: row.words for row in rows(feed)}["speed"] == f"{987 / 2.0:,.0f} items/s"
 
 
+def test_a_pause_is_said_in_the_table_and_in_lines() -> None:
+    feed = fed()
+    assert Panel(feed, None, "b").drawn(80, 24).plain.startswith("shown  running  2.0 s")
+    feed._take({"name": "shown", "paused": True, "status": status(3.0)})
+    assert Panel(feed, None, "b").drawn(80, 24).plain.startswith("shown  paused  3.0 s")
+    view = terminal.TerminalView(2000, "b", paused=lambda: True)
+    view.line(status(2.0))
+    assert view.line(status(3.0)).startswith("paused   987/2000 frames")
+    assert "to go" not in view.line(status(4.0))
+    assert view.line(status(5.0, phase="finished")).startswith("finished 987/2000 frames")
+
+
 def test_a_curve_is_drawn_over_the_logarithm_of_the_frames() -> None:
     heights = falling([1, 10, 100, 1000], [1.0, 0.1, 0.01, 0.001], 7)
     np.testing.assert_allclose(heights, np.linspace(1, 0, 7), atol=1e-12)

@@ -28,7 +28,8 @@ def test_json_is_one_object_a_line_and_the_last_one_is_the_report(tmp_path: Path
     done = run(tmp_path, "--json", "--report", "report.json")
     assert (done.returncode, done.stderr) == (0, "")
     *updates, last = [json.loads(line) for line in done.stdout.splitlines()]
-    known = ["phase", "seconds", "frames", "total", "frames_per_second", "lost", "loss_db", "slope_deg", "p_d", "p_fa"]
+    known = ["phase", "paused", "seconds", "frames", "total", "frames_per_second", "lost"]
+    known += ["loss_db", "slope_deg", "p_d", "p_fa"]
     assert all(list(update) == known for update in updates)
     end = updates[-1]
     assert (end["phase"], end["frames"], end["total"], end["lost"]) == ("finished", 600, 600, 0)

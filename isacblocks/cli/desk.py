@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,18 +14,23 @@ if TYPE_CHECKING:
     from isacblocks.view.client import DeskClient
 
 COMMANDS = ("top", "set", "do")
+_COLUMNS = (
+    "items/s: what came in (of sources: went out) since the last look, at first since the start; busy: share of the time "
+    "since the start that a block spent on its own work; overhead: processor time that the runtime costs beside, as a share "
+    "of that work's; bad: messages and requests that could not be taken; in flight, or waiting: items that were sent and "
+    "whose receiver is not done with them; lost: items that never come, with the reasons."
+)
 _AT = "endpoint of its desk, ipc://... (default: the one that is running)"
 
 
 def add_parsers(commands: Any) -> None:
     """The commands and their options."""
-    top = commands.add_parser(
-        "top", help="what a running flowgraph has learned, and every block's and edge's counters, renewed"
-    )
+    seen = "what a running flowgraph has learned, and every block's and edge's counters"
+    top = commands.add_parser("top", help=f"{seen}, renewed", description=f"{seen[0].upper()}{seen[1:]}. {_COLUMNS}")
     top.add_argument("at", nargs="?", metavar="ENDPOINT", help=_AT)
     top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     top.add_argument("--once", action="store_true", help="look once")
-    top.add_argument("--json", action="store_true", help="a line of JSON per look")
+    top.add_argument("--json", action="store_true", help="a line of JSON per look (docs/formats.md)")
     turn = commands.add_parser("set", help="change settings of a running flowgraph, or list them")
     turn.add_argument("change", nargs="*", metavar="BLOCK.SETTING=VALUE", help="without any, all settings are listed")
     turn.add_argument("--at", metavar="ENDPOINT", help=_AT)
@@ -133,6 +137,8 @@ def _live_table(client: DeskClient, interval: float) -> int:
 
 def _lines(client: DeskClient, options: argparse.Namespace) -> int:
     """The same in lines, or in JSON, one look after the other."""
+    import msgspec
+
     from isacblocks.view.client import AwayError, status_of
     from isacblocks.view.feed import Feed
     from isacblocks.view.table import Table
@@ -149,10 +155,11 @@ def _lines(client: DeskClient, options: argparse.Namespace) -> int:
             return 0
         looks += 1
         if options.json:
-            print(json.dumps({"name": answer["name"], **answer["status"]}, allow_nan=True), flush=True)
+            line = {"name": answer["name"], "paused": answer["paused"], **answer["status"]}
+            print(msgspec.json.encode(line).decode(), flush=True)  # null where a reading is no number
         else:
             feed.look()
-            print(*table.lines(answer["name"], status_of(answer)), "", sep="\n")
+            print(*table.lines(answer["name"], status_of(answer), answer["paused"]), "", sep="\n")
             print(*(f"{row.label:10s}{row.words}" for row in rows(feed)), sep="\n", flush=True)
         if options.once:
             return 0

@@ -71,9 +71,13 @@ class WatchedRun:
 
             beside = "" if self.live is None else self.live.url
             return stack.enter_context(Dashboard(Feed(NearClient(desk)), options.frames, counted, beside))
+
+        def paused() -> bool:
+            return desk is not None and desk.paused  # without a desk nobody can
+
         if options.json:
-            return JsonView(options.frames, counted)
-        return None if plain else TerminalView(options.frames, counted)
+            return JsonView(options.frames, counted, paused=paused)
+        return None if plain else TerminalView(options.frames, counted, paused=paused)
 
     def _desk(self, table: bool) -> RadarDesk | None:
         """Where views, a table and other shells ask; None where none of them may come. Says where the view is."""

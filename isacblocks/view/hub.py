@@ -13,6 +13,7 @@ import msgspec
 
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.content import Content, Painter
+from isacblocks.view.terminal import phase_of
 
 _AHEAD = 3  # updates that may be on their way to a browser
 
@@ -122,7 +123,7 @@ class Hub:
 
     def _update(self, watcher: Watcher) -> _Update:
         feed, status = self.feed, self.feed.status
-        phase = "ended" if feed.gone else "paused" if feed.paused and status.phase == "running" else status.phase
+        phase = "ended" if feed.gone else phase_of(status, feed.paused)
         contents = []
         for k, (version, content) in self._contents.items():
             if watcher.has.get(k) != version and not watcher.visible.isdisjoint(self.painters[k].figures):

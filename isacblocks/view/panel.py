@@ -11,7 +11,7 @@ from rich.text import Text
 from isacblocks.stream.link import EdgeCount
 from isacblocks.view.feed import Feed
 from isacblocks.view.table import Table, columns, edges_of, sparkline, why
-from isacblocks.view.terminal import duration
+from isacblocks.view.terminal import duration, phase_of
 from isacblocks.view.words import Row, rows
 
 _LABEL = 11  # columns of the figures' names
@@ -47,7 +47,7 @@ class Panel:
     def _head(self, width: int) -> Text:
         """How far it is."""
         feed, status = self.feed, self.feed.status
-        phase = "ended" if feed.gone else "paused" if feed.paused and status.phase == "running" else status.phase
+        phase = "ended" if feed.gone else phase_of(status, feed.paused)
         block = status.blocks.get(self.counted or "")
         done = max((b.items_in for b in status.blocks.values()), default=0) if block is None else block.items_in
         rate = feed.history.points[-1]["rate"] if feed.history.points else math.nan

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from isacblocks.stream import Status
 from isacblocks.stream.link import EdgeCount
 from isacblocks.view.tap import looks_on
+from isacblocks.view.terminal import phase_of
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-~=+*#"  # for terminals that know ASCII alone
@@ -84,12 +85,13 @@ class Table:
         self._rates = [*self._rates[1 - _KEPT :], largest]
         return found
 
-    def lines(self, name: str, status: Status) -> list[str]:
-        """The table of a status, one string a line."""
+    def lines(self, name: str, status: Status, paused: bool = False) -> list[str]:
+        """The table of a status, one string a line. paused: whether the flowgraph has been paused."""
         blocks = self.blocks(status)
         edges = [
             (f"{e.sender} -> {e.receiver}", f"{e.produced}", f"{e.committed}", f"{e.in_flight}", f"{e.lost}", why(e))
             for e in edges_of(status)
         ]
-        head = f"{name}: {status.phase}, {status.seconds:.1f} s, {self._rates[-1]:.0f} items/s  {sparkline(self._rates)}"
+        head = f"{name}: {phase_of(status, paused)}, {status.seconds:.1f} s, {self._rates[-1]:.0f} items/s"
+        head += f"  {sparkline(self._rates)}"
         return [head, "", *columns([BLOCKS, *blocks]), "", *columns([EDGES, *edges])]

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TextIO
 
@@ -55,12 +56,21 @@ def has_ended(status: Status) -> bool:
     return status.phase not in ("starting", "running", "restarting")
 
 
-class TerminalView:
-    """Call it with a status. total: items in all, for the time still to go; counted: the block whose items are counted."""
+def phase_of(status: Status, paused: bool) -> str:
+    """What people are told of how it stands. paused: whether the sources have been told to make nothing."""
+    return "paused" if paused and status.phase == "running" else status.phase
 
-    def __init__(self, total: int | None, counted: str, stream: TextIO | None = None) -> None:
+
+class TerminalView:
+    """Call it with a status. total: items in all, for the time still to go; counted: the block whose items are counted;
+    paused: says whether the flowgraph has been paused."""
+
+    def __init__(
+        self, total: int | None, counted: str, stream: TextIO | None = None, paused: Callable[[], bool] = lambda: False
+    ) -> None:
         self.total = total
         self.counted = counted
+        self.paused = paused
         self.stream = stream or sys.stderr
         self._live = self.stream.isatty() and not is_dumb()
         self._last = -_QUIET
@@ -88,8 +98,8 @@ class TerminalView:
         self.stream.flush()
 
     def figures(self, status: Status) -> dict[str, float | str | None]:
-        """What there is to tell: phase, seconds, frames, total, frames_per_second, lost, and loss_db, slope_deg, p_d, p_fa
-        where a judge knows them; None for what is not known yet."""
+        """What there is to tell: phase, paused, seconds, frames, total, frames_per_second, lost, and, where a judge knows
+        them, loss_db, slope_deg, p_d, p_fa; None for what is not known yet."""
         block = status.blocks.get(self.counted)
         done = block.items_in if block is not None else 0
         self._rates = [*self._rates[-20:], (status.seconds, done)]
@@ -100,6 +110,7 @@ class TerminalView:
         readings = {name: value for b in status.blocks.values() for name, value in b.readings.items()}
         return {
             "phase": status.phase,
+            "paused": phase_of(status, self.paused()) == "paused",
             "seconds": status.seconds,
             "frames": done,
             "total": self.total,
@@ -113,10 +124,11 @@ class TerminalView:
         told = self.figures(status)
         done, rate = int(told["frames"] or 0), float(told["frames_per_second"] or 0)
         total = f"/{self.total}" if self.total else ""
-        parts = [f"{status.phase:8s} {done}{total} frames  {rate:6.0f}/s"]
+        phase = phase_of(status, bool(told["paused"]))
+        parts = [f"{phase:8s} {done}{total} frames  {rate:6.0f}/s"]
         parts += [text.format(told[name]) for name, text in _SHOWN.items() if told[name] is not None]
         parts.append(f"lost {told['lost']}")
-        if self.total and status.phase == "running" and rate > 0:
+        if self.total and phase == "running" and rate > 0:
             parts.append(f"{duration((self.total - done) / rate)} to go")
         return "  ".join(parts)
 
@@ -124,8 +136,10 @@ class TerminalView:
 class JsonView(TerminalView):
     """The same as a line of JSON every second, its keys those of :meth:`TerminalView.figures`, on the standard output."""
 
-    def __init__(self, total: int | None, counted: str, stream: TextIO | None = None) -> None:
-        super().__init__(total, counted, stream or sys.stdout)
+    def __init__(
+        self, total: int | None, counted: str, stream: TextIO | None = None, paused: Callable[[], bool] = lambda: False
+    ) -> None:
+        super().__init__(total, counted, stream or sys.stdout, paused)
 
     def __call__(self, status: Status) -> None:
         """Tell the status; the last one is always told."""
