@@ -12,7 +12,7 @@ import sys
 
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector, Recorder
 from isacblocks.blocks.calibration_file import save_calibration
-from isacblocks.cli.main import find_script
+from isacblocks.cli.main import find_waveform
 from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, positive, start_logging, usage
 from isacblocks.frontends import SimulatedIq, read_waveform
 from isacblocks.frontends.named import add_options, front_end
@@ -25,9 +25,11 @@ def work(o: argparse.Namespace) -> None:
     """Calibrate until the samples end, or there have been enough."""
     start_logging(o.log)
     with usage():
-        path = find_script(o.waveform, ".toml", "waveform")
+        path = find_waveform(o.waveform)
         wave, beside = read_waveform(path), path.parent
-        source = SimulatedIq(wave, beside, GROUP, leakage=3.0) if o.source == "simulated" else front_end(o, GROUP)
+        source = (
+            SimulatedIq(wave, beside, GROUP, leakage=3.0) if o.source == "simulated" else front_end(o, GROUP, "simulated")
+        )
         receiver, radar, scene = wave.receiver(beside, GROUP), wave.radar(), wave.scene()
         image = AngleDelayMap(radar, window=scene.delay_window(radar), refine=True)
         detector, calibrator = MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar, window=scene)
@@ -47,8 +49,8 @@ def work(o: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("raw_iq", description=__doc__.split("\n\n")[0], epilog=STATUSES)
-    add_options(parser)
-    parser.add_argument("waveform", metavar="WAVEFORM.toml")
+    add_options(parser, "simulated")
+    parser.add_argument("waveform", metavar="WAVEFORM", help="a path, NAME.toml, or ofdm_waveform; see docs/formats.md")
     parser.add_argument("--frames", type=positive, help="end after so many (default: where the samples end)")
     parser.add_argument("--record", metavar="FILE.isac", help="record the frames, too")
     parser.add_argument("--calibration", metavar="FILE.json", default="raw_iq.kappa.json", help="default: %(default)s")

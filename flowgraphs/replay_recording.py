@@ -30,6 +30,7 @@ from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
 from isacblocks.cli.calibration import rows
+from isacblocks.cli.main import find_waveform
 from isacblocks.cli.outcome import write_report
 from isacblocks.cli.script import STATUSES, check_log, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
@@ -65,7 +66,7 @@ def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
     if options.annotate and path.suffix not in SUFFIXES:
         raise ValueError(f"--annotate: only SigMF recordings have annotations, not {path}")
     if options.waveform is not None:
-        path = received(path, Path(options.waveform), options)
+        path = received(path, find_waveform(options.waveform), options)
     elif path.suffix in SUFFIXES:
         frames = SigmfFrames(path)
         return frames.radar, len(frames.numbers), partial(SigmfFrames, path, verify=False)
@@ -215,7 +216,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default="halves",
         help="which frames to learn from (default: the first half)",
     )
-    parser.add_argument("--waveform", metavar="FILE.toml", help="RECORDING holds raw samples; FILE says what was sent")
+    parser.add_argument("--waveform", metavar="WAVEFORM", help="RECORDING holds raw samples of this: NAME.toml or a name")
     parser.add_argument("--annotate", action="store_true", help="write what was learned into the SigMF recording, too")
     parser.add_argument("--page", metavar="FILE.html", help="write the report, the picture and all antennas as one page")
     shared.add_outputs(parser)

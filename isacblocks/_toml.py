@@ -49,3 +49,11 @@ def value_at(values: Any, place: str) -> Any:
     for name, index in re.findall(r"([A-Za-z_]\w*)|\[(\d+)\]", place):
         values = values[int(index)] if index else values[name]
     return values
+
+
+def parted(message: str) -> tuple[str, str]:
+    """What msgspec says, "Expected ... - at `$.key[0]`", as the words, without what came, and the key."""
+    found = re.search(r" - at `(?:key in )?\$\.?(.*)`$", message)
+    said = message[: found.start()] if found else message
+    said = re.sub(r", got `.*`$", "", said).replace("`", "")
+    return said[:1].lower() + said[1:], found[1].replace("[...]", "") if found else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from isacblocks import OfdmRadar
 from isacblocks.blocks.calibration_file import (
@@ -20,6 +21,7 @@ from isacblocks.blocks.calibration_file import (
 )
 from isacblocks.cli.main import main
 from isacblocks.frontends.samples import IQ
+from isacblocks.kernels.health import HEALTH
 from isacblocks.stream import Flowgraph, Items, Out, Source
 
 RADAR = OfdmRadar(antennas=6, subcarriers=32)
@@ -80,6 +82,20 @@ def test_it_is_shown(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "a test",
     ):
         assert word in said
+
+
+def test_what_health_means_is_said_where_it_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = (ROOT / "docs" / "formats.md").read_text().split("| code | word |")[1].split("\n\n")[0].splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in table] == [[f"| {code}", word] for code, word in enumerate(HEALTH)]
+    assert main(["calibration", "show", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "silent: no samples" in said
+    assert "never learned so far" in said
+    assert "cables" not in said  # no antenna is misplaced
+    with pytest.raises(SystemExit):
+        main(["calibration", "show", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(f"{word}: " in said for word in HEALTH)
 
 
 def test_two_are_compared_in_a_common_gauge(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,7 +130,7 @@ def test_a_file_that_is_no_campaign(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["campaign", str(tmp_path / "none.toml")]) == 2
     assert "there is no such file; by name there are small_array" in capsys.readouterr().err
     assert main(["campaign", "none"]) == 2
-    assert "none: expected the path of a campaign, or one of small_array" in capsys.readouterr().err
+    assert "none: expected the path of a campaign, NAME.toml, or one of small_array" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

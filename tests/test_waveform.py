@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from conftest import ROOT
 from isacblocks import kappa_error
 from isacblocks.blocks.calibration_file import load_calibration
 from isacblocks.blocks.recording import Recording
+from isacblocks.cli.main import find_waveform
+from isacblocks.cli.script import UsageError
 from isacblocks.frontends import SigmfSink, SimulatedIq, read_waveform
 from isacblocks.frontends.waveform_file import WaveformError
 from isacblocks.kernels.scene import draw_scene
@@ -40,15 +43,21 @@ def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"antennas": "0"}, ">= 1"),
-        ({"antennas": None}, "missing required field `antennas`"),
-        ({"timing": '"clock"'}, "timing"),
-        ({"colour": "1"}, "colour"),
+        ({"antennas": "0"}, "wave.toml: antennas: expected int >= 1, got 0"),
+        (
+            {"antennas": None},
+            "antennas: expected this key; a waveform needs antennas, subcarriers, prefix, and either symbols",
+        ),
+        (
+            {"timing": '"clock"'},
+            'timing: expected "preamble", "prefix", or the number of the first sample of symbol 0, got ',
+        ),
+        ({"antenas": "1"}, "antenas: unknown key; did you mean antennas? Known: antennas, subcarriers,"),
         ({"sector": "[30, -30]"}, "the lower limit first"),
         ({"size": "16"}, "a DFT of at least 32 points"),
         ({"prefix": "64"}, "more than the prefix's 64"),
         ({"qpsk": None}, "either symbols"),
-        ({"data": "8", "order": "8"}, "order"),
+        ({"data": "8", "order": "8"}, "order: expected 4, 16, 64 or 256, got 8"),
         ({"symbols": '"gone.npy"', "qpsk": None}, "gone.npy"),
         ({"symbols": '"real.npy"', "qpsk": None}, "expected complex numbers (P, 32), got float64 (4, 32)"),
         ({"antennas": "= ="}, "wave.toml"),
@@ -125,9 +134,20 @@ def test_from_raw_samples_to_kappa_in_one_command(tmp_path: Path) -> None:
     done = script("calibrate", recording)
     assert done.returncode == 2
     assert "--waveform" in done.stderr
+    done = script("calibrate", recording, "--waveform", "small_array")  # a campaign
+    assert done.returncode == 2
+    assert "small_array: expected the path of a waveform, NAME.toml, or one of ofdm_waveform; to make one" in done.stderr
 
 
 def test_what_it_does_not_know_is_named(tmp_path: Path) -> None:
     done: Any = script("run raw_iq radio:x", written(tmp_path))
     assert done.returncode == 2
-    assert "expected soapy:DEVICE, kraken:HOST:PORT" in done.stderr
+    assert "expected simulated, soapy:DEVICE, kraken:HOST:PORT" in done.stderr
+
+
+def test_a_waveform_is_found_by_name_and_by_path(tmp_path: Path) -> None:
+    assert find_waveform("ofdm_waveform") == FILE
+    assert find_waveform(str(written(tmp_path))) == tmp_path / "wave.toml"
+    for name in ("online_calibration", str(tmp_path / "gone.toml"), str(tmp_path / "wave.npy")):
+        with pytest.raises(UsageError, match=re.escape(f"; to make one, copy {FILE} and change it")):
+            find_waveform(name)

@@ -10,7 +10,8 @@ from isacblocks.cli.script import UsageError
 _ABOUT = """From a recording of frames to a calibration file, and a report with a picture: kappa is learned on one half of
 the frames, and judged on the other half by how much better the antennas add up. RECORDING is .isac (Recorder), SigMF
 (.sigmf-meta or .sigmf-collection, frames by SigmfSink), .npy of raw FMCW samples (chirps, antennas, samples), or SigMF of
-raw samples of an OFDM receiver with --waveform FILE.toml, which says what was sent (docs/formats.md).
+raw samples of an OFDM receiver with --waveform, which says what was sent and how it is received: a file NAME.toml
+(docs/formats.md says what is in it), or ofdm_waveform, which comes with isacblocks and is made to be copied.
 
 Written beside the recording, or into --out: NAME.kappa.json, NAME.report.json, NAME.png, and
 NAME.html with all of it to look at."""
@@ -27,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recording", metavar="RECORDING", help="a file; see above")
-    parser.add_argument("--waveform", metavar="FILE.toml", help="the recording holds raw samples of this waveform")
+    parser.add_argument("--waveform", metavar="WAVEFORM", help="the recording holds raw samples of this waveform")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: beside the recording)")
 
 

@@ -22,6 +22,15 @@ _TOLD = (
     *("gain_sigma", "slope_rad", "slope_sigma_rad", "gauge", "frames", "targets", "method", "snr_db", "acceptance"),
     *("temperature_c", "created", "provenance"),
 )
+# What the words of an antenna's health say; docs/formats.md has it with all numbers
+_MEANING = {
+    "good": "none of the others",
+    "silent": "no samples, or no echo in them",
+    "saturated": "samples clipped",
+    "restarted": "phase not known to 8.6 degrees: being learned anew after a jump, or never learned so far",
+    "misplaced": "has the phases of another antenna's place: cables exchanged",
+    "refused": "samples left out: not numbers, too large, or 30 times as strong as the others",
+}
 _SILENT = 0.1  # of the mean gain: an antenna below it is left out rather than made loud
 
 
@@ -29,7 +38,10 @@ def add_parser(commands: Any) -> None:
     """The command and its own commands."""
     parser = commands.add_parser("calibration", help="show, compare, export or apply calibration files")
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
-    show = parts.add_parser("show", help="what is in a file")
+    words = "; ".join(f"{word}: {meaning}" for word, meaning in _MEANING.items())
+    show = parts.add_parser(
+        "show", help="what is in a file", description=f"What is in a file. Health of an antenna: {words}."
+    )
     diff = parts.add_parser("diff", help="how far two files of one array are apart, common phase and slope removed")
     export = parts.add_parser("export", help="a row per antenna as CSV, or SigMF")
     apply = parts.add_parser("apply", help="take the array's gains and phases out of complex samples in an .npy")
@@ -100,6 +112,9 @@ def _show(options: argparse.Namespace) -> None:
     }
     for name, said in facts.items():
         print(f"{name:12s} {said}")
+    for word, meaning in _MEANING.items():
+        if any(row["health"] == word != "good" for row in made):
+            print(f"{'':12s} {word}: {meaning}")
 
 
 def _diff(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from isacblocks._toml import nearest, read_toml, shown, value_at
+from isacblocks._toml import nearest, parted, read_toml, shown, value_at
 from isacblocks.radar import OfdmRadar, Scene
 
 _T = TypeVar("_T")
@@ -135,24 +135,16 @@ def _parameters(key: str, value: Any, kind: type[_T]) -> _T:
         typed = msgspec.convert(value, kind)
         return kind(**{name: getattr(typed, name) for name in value})
     except msgspec.ValidationError as error:
-        said, name = _split(str(error))
+        said, name = parted(str(error))
         if not name and not said.startswith("expected"):  # what the class itself says, with the name and what came
             raise GraphError(f"{key}: {error}") from None
         what = f"{key}.{name}" if name else key
         raise GraphError(f"{what}: {said}, got {shown(value.get(name, value))}") from None
 
 
-def _split(message: str) -> tuple[str, str]:
-    """What msgspec says, "Expected ... - at `$.key[0]`", as the words, without what came, and the key."""
-    found = re.search(r" - at `(?:key in )?\$\.?(.*)`$", message)
-    said = message[: found.start()] if found else message
-    said = re.sub(r", got `.*`$", "", said).replace("`", "")
-    return said[:1].lower() + said[1:], found[1].replace("[...]", "") if found else ""
-
-
 def _in_words(message: str, values: Mapping[str, Any]) -> GraphError:
     """The same with the key, what was expected and the value that came."""
-    said, path = _split(message)
+    said, path = parted(message)
     key = re.sub(r"\[\d+\]", "", path)
     for pattern, word in ((r"unknown field (\w+)", "unknown key"), (r"missing required field (\w+)", "expected this key")):
         field = re.search(pattern, said)

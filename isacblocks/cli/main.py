@@ -7,7 +7,7 @@ import platform
 import runpy
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from isacblocks._version import __version__
@@ -52,11 +52,22 @@ def is_graph(path: Path) -> bool:
 
 def is_campaign(path: Path) -> bool:
     """Whether a TOML file says nothing but what a campaign says."""
-    import msgspec
-
     from isacblocks.study.campaign import Campaign
 
-    return {*msgspec.toml.decode(path.read_bytes())} <= {*Campaign.__struct_fields__}
+    return _has_only(path, Campaign.__struct_fields__)
+
+
+def is_waveform(path: Path) -> bool:
+    """Whether a TOML file says nothing but what a waveform says."""
+    from isacblocks.frontends import Waveform
+
+    return _has_only(path, Waveform.__struct_fields__)
+
+
+def _has_only(path: Path, keys: Iterable[str]) -> bool:
+    import msgspec
+
+    return {*msgspec.toml.decode(path.read_bytes())} <= {*keys}
 
 
 def find_flowgraph(name: str) -> Path:
@@ -84,8 +95,18 @@ def find_script(name: str, suffix: str = ".py", what: str = "script", fits: Call
             raise UsageError(f"{name}: there is no such file; by name there are {', '.join(known) or 'none'}")
         return path
     if name not in known:
-        raise UsageError(f"{name}: expected the path of a {what}, or one of {', '.join(known) or 'none'}")
+        raise UsageError(f"{name}: expected the path of a {what}, NAME{suffix}, or one of {', '.join(known) or 'none'}")
     return known[name]
+
+
+def find_waveform(name: str) -> Path:
+    """The path of a waveform's file, given by path or by name. Raises UsageError where there is none: how to make one."""
+    try:
+        return find_script(name, ".toml", "waveform", is_waveform)
+    except UsageError as error:
+        ours = [str(path) for path in available(".toml").values() if is_waveform(path)]
+        copy = f"; to make one, copy {ours[0]} and change it to what is sent and how it is received (docs/formats.md)"
+        raise UsageError(f"{error}{copy if ours else ''}") from error
 
 
 def run_flowgraph(path: Path, arguments: list[str]) -> int:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from isacblocks._toml import read_toml
+from isacblocks._toml import nearest, parted, read_toml, shown, value_at
 from isacblocks.frontends.ofdm_decisions import DataSymbols
 from isacblocks.frontends.ofdm_receiver import OfdmReceiver
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.npy import read_npy
 
 _LARGEST = 1 << 20  # bytes of the file
+_EXPECTED = {  # of keys whose values have to be named
+    "timing": '"preamble", "prefix", or the number of the first sample of symbol 0',
+    "order": "4, 16, 64 or 256",
+}
 
 Count = Annotated[int, Meta(ge=1, le=1 << 24)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -138,13 +143,26 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         )
 
 
+def _in_words(message: str, values: dict[str, Any]) -> str:
+    """What msgspec says of a value, with its key and what came."""
+    said, key = parted(message)
+    unknown, missing = (re.search(rf"{kind} field (\w+)", said) for kind in ("unknown", "missing required"))
+    if unknown is not None:
+        return f"{unknown[1]}: unknown key; {nearest(unknown[1], Waveform.__struct_fields__)}"
+    if missing is not None:
+        needed = ", ".join(field.name for field in msgspec.structs.fields(Waveform) if field.required)
+        return f"{missing[1]}: expected this key; a waveform needs {needed}, and either symbols or qpsk"
+    expected = f"expected {_EXPECTED[key]}" if key in _EXPECTED else said
+    return f"{key}: {expected}, got {shown(value_at(values, key))}"
+
+
 def read_waveform(path: str | Path) -> Waveform:
     """The waveform in a TOML file. Raises WaveformError for what is not one, OSError where it cannot be read."""
     raw = read_toml(path, WaveformError, _LARGEST)
     try:
         made = msgspec.convert(raw, Waveform, strict=False)
     except msgspec.ValidationError as error:
-        raise WaveformError(f"{path}: {error}") from error
+        raise WaveformError(f"{path}: {_in_words(str(error), raw)}") from None
     for low, high in (made.sector, *(() if made.ranges is None else (made.ranges,))):
         if low >= high:
             raise WaveformError(f"{path}: expected the lower limit first, got {low:g} to {high:g}")
