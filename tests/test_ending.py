@@ -18,9 +18,11 @@ import pytest
 from conftest import ROOT
 from stream_blocks import Collect, Counter, Leaky, Mixer, Scale, Trouble
 
-from isacblocks.stream import BlockError, Flowgraph, PlacementError
+from isacblocks.stream import BlockError, Flowgraph, PlacementError, runner
 from isacblocks.stream.control import Go, Order
 from isacblocks.stream.runner import Runner
+
+GRACE = 20.0  # seconds
 
 
 def children(root: int | None = None) -> set[int]:
@@ -200,6 +202,21 @@ def test_stop_with_a_frozen_process(victim: str) -> None:
     os.kill(workers[names[victim]], signal.SIGSTOP)
     time.sleep(0.1)
     assert stop_time(fg) < 1.0
+
+
+def test_nobody_waits_for_a_process_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace, here a long one, is for those that can still answer; the others' last words are not lost by it."""
+    monkeypatch.setattr(runner, "_GRACE", GRACE)
+    source, sink = Counter(), Collect()
+    fg = Flowgraph("frozen")
+    fg.connect(source, Scale(), sink)
+    fg.start(placement="processes")
+    while fg.status.phase == "starting" or not fg.status.blocks["collect"].items_in:
+        time.sleep(0.01)
+    os.kill(fg.status.blocks["scale"].process, signal.SIGSTOP)
+    assert stop_time(fg) < GRACE
+    assert fg.status.phase == "stopped"
+    assert len(sink.numbers) >= fg.status.blocks["collect"].items_in > 0
 
 
 def grandchildren() -> set[int]:

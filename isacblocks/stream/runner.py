@@ -25,9 +25,10 @@ from isacblocks.stream.keeper import Keeper, cause_of
 from isacblocks.stream.nursery import Nursery
 from isacblocks.stream.nursery_messages import Setup
 from isacblocks.stream.plan import Plan, Status, worker_specs
-from isacblocks.stream.silence import Silence
+from isacblocks.stream.silence import Silence, is_stopped
 
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
+_GRACE_FROZEN = 0.2  # the same for processes that are stopped (SIGSTOP): longer than a debugger takes for a look
 
 
 def _make_checkpoint_directory(path: Path) -> None:
@@ -346,9 +347,9 @@ class Runner:
     def _halt(self) -> None:
         """Tell every worker to stop, give them the grace, then take them down."""
         patience = _GRACE if self._began or self._nursery is None else 0.0  # what has not begun has nothing to finish
-        deadline = time.perf_counter() + patience
+        began = time.perf_counter()
         again = 0.0
-        while time.perf_counter() < deadline and not self._all_gone():
+        while time.perf_counter() < began + patience and not self._all_gone(began + _GRACE_FROZEN):
             if time.perf_counter() > again:  # one that was only just starting may not have been there the first time
                 self._tell_all(control.Stop())
                 again = time.perf_counter() + 0.05
@@ -368,9 +369,9 @@ class Runner:
         if silent and self._nursery is not None and self._began and self.error is None:
             self._log.warning(
                 "%s did not answer within %.1f s of being told to stop; what it learned since its last checkpoint is lost; "
-                "shorter messages (--batch) answer sooner",
+                "shorter messages (--batch) answer sooner, a process that is stopped (SIGSTOP) cannot",
                 ", ".join(silent),
-                _GRACE,
+                time.perf_counter() - began,
             )
 
     def _last_words(self) -> None:
@@ -380,11 +381,15 @@ class Runner:
             self._status[name] = report.status
             self._finished[name] = report.state
 
-    def _all_gone(self) -> bool:
+    def _all_gone(self, later: float) -> bool:
+        """Whether nobody is left who could still end by himself. later: from when on none is whose process is stopped."""
         if self._nursery is None:
             return not any(thread.is_alive() for thread in self._threads.values())
         self._dead.update(death.block for death in self._nursery.deaths())
-        return "" in self._dead or self._dead >= self.plan.blocks.keys()
+        if "" in self._dead:
+            return True
+        left = self.plan.blocks.keys() - self._dead
+        return not left or (time.perf_counter() > later and all(is_stopped(self._status[name].process) for name in left))
 
     def _clean(self) -> None:
         for block in self.plan.blocks.values():
