@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from reference import model
 from search_figures import agreement
 
 from isacblocks import OfdmRadar, angle_delay_map, find_peak
+from isacblocks.kernels import delay_grid, fast_search
 from isacblocks.kernels import search as paths
 from isacblocks.kernels.angle_basis import HALF_WIDTHS, angle_bases, width_of
 from isacblocks.kernels.arrays import frozen
@@ -83,6 +85,12 @@ def assert_agrees(fast: Peaks, maps: Array, exact: Peaks, exact_maps: Array, kap
         assert np.abs(found[1] - expected[1]).max() <= small * max(1.0, exact.energy[f] / rest) * part
 
 
+def assert_same(without: Peaks, fast: Peaks) -> None:
+    """Maps that are not stored are made with fewer functions; nobody can tell from what is found."""
+    assert_same_place(without, fast)
+    np.testing.assert_array_equal(without.snapshot, fast.snapshot)
+
+
 def compared(
     radar: OfdmRadar, theta: Array, tau: Array, count: int = 4, seed: int = 0, order: int = 4, wider: float = 0.3
 ) -> None:
@@ -96,11 +104,13 @@ def compared(
     fast = search(y, x, kappa, angles, delays, radar, maps=maps)
     assert_same_place(fast, exact)
     assert_agrees(fast, maps, exact, exact_maps, kappa, radar.subcarriers)
+    assert_same(search(y, x, kappa, angles, delays, radar), fast)
     step = max(float(np.ptp(tau)), 0.05 / radar.subcarrier_spacing)
     basis = delay_basis(radar, float(tau.min()) - wider * step, float(tau.max()) + 0.1 * step, 5e-7)
     maps[...] = np.nan
     g = compress(y, x, basis)
     fast = search_compressed(g, basis, kappa, angles, delays, maps=maps)
+    assert_same(search_compressed(g, basis, kappa, angles, delays), fast)
     # Compression rounds too: which of two nearly equal points is the larger one is what g says
     doubled = Compressed(g.g.astype(np.complex128), g.energy, g.symbol_energy)
     assert_same_place(fast, search_compressed_literally(doubled, basis, kappa, angles, delays))
@@ -318,6 +328,43 @@ def test_exact_ties_go_to_the_first_point() -> None:
         found = find_peak(y, x, np.ones(antennas), theta, tau, radar)
         np.testing.assert_array_equal(found.index, literal.index)
         assert found.index[0, 0] in (14, 15)
+
+
+# Maps of few functions
+
+
+@pytest.fixture
+def rougher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Functions so few that the largest point of their map is often another one."""
+    monkeypatch.setattr(delay_grid, "ROUGH", 0.06)
+    monkeypatch.setattr(fast_search, "ROUGH", 0.06)
+    delay_grid._kept_grid.cache_clear()
+    yield
+    delay_grid._kept_grid.cache_clear()
+
+
+@pytest.mark.usefixtures("rougher")
+def test_a_rough_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weak echoes, noise, and loud ones from outside the window that fill what the few functions leave out."""
+    radar = OfdmRadar(64, 256)
+    theta, tau = grids(radar, 90, 90)
+    y, x, kappa = drawn(radar, 150, theta, tau, 9)
+    setup = model.Setup(64, 256, radar.subcarrier_spacing, radar.element_spacing)
+    for f in range(1, 150, 4):
+        y[f] += model.frame(x[f].astype(complex), 30.0, kappa, 0.1, tau[-1] + 0.9 / radar.bandwidth, setup)
+    given = y, x, kappa, theta[None], tau[None], radar
+    maps = np.empty((150, 90, 90), np.float32)
+    exact = search(*given, maps=maps)
+    assert_same(search(*given), exact)
+    basis = search_basis(radar, y.dtype, tau[None])
+    assert basis is not None
+    assert_same(search_compressed(compress(y, x, basis), basis, kappa, theta[None], tau[None]), exact)
+
+    monkeypatch.setattr(fast_search, "_MARGIN", 0.0)  # without the bound
+    monkeypatch.setattr(delay_grid.DelayGrid, "rest", property(lambda _grid: 0.0, lambda _grid, _value: None), raising=False)
+    delay_grid._kept_grid.cache_clear()
+    misled = (search(*given).index != exact.index).any(axis=1)
+    assert misled.sum() > 20
 
 
 # Which path

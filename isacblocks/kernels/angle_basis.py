@@ -43,7 +43,7 @@ from isacblocks.kernels.simd import (
     subtract,
 )
 
-ERROR = 3e-7  # of a steering vector relative to its length
+ERROR = 3e-7  # of a steering vector relative to its length, where nothing else is asked for
 HALF_WIDTHS = (0.044, 0.062, 0.0875, 0.123, 0.174, 0.45)  # of a sector, in u; 0.174 holds 20 degrees at any angle
 _STEP = 0.15  # between the table's points, in radians of the outermost element's phase: interpolated to 5e-8
 _POINTS = 6
@@ -72,9 +72,12 @@ def _functions(vectors: Any, phases: Any) -> Float:
     return np.concatenate([np.cos(angles) @ vectors[:, 0::2], np.sin(angles) @ vectors[:, 1::2]], axis=1)
 
 
-@lru_cache(maxsize=16)
-def angle_bases(antennas: int, spacing: float) -> AngleBases:
-    """The bases of a uniform linear array of `antennas` elements, `spacing` wavelengths apart."""
+@lru_cache(maxsize=32)
+def angle_bases(antennas: int, spacing: float, error: float = ERROR) -> AngleBases:
+    """The bases of a uniform linear array of `antennas` elements, `spacing` wavelengths apart.
+
+    error: the largest of a steering vector, relative to its length.
+    """
     half = (antennas + 1) // 2
     vectors, tables, layout, extent = [np.zeros(0)], [np.zeros(0)], [], []
     for width in HALF_WIDTHS:
@@ -86,7 +89,7 @@ def angle_bases(antennas: int, spacing: float) -> AngleBases:
         edges = _functions(found, 2.0 * math.pi * spacing * offsets)
         order = np.argsort(np.r_[0 : found.shape[1] : 2, 1 : found.shape[1] : 2], kind="stable")
         tail = np.cumsum((edges[:, order] ** 2)[:, ::-1], axis=1)[:, ::-1].max(axis=0)
-        rank = int(np.argmax(np.append(tail, 0.0) <= ERROR**2 * antennas))
+        rank = int(np.argmax(np.append(tail, 0.0) <= error**2 * antennas))
         if rank > _WORTH * antennas:
             continue
         kept = found[:, :rank]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ from isacblocks.kernels.folding import whole_vectors
 from isacblocks.kernels.products import aligned_copy
 from isacblocks.kernels.simd import Floats
 
+ROUGH = 1e-4  # of e(tau) relative to its length, of the first d alone
+
 
 @dataclass(frozen=True, eq=False)
 class DelayGrid:
@@ -20,6 +23,8 @@ class DelayGrid:
 
     tables: e_d(tau_j) for even d, then e_d(tau_j) / j for odd d, float32, flat (D, delays), for the first half of a grid
     that is `mirrored`, else for all of it, padded with zeros to whole vectors; terms: how many even d, odd d and delays;
+    few, few_terms: the same of the first d alone, as many as are needed for `ROUGH`; rest: the largest length of what they
+    leave out, of e(tau_j), which has the length sqrt(S);
     exact: per delay what g must be multiplied with for Re and for Im of sum_d g_d e_d, float64 (n, 2, 2 D padded);
     single: the same as float32; phase: of c_d = phase e_d, complex128 (n,); moments: sums over s of v_sd (s - (S - 1)/2)^k
     exp(j 2 pi (s - (S - 1)/2) Delta_f (tau - tau_c)) for k = 0, 1, 2, float64 (n, 3, D). They are real for even d + k, and
@@ -29,6 +34,9 @@ class DelayGrid:
     delays: Float
     tables: Floats
     terms: tuple[int, int, int]
+    few: Floats
+    few_terms: tuple[int, int, int]
+    rest: float
     mirrored: bool
     exact: Float
     single: Floats
@@ -48,6 +56,15 @@ def _moments(basis: DelayBasis, tau: Float) -> Float:
     return frozen(out)
 
 
+def _tables(e: Complex) -> tuple[Floats, tuple[int, int, int]]:
+    """Tables of e (delays, D), and their terms."""
+    even, columns = (e.shape[1] + 1) // 2, whole_vectors(e.shape[0])
+    tables = np.zeros((e.shape[1], columns))
+    tables[:even, : e.shape[0]] = e.real[:, 0::2].T
+    tables[even:, : e.shape[0]] = e.imag[:, 1::2].T
+    return aligned_copy(tables.ravel()), (even, e.shape[1] - even, columns)
+
+
 def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     spacing, carriers = basis.radar.subcarrier_spacing, basis.radar.subcarriers
     phase = np.exp(1j * np.pi * (carriers - 1) * spacing * (tau - basis.centre))
@@ -57,20 +74,19 @@ def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     middle = tau + tau[::-1] - 2.0 * basis.centre
     mirrored = bool(np.abs(middle).max() <= 1e-9 * (basis.window[1] - basis.window[0])) and tau.size > 1
     kept = e[: (tau.size + 1) // 2] if mirrored else e
-    columns = whole_vectors(kept.shape[0])
-    even = (basis.rank + 1) // 2
-    tables = np.zeros((basis.rank, columns))
-    tables[:even, : kept.shape[0]] = kept.real[:, 0::2].T
-    tables[even:, : kept.shape[0]] = kept.imag[:, 1::2].T
+    tail = np.cumsum(np.abs(e[:, ::-1]) ** 2, axis=1)[:, ::-1].max(axis=0)  # of all that follow, by the number kept
+    tail = np.sqrt(np.append(tail, 0.0))
+    first = max(int(np.argmax(tail <= ROUGH * math.sqrt(carriers))), 1)
+    tables, terms = _tables(kept)
+    few, few_terms = _tables(kept[:, :first])
     exact = np.zeros((tau.size, 2, whole_vectors(2 * basis.rank) // 2, 2))
     rank = basis.rank
     exact[:, 0, 0:rank:2, 0] = exact[:, 1, 0:rank:2, 1] = e.real[:, 0::2]
     exact[:, 1, 1:rank:2, 0] = e.imag[:, 1::2]
     exact[:, 0, 1:rank:2, 1] = -e.imag[:, 1::2]
     exact = frozen(exact.reshape(tau.size, 2, -1))
-    terms = even, basis.rank - even, columns
     return DelayGrid(
-        frozen(tau), aligned_copy(tables.ravel()), terms, mirrored, exact, aligned_copy(exact), frozen(phase),
+        frozen(tau), tables, terms, few, few_terms, float(tail[first]), mirrored, exact, aligned_copy(exact), frozen(phase),
         _moments(basis, tau),
     )  # fmt: skip
 

@@ -48,7 +48,7 @@ from isacblocks.kernels.simd import (
 
 @jit
 def _folded_array(
-    g: Pointer, kappa: Complex, spacing: float, centre: float, antennas: int, columns: int, h: Pointer
+    g: Pointer, row: int, kappa: Complex, spacing: float, centre: float, antennas: int, columns: int, h: Pointer
 ) -> None:
     """h: rows n < N/2 of z_n + z_(N-1-n), then of j (z_n - z_(N-1-n)), z_n = conj(kappa_n) exp(j 2 pi d n' u_c) g_n."""
     half = (antennas + 1) // 2
@@ -67,7 +67,7 @@ def _folded_array(
         n_r, n_i = spread(weight[0, n]), multiply(sign, spread(weight[1, n]))
         m_r, m_i = spread(weight[0, m]), multiply(sign, spread(weight[1, m]))
         for c in range(0, columns, LANES):
-            here, there = load(g, n * columns + c), load(g, m * columns + c)
+            here, there = load(g, n * row + c), load(g, m * row + c)
             here = fused(here, n_r, multiply(swapped(here), n_i))
             there = fused(there, m_r, multiply(swapped(there), m_i))
             store(h, n * columns + c, add(here, there))
@@ -76,7 +76,7 @@ def _folded_array(
         n = half - 1
         n_r, n_i = spread(weight[0, n]), multiply(sign, spread(weight[1, n]))
         for c in range(0, columns, LANES):
-            here = load(g, n * columns + c)
+            here = load(g, n * row + c)
             store(h, n * columns + c, fused(here, n_r, multiply(swapped(here), n_i)))
             store(h, (half + n) * columns + c, spread(np.float32(0.0)))
 
@@ -84,6 +84,7 @@ def _folded_array(
 @jit_apart
 def sector_core(
     g: Pointer,
+    row: int,
     kappa: Complex,
     spacing: float,
     antennas: int,
@@ -94,13 +95,14 @@ def sector_core(
     h: Pointer,
     core: Pointer,
 ) -> tuple[int, float, float]:
-    """From g, padded to whole vectors (N, columns), to the core of the frame's sector; u = sin(theta) is left in `u`.
+    """From the first `columns` of g (N, row), both whole vectors, to the core of the frame's sector; u = sin(theta) is left
+    in `u`.
 
     Returns the number of the basis, -1 where there is none and h is all there is, and the smallest and largest u.
     """
     layout, half = bases[2], (antennas + 1) // 2
     low, high = sines(theta, u)
-    _folded_array(g, kappa, spacing, 0.5 * (low + high), antennas, columns, h)
+    _folded_array(g, row, kappa, spacing, 0.5 * (low + high), antennas, columns, h)
     width = width_of(0.5 * (high - low), bases[3])
     if width >= 0:
         even, terms = layout[width, 1], layout[width, 1] + layout[width, 2]
@@ -223,53 +225,56 @@ def _powers_16(
     return _power_pair(re_e, im_e, im_o, re_o, mirrored, power, at, across, top)
 
 
+@jit
+def _unfolded(row: Pointer, across: int, mirrored: bool, delays: int, out: Pointer, at: int) -> None:
+    """A row of powers in the order of the grid, to `at`."""
+    here = (delays + 1) // 2 if mirrored else delays
+    there = delays - here
+    for j in range(0, here // LANES * LANES, LANES):
+        store(out, at + j, load(row, j))
+    for j in range(here // LANES * LANES, here):
+        out[at + j] = row[j]
+    at += delays
+    for j in range(0, there // LANES * LANES, LANES):
+        store(out, at - LANES - j, backwards(load(row, across + j)))
+    for j in range(there // LANES * LANES, there):
+        out[at - 1 - j] = row[across + j]
+
+
 @jit_apart
 def powers(
-    angles: int,
+    first: int,
+    last: int,
     beams: Pointer,
     columns: int,
     tables: Pointer,
     terms: tuple[int, int, int],
     mirrored: bool,
-    power: Pointer,
+    row: Pointer,
     best: Pointer,
+    delays: int,
+    out: Pointer,
+    start: int,
 ) -> None:
-    """power: |s_ij|^2 in rows of the first half of the delays, then the second half backwards where `mirrored`; padded.
+    """|s_ij|^2 of the angles from `first` to before `last`, to a map (n_theta, n_tau) at `start` unless that is below 0.
 
-    tables: of a DelayGrid, flat; terms: even d, odd d, delays; best: the largest of every row in 16 lanes. The columns of
-    beams are Re r_0, Im r_0, Re r_1, ...
+    tables: of a DelayGrid, flat; terms: even d, odd d, delays; row: scratch, at the end the last angle's powers: the first
+    half of the delays, padded, then the second half backwards where `mirrored`; best: the largest of every angle in 16
+    lanes. The columns of beams are Re r_0, Im r_0, Re r_1, ...
     """
     across = terms[2]
-    row = across * 2 if mirrored else across
-    for i in range(angles):
+    for i in range(first, last):
         top = spread(np.float32(0.0))
         c = 0
         while WIDE and across - c >= 4 * LANES:
-            top = _powers_64(beams, i * columns, tables, c, terms, mirrored, power, i * row + c, top)
+            top = _powers_64(beams, i * columns, tables, c, terms, mirrored, row, c, top)
             c += 4 * LANES
         while c < across:
-            top = _powers_16(beams, i * columns, tables, c, terms, mirrored, power, i * row + c, top)
+            top = _powers_16(beams, i * columns, tables, c, terms, mirrored, row, c, top)
             c += LANES
         store(best, i * LANES, top)
-
-
-@jit_apart
-def unfolded(power: Pointer, across: int, mirrored: bool, angles: int, delays: int, out: Pointer) -> None:
-    """The map in the order of the grid, `out` (n_theta, n_tau)."""
-    here = (delays + 1) // 2 if mirrored else delays
-    there = delays - here
-    row = across * 2 if mirrored else across
-    for i in range(angles):
-        start, at = i * row, i * delays
-        for j in range(0, here // LANES * LANES, LANES):
-            store(out, at + j, load(power, start + j))
-        for j in range(here // LANES * LANES, here):
-            out[at + j] = power[start + j]
-        start, at = start + across, at + delays
-        for j in range(0, there // LANES * LANES, LANES):
-            store(out, at - LANES - j, backwards(load(power, start + j)))
-        for j in range(there // LANES * LANES, there):
-            out[at - 1 - j] = power[start + j]
+        if start >= 0:
+            _unfolded(row, across, mirrored, delays, out, start + i * delays)
 
 
 @jit

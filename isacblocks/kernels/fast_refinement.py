@@ -18,8 +18,10 @@ import numpy as np
 
 from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.delay_series import delay_terms
+from isacblocks.kernels.fast_snapshot import single_snapshot
 from isacblocks.kernels.jit import jit
-from isacblocks.kernels.products import product
+from isacblocks.kernels.peak import project
+from isacblocks.kernels.products import aligned, product
 from isacblocks.kernels.refinement import newton_step, of_logarithm
 from isacblocks.kernels.simd import Floats, Pointer, pointer
 
@@ -113,3 +115,46 @@ def delay_row(
         out[1, 2 * d + 1 - d % 2] = value
     phase = math.pi * (carriers - 1) * spacing * delta
     return complex(math.cos(phase), math.sin(phase))
+
+
+@jit
+def fast_refined(
+    g: Pointer,
+    columns: int,
+    kappa: Complex,
+    positions: Float,
+    pitch: float,
+    spacing: float,
+    carriers: int,
+    rank: int,
+    window: tuple[float, float],
+    series: Float,
+    moments: Float,
+    theta: Float,
+    tau: Float,
+    i: int,
+    j: int,
+    scratch: tuple[Floats, Floats, Floats, Float, Float, Float],
+    out: Complex,
+) -> tuple[float, float, complex]:
+    """(theta, tau, s) at the end of the step of :func:`fast_newton_place`, and the snapshot there in `out`.
+
+    window: the middle and half the width of the basis's; series: of the basis; scratch: :func:`refinement_scratch`.
+    """
+    weights, rows, row, turns, terms, d = scratch
+    angle, delay = fast_newton_place(
+        g, columns, kappa, positions, pitch, spacing, carriers, moments, theta, tau, i, j, weights, rows, d
+    )
+    turn = delay_row(series, rank, carriers, spacing, delay - window[0], window[1], turns, terms, row)
+    single_snapshot(g, columns, pointer(row), 0, turn, pitch, angle, out)
+    return angle, delay, project(kappa, out)
+
+
+@jit
+def refinement_scratch(antennas: int, columns: int, series: Float) -> tuple[Floats, Floats, Floats, Float, Float, Float]:
+    """What :func:`fast_refined` works in."""
+    row = aligned(2 * columns).reshape((2, columns))
+    row[:, :] = 0.0
+    rows = aligned(6 * columns).reshape((6, columns))
+    turns, terms = np.empty((2, 2 * series.shape[1])), np.empty((2, series.shape[2]))
+    return np.empty((6, antennas), np.float32), rows, row, turns, terms, np.empty(5)

@@ -15,6 +15,7 @@ _HIGH, _BROAD = (16, 4) if WIDE else (6, 1)  # sums of a tile of one vector's wi
 _TALL_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(3, 1), tile(1, 1)
 _FETCHING = fetching_tile(_HIGH, 1)
 _TALL_4, _LOW_4, _ONE_4 = tile(6, 4), tile(2, 4), tile(1, 4)
+_TALL_3, _LOW_3, _ONE_3 = tile(8, 3), tile(3, 3), tile(1, 3)
 
 
 @jit
@@ -64,6 +65,18 @@ def product(
         if rows > r:
             _ONE_4(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
         c += 64
+    if _BROAD == 4 and columns - c >= 48:
+        r = 0
+        while rows - r >= 8:
+            _TALL_3(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 8
+        while rows - r >= 3:
+            _LOW_3(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 3
+        while rows > r:
+            _ONE_3(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 1
+        c += 48
     while c < columns:
         r = 0
         while rows - r >= _HIGH:
