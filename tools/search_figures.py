@@ -33,8 +33,8 @@ CHUNK = 100  # frames at a time: their maps in both precisions stay in memory
 
 @dataclass
 class Agreement:
-    """frames: looked at; other_places: of the map's largest point; near_ties: frames with other points within TIE of it;
-    map_error: largest, relative to the map's peak."""
+    """frames: looked at; other_places: of the map's largest point, stored or not; near_ties: frames with other points
+    within TIE of it; map_error: largest, relative to the map's peak."""
 
     frames: int = 0
     other_places: int = 0
@@ -60,14 +60,16 @@ def agreement(frames: int, seed: int = 0, compressed_frames: bool = False) -> Ag
         if compressed_frames:
             g = compressed(y, x, basis)
             fast = search_compressed(g, basis, assumed, theta, tau, maps=maps)
+            unstored = search_compressed(g, basis, assumed, theta, tau)
             doubled = Compressed(g.g.astype(complex), g.energy, g.symbol_energy)
             literal = search_compressed_literally(doubled, basis, assumed, theta, tau, maps=exact)
         else:
             fast = search(y, x, assumed, theta, tau, RADAR, maps=maps)
+            unstored = search(y, x, assumed, theta, tau, RADAR)
             literal = search_literally(y.astype(complex), x.astype(complex), assumed, theta, tau, RADAR, False, exact)
         top = exact.max(axis=(1, 2))
         found.frames += count
-        found.other_places += int((fast.index != literal.index).any(axis=1).sum())
+        found.other_places += int(((fast.index != literal.index) | (unstored.index != literal.index)).any(axis=1).sum())
         close = maps >= maps.max(axis=(1, 2), keepdims=True) * np.float32(1 - TIE)
         found.near_ties += int((close.sum(axis=(1, 2)) > 1).sum())
         found.map_error = max(found.map_error, float((np.abs(maps - exact).max(axis=(1, 2)) / top).max()))
