@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
 from isacblocks.frontends.changes import Watch, nothing_told
 from isacblocks.frontends.ofdm_average import Average, Made, no_average
+from isacblocks.frontends.ofdm_clutter import Clutter, no_static
 from isacblocks.frontends.ofdm_decisions import DataSymbols, Decisions, no_channel
 from isacblocks.frontends.ofdm_sync import carrier_offset, find_preamble, find_prefix, prefix_correlation, waveform
 from isacblocks.frontends.samples import IQ
@@ -30,7 +31,6 @@ TIMINGS = ("preamble", "prefix")
 _RATE_ERROR = 1e-3  # relative: a radio rounds what it is asked for
 _SYMBOLS = 16  # in which a start is looked for by their prefixes
 _CARRIER_MEMORY = 64.0  # frames
-_CLUTTER_FRAMES = 8  # before the static part is known well enough to be subtracted
 _MIXED = -1  # the setting of samples that are of two
 
 
@@ -149,7 +149,6 @@ class OfdmReceiver(Block):
 
     def _nothing(self) -> dict[str, Any]:
         """No samples, no timing, no carrier, no static part."""
-        shape = (self.radar.antennas, self.radar.subcarriers)
         return {
             "y": np.empty((self.radar.antennas, 0), np.complex64),
             "settings": np.empty(0, np.int64),
@@ -157,10 +156,8 @@ class OfdmReceiver(Block):
             "epoch": -1 if isinstance(self.timing, str) else self.timing,  # of the first sample of symbol 0
             "correlation": 0j,
             "phase": 0.0,  # turns
-            "static": np.zeros(shape, np.complex64),
-            "static_frames": 0.0,
             "of": -1,  # the setting of the symbols that the static part and the channel were learned from
-        }
+        } | no_static(self.radar.antennas, self.radar.subcarriers)
 
     def process(self, iq: Items) -> tuple[Items, ...] | None:
         """The frames whose last sample is among these."""
@@ -278,7 +275,8 @@ class OfdmReceiver(Block):
         """What follows was received with this setting: nothing that was learned with another one holds."""
         held = self.held
         if held["of"] != setting:
-            held["of"], held["static"], held["static_frames"] = setting, np.zeros_like(held["static"]), 0.0
+            held["of"] = setting
+            Clutter(held, self.clutter).forget()
             Decisions(self.data, self.decided).forget()
 
     def _frame(self, samples: NDArray[Any], number: int) -> tuple[NDArray[Any], NDArray[Any], bool]:
@@ -291,7 +289,7 @@ class OfdmReceiver(Block):
             x = self.symbols[number]
             if self.data.count:
                 Decisions(self.data, self.decided).known(y, x)
-        left, ready = self._without_clutter(y, x, broken) if trusted else (y.astype(np.complex64), False)
+        left, ready = Clutter(self.held, self.clutter).without(y, x, broken) if trusted else (y.astype(np.complex64), False)
         left[broken] = np.nan  # the map leaves these antennas out
         return left, x, ready
 
@@ -306,19 +304,3 @@ class OfdmReceiver(Block):
         held["phase"] = (held["phase"] + cycles * self.period) % 1.0
         level = y[:, self.prefix :] * np.exp(-2j * np.pi * turns).astype(np.complex64)
         return np.asarray(np.fft.fft(level, axis=1, norm="ortho")[:, self.bins] * (self.delayed * self.scale))
-
-    def _without_clutter(self, y: NDArray[Any], x: NDArray[Any], broken: NDArray[np.bool_]) -> tuple[NDArray[Any], bool]:
-        """Y less x times the static part, and whether that is known; frames are turned to its phase first."""
-        held = self.held
-        if not self.clutter:
-            return y.astype(np.complex64), True
-        seen = y * x.conj() / np.maximum(np.square(np.abs(x)), 1e-30)
-        known = held["static_frames"]
-        if known:
-            turn = np.exp(-1j * np.angle(np.vdot(held["static"], seen)))
-            y, seen = y * turn, seen * turn
-        left = y - x * held["static"]
-        seen[broken] = held["static"][broken]
-        held["static_frames"] = min(known + 1.0, self.clutter)
-        held["static"] = (held["static"] + (seen - held["static"]) / held["static_frames"]).astype(np.complex64)
-        return left.astype(np.complex64), known >= _CLUTTER_FRAMES
