@@ -9,17 +9,23 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import programs
 import pytest
 from conftest import ROOT
 from programs import Done
 from screen import Terminal
+from stream_blocks import Collect, Counter
 
-from isacblocks.cli.demo import SCENARIOS, frames_of, options_of
-from isacblocks.stream import Status
+from isacblocks.cli import desk
+from isacblocks.cli.demo import SCENARIOS, frames_of, options_of, work
+from isacblocks.cli.main import main
+from isacblocks.stream import Flowgraph, Status
 from isacblocks.stream.control import BlockStatus
 from isacblocks.stream.link import EdgeCount
+from isacblocks.view import client
+from isacblocks.view.desk import Desk
 from isacblocks.view.table import Table, sparkline
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -61,6 +67,42 @@ def test_what_happens_in_a_demo_happens_within_its_frames() -> None:
 
 
 WATCHED = ("--desk", "--json", "--rate", "500", "--frames", "1000000")
+
+
+def test_of_a_demo_that_was_stopped_nothing_is_said_that_it_did_not_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    receiver = {"frames": 7, "receiver": {"health": {}}, "kappa_error": [], "detection": {}, "phase": "stopped"}
+    report = Path("online_calibration.report.json")
+
+    def stopped(_: list[str]) -> int:
+        report.write_text(json.dumps(receiver))
+        return 0
+
+    for run in (lambda _: 0, stopped, lambda _: 0):  # no report, one of a stopped run, and the same again, an old one
+        assert work("step", ["--no-view"], run) == 0
+        assert capsys.readouterr().out == f"{SCENARIOS['step'].before(60000)}\n"
+
+
+def test_a_run_that_is_stopped_at_once_has_nothing_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = Flowgraph.start
+
+    def stopped(flowgraph: Flowgraph, *arguments: Any, **options: Any) -> None:
+        start(flowgraph, *arguments, **options)
+        flowgraph.stop()
+
+    monkeypatch.setattr(Flowgraph, "start", stopped)
+    report = tmp_path / "report.json"
+    for graph in ("online_calibration", "online_calibration.toml"):
+        options = ["--placement", "processes", "--frames", "1000000", "--no-view", "--report", str(report)]
+        assert main(["run", graph, *options]) == 0
+        said = capsys.readouterr()
+        assert said.err.endswith("online_calibration: stopped before anything came; nothing to report\n")
+        assert said.out == ""
+    assert not report.exists()
 
 
 @pytest.fixture
@@ -171,6 +213,30 @@ def test_without_a_flowgraph_the_commands_say_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is it still starting, or has the flowgraph ended?" in done.stderr
     assert isacblocks("top", "tcp://127.0.0.1:1", where=tmp_path).returncode == 2
+
+
+def test_who_comes_too_early_waits_and_of_several_each_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graphs = [Flowgraph("one"), Flowgraph("other")]
+    for fg in graphs:
+        fg.connect(Counter(), Collect())
+    with Desk(graphs[0]) as one, Desk(graphs[1]) as other:
+        answers = iter([[], [], [one.endpoint]])
+        monkeypatch.setattr(client, "running_desks", lambda: next(answers))
+        assert main(["top", "--once"]) == 0
+        said = capsys.readouterr()
+        assert said.out.startswith("one: not started, ")
+        assert said.err == "no flowgraph with a desk is running yet; waiting 5 s for one\n"
+        gone = f"{one.endpoint}.gone"
+        monkeypatch.setattr(client, "running_desks", lambda: [one.endpoint, other.endpoint, gone])
+        assert main(["set", "counter.rate=5"]) == 2
+        both = f"{one.endpoint} (one, not started), {other.endpoint} (other, not started), {gone} (does not answer)"
+        assert capsys.readouterr().err.endswith(f"several are running; name the endpoint of one: {both}\n")
+    monkeypatch.setattr(client, "running_desks", list)
+    monkeypatch.setattr(desk, "_PATIENCE", 0.2)
+    assert main(["top", "--once"]) == 2
+    assert "no flowgraph of yours with a desk is running; start one with --view or --desk" in capsys.readouterr().err
 
 
 def test_the_table_has_rates_and_losses_but_nobody_who_looks_on() -> None:

@@ -41,6 +41,15 @@ def test_a_script_without_a_flowgraph_is_told_so(tmp_path: Path, capsys: pytest.
     assert "without starting a flowgraph" in capsys.readouterr().err
 
 
+def test_what_cannot_be_drawn_or_written_is_told_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "words"
+    script.write_text("these are words\n")
+    assert main(["graph", str(script)]) == 2
+    assert f"{script}: expected a Python script; line 1: invalid syntax" in capsys.readouterr().err
+    assert main(["graph", "online_calibration", "--svg", str(tmp_path / "none" / "graph.svg")]) == 2
+    assert "there is no directory" in capsys.readouterr().err
+
+
 def test_blocks_stand_behind_those_that_feed_them_and_do_not_overlap() -> None:
     edges = [("a.x", "b.x"), ("b.x", "c.x"), ("a.x", "c.y"), ("a.x", "d.x")]
     lines = lines_of({"sender": s, "receiver": r, "policy": "block", "feedback": False, "lag": None} for s, r in edges)

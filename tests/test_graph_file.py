@@ -116,6 +116,7 @@ depth = 1000
 def test_blocks_of_ones_own_and_what_options_change(tmp_path: Path) -> None:
     (tmp_path / "own_blocks.py").write_text(OWN)
     (tmp_path / "own.toml").write_text(GRAPH)
+    (tmp_path / "needs_more.py").write_text("import not_here\n")
     done = call(tmp_path, "run", "own.toml", "--no-view", "--placement", "processes")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "own.json").read_text())
@@ -130,8 +131,10 @@ def test_blocks_of_ones_own_and_what_options_change(tmp_path: Path) -> None:
         (
             "own_blocks:Ramp",
             "no_such_module:Ramp",
-            r"blocks\.ramp\.type: no_such_module cannot be imported",
+            r"blocks\.ramp\.type: there is no module no_such_module; install it, or put no_such_module\.py beside",
         ),
+        ("own_blocks:Ramp", "needs_more:Ramp", r"needs_more cannot be imported: it needs not_here, which is not installed"),
+        ("own_blocks:Ramp", "Waveform", r"blocks\.ramp\.type: expected the name of a block"),
         ("slope = 2", "slope = 'steep'", r"blocks\.ramp\.slope: expected float, got 'steep'"),
         ("slope = 2", "", r"blocks\.ramp\.slope: expected this key, Ramp cannot do without it"),
         ("factor = 0.5", "factor = 50", r"blocks\.total\.settings: total\.factor: expected a value from -inf to 10"),
@@ -184,12 +187,17 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("scene", 5, "scene: expected a table [scene] with snr_db"),
         ("blocks.evaluation", None, "edges[2].chain: there is no block 'evaluation'"),
         ("blocks.maprt_detector.type", "MaprtDetectr", "blocks.maprt_detector.type: expected the name of a block"),
-        ("blocks.maprt_detector.type", "os:system", "blocks.maprt_detector.type: 'os:system' cannot be used"),
+        ("blocks.maprt_detector.type", "os:system", "blocks.maprt_detector.type: os:system is not a block"),
         ("blocks.maprt_detector.type", "os:__import__('os')", "blocks.maprt_detector.type: expected the name of a block"),
         (
             "blocks.maprt_detector.noise",
             "loud",
             "blocks.maprt_detector: noise: expected one of known, estimated",
+        ),
+        (
+            "blocks.maprt_detector.radar",
+            "radar",
+            'blocks.maprt_detector.radar: expected a table, or a value such as "$radar"',
         ),
         ("blocks.maprt_detector.radar", "$rader", "blocks.maprt_detector.radar: expected one of $radar, $scene"),
         ("blocks.kappa_calibrator.kappa", [1, 2], "blocks.kappa_calibrator.kappa: "),
@@ -223,7 +231,16 @@ def test_what_is_wrong_is_told_by_its_key(path: str, value: Any, said: str) -> N
     assert str(caught.value).startswith(said)
 
 
-def test_files_of_other_kinds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_other_kinds_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = ROOT / "flowgraphs"
+    assert main(["run", str(shipped / "ofdm_waveform.toml")]) == 2
+    assert "got a waveform; run it by isacblocks run raw_iq FROM WAVEFORM\n" in capsys.readouterr().err
+    assert main(["campaign", str(shipped / "online_calibration.toml")]) == 2
+    assert "expected a campaign, got a flowgraph; run it by isacblocks run\n" in capsys.readouterr().err
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text((shipped / "online_calibration.toml").read_text().replace('["ofdm_source"', '["source"'))
+    assert main(["run", str(wrong)]) == 2
+    assert f"{wrong}: edges[0].chain: there is no block 'source'; did you mean ofdm_source?" in capsys.readouterr().err
     assert main(["run", str(ROOT / "flowgraphs" / "small_array.toml")]) == 2
     assert "expected a flowgraph, got a campaign; run it by isacblocks campaign" in capsys.readouterr().err
     assert main(["run", "nothing.toml"]) == 2

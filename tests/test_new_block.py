@@ -69,7 +69,9 @@ def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     for name, options, said in (
         ("two words", at, "expected a name of letters and digits"),
         ("../above", at, "expected a name of letters and digits"),
-        ("class", at, "expected a name of letters and digits"),
+        ("class", at, "means something in Python or in isacblocks already"),
+        ("True", at, "means something in Python or in isacblocks already"),
+        ("kappa_calibrator", at, "means something in Python or in isacblocks already"),
         ("setting", at, "means something in Python or in isacblocks already"),
         ("Queue", at, "a module queue is installed already"),
         ("Numpy", at, "a module numpy is installed already"),

@@ -311,10 +311,13 @@ class KappaCalibrator(Block):
 
         provenance: how the frames were made, in words; temperature_c: of the hardware, where it is known.
         """
+        values = calibration_values(self._method.estimate(self.learned))
+        if self.method != "tracker":  # the others judge no antennas
+            values["health"] = None
         return calibration_of(
             self.radar,
             self.estimate,
-            **calibration_values(self._method.estimate(self.learned)),
+            **values,
             frames=self.frames,
             method=self.method,
             snr_db=decibels(self._believed()[0]),

@@ -108,7 +108,7 @@ def _show(options: argparse.Namespace) -> None:
         "acceptance": "not told" if found.acceptance is None else f"{found.acceptance:.1f} nats",
         "temperature": "not told" if found.temperature_c is None else f"{found.temperature_c:.1f} C",
         "gauge": found.gauge,
-        "health": ", ".join(ill) or ("not told" if found.health is None else "all good"),
+        "health": ", ".join(ill) or ("not told; only the tracker judges antennas" if found.health is None else "all good"),
     }
     for name, said in facts.items():
         print(f"{name:12s} {said}")

@@ -171,9 +171,15 @@ def work(name: str, given: list[str], run: Callable[[list[str]], int]) -> int:
     print(scenario.before(frames_of(given)), flush=True)
     report = Path("online_calibration.report.json")
     own = [] if any(one.split("=")[0] == "--report" for one in given) else ["--report", str(report)]
+    before = _made(report)
     status = run([*options_of(name, given, sys.stdin.isatty() and sys.stderr.isatty()), *own])
-    if status == 0 and own:
+    if status == 0 and own and _made(report) != before:
         found = json.loads(report.read_text())
-        if found.get("receiver") is not None:
+        if found.get("receiver") is not None and found["phase"] == "finished":  # else it may not have come to what it shows
             print(scenario.after(found))
     return status
+
+
+def _made(path: Path) -> int | None:
+    """When a file was written last; None where there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else None

@@ -20,6 +20,7 @@ _COLUMNS = (
     "of that work's; bad: messages and requests that could not be taken; in flight, or waiting: items that were sent and "
     "whose receiver is not done with them; lost: items that never come, with the reasons."
 )
+_PATIENCE = 5.0  # seconds in which a flowgraph may come
 _AT = "endpoint of its desk, ipc://... (default: the one that is running)"
 
 
@@ -42,15 +43,43 @@ def add_parsers(commands: Any) -> None:
 
 
 def _client(at: str | None) -> DeskClient:
-    from isacblocks.view.client import DeskClient, running_desks
+    from isacblocks.view.client import DeskClient
 
-    if at is None:
+    return DeskClient(_only_desk() if at is None else at)
+
+
+def _only_desk() -> str:
+    """The endpoint of the one desk that is running, or will be in a moment: who has just started it is not sent away."""
+    from isacblocks.view.client import running_desks
+
+    found, limit, told = running_desks(), time.monotonic() + _PATIENCE, False
+    while not found and time.monotonic() < limit:
+        if not told:
+            print(f"no flowgraph with a desk is running yet; waiting {_PATIENCE:g} s for one", file=sys.stderr, flush=True)
+        told = True
+        time.sleep(0.1)
         found = running_desks()
-        if len(found) != 1:
-            none = "no flowgraph of yours with a desk is running; start one with --view or --desk, or name its endpoint"
-            raise UsageError(f"several are running; name the endpoint of one: {', '.join(found)}" if found else none)
-        at = found[0]
-    return DeskClient(at)
+    if not found:
+        raise UsageError(
+            "no flowgraph of yours with a desk is running; start one with --view or --desk, or name its endpoint"
+        )
+    if len(found) > 1:
+        raise UsageError(f"several are running; name the endpoint of one: {', '.join(map(_introduced, found))}")
+    return found[0]
+
+
+def _introduced(endpoint: str) -> str:
+    """A desk's endpoint with the name of its flowgraph, and how it stands."""
+    from isacblocks.view.client import DeskClient, status_of
+    from isacblocks.view.desk import DeskError
+    from isacblocks.view.terminal import phase_of
+
+    try:
+        with DeskClient(endpoint, patience=500) as client:
+            answer = client.ask(ask="status")
+    except DeskError:
+        return f"{endpoint} (does not answer)"
+    return f"{endpoint} ({answer['name']}, {phase_of(status_of(answer), answer['paused'])})"
 
 
 def _value(text: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from isacblocks.cli.script import UsageError
+from isacblocks.cli.script import UsageError, usage, writable
 
 if TYPE_CHECKING:
     from isacblocks.stream import Flowgraph
@@ -64,6 +64,8 @@ def drawn_by(run: Callable[[], Any]) -> Flowgraph:
 
 def work(options: argparse.Namespace, run: Callable[[], Any]) -> int:
     """The command; run: the script. Returns the exit status."""
+    with usage():
+        writable(options.svg)
     flowgraph = drawn_by(run)
     if options.svg is None:
         for edge in flowgraph.edges():

@@ -15,8 +15,10 @@ from isacblocks._toml import nearest, shown
 from isacblocks.cli.graph_file import GraphError, GraphFile
 from isacblocks.stream import Block, Flowgraph, Port, WiringError
 from isacblocks.stream.block import load_class
+from isacblocks.stream.errors import PlacementError
 
 VALUES = ("$radar", "$scene", "$seed", "$kappa", "$confidence")
+_NO_BLOCKS = ("DataSymbols", "Framing", "PhaseStep", "Waveform", "read_waveform")  # what else has a public name there
 _RESERVED = ("type", "settings")
 _MOST_CONFIDENCE = 50.0  # frames with a target that a calibration from a file is worth at most
 
@@ -33,8 +35,8 @@ def public_blocks() -> dict[str, Callable[[], type[Block]]]:
 
         return Evaluation
 
-    found = {name: of(package, name) for package in (blocks, frontends) for name in package.__all__ if name != "PhaseStep"}
-    return found | {"Evaluation": judge}
+    names = {name: package for package in (blocks, frontends) for name in package.__all__ if name not in _NO_BLOCKS}
+    return {name: of(package, name) for name, package in names.items()} | {"Evaluation": judge}
 
 
 def values_of(graph: GraphFile, seed: int, calibration: str | Path | None) -> dict[str, Any]:
@@ -142,8 +144,14 @@ def _kind(where: str, said: Any) -> type[Block]:
     module, _, name = said.partition(":")
     try:
         return load_class(module, name)
-    except ImportError as error:
-        raise GraphError(f"{where}: {module} cannot be imported ({error}); install it, or put it beside the file") from error
+    except PlacementError as error:
+        raise GraphError(f"{where}: {error}; expected a class derived from isacblocks.stream.Block") from error
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # it is there, and wants another one
+            raise GraphError(
+                f"{where}: {module} cannot be imported: it needs {error.name}, which is not installed"
+            ) from error
+        raise GraphError(f"{where}: there is no module {module}; install it, or put {module}.py beside the file") from error
     except Exception as error:  # a module runs when it is imported
         raise GraphError(f"{where}: {said!r} cannot be used: {type(error).__name__}: {error}") from error
 
@@ -181,6 +189,7 @@ def _value(where: str, value: Any, hint: Any, values: Mapping[str, Any]) -> Any:
         return msgspec.convert(value, hint, dec_hook=_array)
     except msgspec.ValidationError as error:
         said = re.sub(r", got `.*?`", "", str(error).split(" - at `")[0]).replace("`", "")
+        said = said.replace("object", 'a table, or a value such as "$radar"')
         raise GraphError(f"{where}: {said[:1].lower()}{said[1:]}, got {shown(value)}") from None
     except (TypeError, NotImplementedError):  # an annotation that cannot be checked: the constructor sees to it
         return value

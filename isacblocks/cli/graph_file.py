@@ -115,6 +115,8 @@ def graph_of(raw: Mapping[str, Any]) -> GraphFile:
     for key, kind in (("radar", OfdmRadar), ("scene", Scene)):
         if key in values:
             values[key] = _parameters(key, values[key], kind)
+    if "blocks" not in values and "prefix" in values:
+        raise GraphError("expected a flowgraph, got a waveform; run it by isacblocks run raw_iq FROM WAVEFORM")
     if "blocks" not in values and any(key in values for key in ("snr_db", "method", "antennas", "marks")):
         raise GraphError("expected a flowgraph, got a campaign; run it by isacblocks campaign")
     try:

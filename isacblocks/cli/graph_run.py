@@ -10,7 +10,7 @@ from pathlib import Path
 from isacblocks.blocks import KappaCalibrator, MaprtDetector
 from isacblocks.cli import options as shared
 from isacblocks.cli.graph_build import build, values_of
-from isacblocks.cli.graph_file import GraphFile, load_graph
+from isacblocks.cli.graph_file import GraphError, GraphFile, load_graph
 from isacblocks.cli.outcome import leave_calibration, say_result
 from isacblocks.cli.script import STATUSES, compile_kernels, start_logging, usage, writable
 from isacblocks.cli.watched_run import WatchedRun
@@ -48,7 +48,11 @@ def work(path: Path, arguments: list[str]) -> int:
     with usage():
         graph = load_graph(path)
         settle(options, graph)
-        fg = build(graph, values_of(graph, options.seed, options.calibration))
+        values = values_of(graph, options.seed, options.calibration)
+        try:
+            fg = build(graph, values)
+        except GraphError as error:
+            raise GraphError(f"{path}: {error}") from error
         sources = [block for block in fg.blocks.values() if isinstance(block, Source)]
         for source in sources:
             source.batch = options.batch or source.batch

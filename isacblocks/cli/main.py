@@ -125,6 +125,10 @@ def run_script(path: Path, arguments: list[str]) -> int:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         runpy.run_path(str(path), run_name="__main__")
+    except SyntaxError as error:
+        if error.filename != str(path):
+            raise
+        raise UsageError(f"{path}: expected a Python script; line {error.lineno}: {error.msg}") from error
     except SystemExit as ending:
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr)

@@ -65,14 +65,21 @@ def add_parser(commands: Any) -> None:
 
 def names_of(name: str) -> tuple[str, str]:
     """The class and the module of a block: MeanLevel, mean_level. Raises UsageError for what cannot be one."""
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is None or keyword.iskeyword(name):
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is None:
         raise UsageError(f"{name!r}: expected a name of letters and digits that begins with a letter, say MeanLevel")
     parts = [part for part in name.split("_") if part]
     kind = "".join(part[:1].upper() + part[1:] for part in parts)
     module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
-    if keyword.iskeyword(kind) or kind in _IMPORTED or keyword.iskeyword(module):
+    if keyword.iskeyword(name) or keyword.iskeyword(kind) or keyword.iskeyword(module) or kind in _taken():
         raise UsageError(f"{name!r}: means something in Python or in isacblocks already; choose another name")
     return kind, module
+
+
+def _taken() -> set[str]:
+    """Names of classes that a block's file uses, or that mean a block of isacblocks in a flowgraph's file."""
+    from isacblocks.cli.graph_build import public_blocks
+
+    return {*_IMPORTED, *public_blocks()}
 
 
 def work(options: argparse.Namespace) -> int:

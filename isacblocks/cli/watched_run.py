@@ -21,6 +21,7 @@ from isacblocks.view.metrics import PORT as METRICS_PORT
 from isacblocks.view.metrics import MetricsServer
 from isacblocks.view.radar_desk import RadarDesk
 from isacblocks.view.shown import watch_all
+from isacblocks.view.tap import looks_on
 from isacblocks.view.terminal import JsonView, TerminalView, takes_a_table
 
 
@@ -39,7 +40,7 @@ class WatchedRun:
         self.live = self._live_view()
 
     def run(self, counted: str, tell: Callable[[Status], None]) -> None:
-        """Run to the end, `tell` what came out, and keep the view up as long as was asked.
+        """Run to the end, `tell` what came out, if anything did, and keep the view up as long as was asked.
 
         counted: the block whose items say how far it is.
         """
@@ -54,7 +55,10 @@ class WatchedRun:
                 restart=self.restart,
                 view=self._watched(stack, counted),
             )
-            tell(status)
+            if _has_come_to_something(self.flowgraph, status, counted):
+                tell(status)
+            else:
+                print(f"{self.flowgraph.name}: {status.phase} before anything came; nothing to report", file=sys.stderr)
             if self.live is not None:
                 _hold(options, self.live)
 
@@ -107,6 +111,13 @@ class WatchedRun:
         except NoViewError as error:
             print(error, file=sys.stderr)
             return None
+
+
+def _has_come_to_something(flowgraph: Flowgraph, status: Status, counted: str) -> bool:
+    """Whether there is anything to tell: who stops a flowgraph at once may find blocks without a state, or without items."""
+    blocks = flowgraph.blocks.values()
+    begun = all(hasattr(block, state) for block in blocks if not looks_on(block.label) for state in block.states())
+    return status.phase != "stopped" or (begun and status.blocks[counted].items_in > 0)
 
 
 def _metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractContextManager[object]:

@@ -130,6 +130,8 @@ def load_campaign(path: str | Path) -> Campaign:
 def campaign_of(raw: Mapping[str, Any]) -> Campaign:
     """The campaign that decoded TOML describes. Raises CampaignError."""
     names = Campaign.__struct_fields__
+    if "blocks" in raw:
+        raise CampaignError("expected a campaign, got a flowgraph; run it by isacblocks run")
     for key in raw:
         if key not in names:
             raise CampaignError(f"{key}: unknown key; {nearest(key, names)}")

@@ -97,9 +97,10 @@ def _figure(value: float | None, form: str, unit: str = "") -> str:
 def receiver_in_words(found: dict[str, Any]) -> list[str]:
     """What the calibrator itself thinks."""
     sigma = None if found["sigma_rad"] is None else math.degrees(found["sigma_rad"])
+    snr, prior, noise = _figure(found["snr_db"], "{:.1f}", " dB"), found["target_probability"], found["noise_power"]
     lines = [
-        f"the receiver's view: SNR {found['snr_db']:.1f} dB, P(t = 1) {found['target_probability']:.2f}, "
-        f"N0 {found['noise_power']:.4g}, phases known to {_figure(sigma, '{:.2f}', ' deg')}"
+        f"the receiver's view: SNR {snr}, P(t = 1) {_figure(prior, '{:.2f}')}, N0 {_figure(noise, '{:.4g}')}, "
+        f"phases known to {_figure(sigma, '{:.2f}', ' deg')}"
     ]
     lines += [f"antennas {name}: {named(antennas)}" for name, antennas in found["health"].items()]
     return lines
