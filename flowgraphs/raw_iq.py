@@ -12,7 +12,7 @@ import sys
 
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector, Recorder
 from isacblocks.blocks.calibration_file import save_calibration
-from isacblocks.cli.main import find_waveform
+from isacblocks.cli.find import find_waveform
 from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, positive, start_logging, usage
 from isacblocks.frontends import SimulatedIq, read_waveform
 from isacblocks.frontends.named import add_options, front_end

@@ -30,7 +30,7 @@ from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.blocks.records import FRAME
 from isacblocks.cli import options as shared
 from isacblocks.cli.calibration import rows
-from isacblocks.cli.main import find_waveform
+from isacblocks.cli.find import find_waveform
 from isacblocks.cli.outcome import write_report
 from isacblocks.cli.script import STATUSES, check_log, compile_kernels, execute, start_logging, usage, writable
 from isacblocks.frontends import SigmfFrames, SigmfSource, read_waveform
@@ -78,6 +78,8 @@ def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
         return radar, len(replay.recording), partial(Replay, path)
     chirps, antennas, samples = load_chirps(path).shape
     radar = OfdmRadar(antennas, samples, options.sample_step, options.carrier, options.element_spacing, 1 - 1 / samples)
+    if options.window is None and samples < 12:
+        raise ValueError(f"{path}: expected at least 12 samples in a chirp, or a --window of delays, got {samples}")
     low, high = options.window or (4.0, samples - 4.0)
     sector = (-math.radians(options.sector), math.radians(options.sector))
     still = halves(options, chirps)[0]  # what is still is learned where kappa is learned: the judge's frames stay unseen

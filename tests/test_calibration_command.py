@@ -110,7 +110,7 @@ def test_two_are_compared_in_a_common_gauge(file: Path, tmp_path: Path, capsys: 
     assert "rms 0.000 deg" in said
     assert main(["calibration", "diff", str(tmp_path / "turned"), str(tmp_path / "bumped")]) == 0
     assert "at antenna 20" in capsys.readouterr().out
-    assert main(["calibration", "diff", str(file), str(tmp_path / "flat")]) == 1
+    assert main(["calibration", "diff", str(file), str(tmp_path / "flat")]) == 2
     assert "was made for antennas 64" in capsys.readouterr().err
 
 
@@ -193,6 +193,14 @@ def test_it_is_applied_to_samples(file: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["calibration", "apply", str(file), str(tmp_path / "in.npy"), str(tmp_path / "in.npy")]) == 2
     assert "written over itself" in capsys.readouterr().err
     assert main(["calibration", "export", str(file), str(file)]) == 2
+    for part, out in (("export", "frames.isac"), ("apply", "out.txt")):  # they may be something else that is needed
+        (tmp_path / out).write_text("precious")
+        samples = [str(tmp_path / "in.npy")] * (part == "apply")
+        assert main(["calibration", part, str(file), *samples, str(tmp_path / out)]) == 2
+        assert "OUT: expected OUT." in capsys.readouterr().err
+        assert (tmp_path / out).read_text() == "precious"
+    for arguments in (["show", "none.json"], ["diff", str(file), "none.json"], ["export", str(file), "/none/kappa.csv"]):
+        assert main(["calibration", *arguments]) == 2  # told, and nothing done
     np.testing.assert_array_equal(read_calibration(file)[0].vector, vector)
     np.save(tmp_path / "real.npy", np.ones((6, 2)))
     assert main(["calibration", "apply", str(file), str(tmp_path / "real.npy"), str(tmp_path / "no.npy")]) == 2

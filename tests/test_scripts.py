@@ -276,6 +276,7 @@ def test_a_real_recording_split_and_windowed_otherwise(chirps: Path, tmp_path: P
         (["--port", "99999"], 2, "--port: expected 1 to 65535"),
         (["--report", "/no/such/place/r.json"], 2, "there is no directory"),
         (["--plot", "/"], 2, "is a directory"),
+        (["--plot", "p.foo"], 2, "expected a name that ends in one of .png, .pdf, .svg, .jpg, .webp, got p.foo"),
         (["--record", "/no/such/place/f.isac"], 2, "there is no directory"),
         (["--calibration", "{noise}"], 2, "not a calibration file"),
         (["--checkpoint", "{noise}"], 1, "File exists"),
@@ -335,9 +336,9 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 def test_a_place_where_nobody_may_write_is_found_before_anything_runs() -> None:
     """Not even root can make a file in /proc."""
     for option in ("--report", "--plot", "--record", "--calibration"):
-        done = call(ONLINE, "--no-view", "--frames", 64, option, "/proc/out.file")
+        done = call(ONLINE, "--no-view", "--frames", 64, option, "/proc/out.png")
         assert done.returncode == 2
-        assert "/proc/out.file: cannot be written to" in done.stderr
+        assert "/proc/out.png: cannot be written to" in done.stderr
         assert "frames/s" not in done.stdout
 
 

@@ -15,7 +15,7 @@ from conftest import ROOT
 from isacblocks import kappa_error
 from isacblocks.blocks.calibration_file import load_calibration
 from isacblocks.blocks.recording import Recording
-from isacblocks.cli.main import find_waveform
+from isacblocks.cli.find import find_waveform
 from isacblocks.cli.script import UsageError
 from isacblocks.frontends import SigmfSink, SimulatedIq, read_waveform
 from isacblocks.frontends.waveform_file import WaveformError

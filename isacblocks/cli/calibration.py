@@ -9,13 +9,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isacblocks.cli.script import UsageError
+from isacblocks.cli.script import UsageError, usage, writable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from isacblocks.blocks.calibration_file import Calibration
+    from isacblocks.radar import OfdmRadar
 
 # Fields of a calibration that an annotation repeats
 _TOLD = (
@@ -66,6 +67,14 @@ def work(options: argparse.Namespace) -> int:
     return 0
 
 
+def _read(path: str) -> tuple[Calibration, OfdmRadar]:
+    """A calibration file. Raises UsageError for what is none."""
+    from isacblocks.blocks.calibration_file import read_calibration
+
+    with usage():
+        return read_calibration(path)
+
+
 def rows(calibration: Calibration) -> list[dict[str, Any]]:
     """A row per antenna: kappa, gain in dB and phase in degrees, their standard deviations, health by name."""
     from isacblocks.kernels.health import HEALTH
@@ -90,9 +99,9 @@ def rows(calibration: Calibration) -> list[dict[str, Any]]:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from isacblocks.blocks.calibration_file import age_days, read_calibration
+    from isacblocks.blocks.calibration_file import age_days
 
-    found, radar = read_calibration(options.file)
+    found, radar = _read(options.file)
     days, made = age_days(found), rows(found)
     ill = [f"{row['antenna']} {row['health']}" for row in made if row["health"] not in (None, "good")]
     sigmas = sorted(row["sigma_deg"] for row in made if row["sigma_deg"] is not None)
@@ -120,29 +129,31 @@ def _show(options: argparse.Namespace) -> None:
 def _diff(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isacblocks.blocks.calibration_file import load_calibration, read_calibration
+    from isacblocks.blocks.calibration_file import load_calibration
     from isacblocks.kernels.errors import gauge_error, kappa_error
 
-    first, radar = read_calibration(options.file)
-    second = load_calibration(options.other, radar, max_age_days=math.inf)
+    first, radar = _read(options.file)
+    with usage():
+        second = load_calibration(options.other, radar, max_age_days=math.inf)
     error = kappa_error(second.vector, first.vector, radar)
     gain, phase = gauge_error(second.vector, first.vector, radar)
     worst = int(np.argmax(np.abs(phase)))
     rms, largest = math.degrees(math.sqrt(np.mean(phase**2))), math.degrees(phase[worst])
-    print(f"loss of array gain {error.loss_db:.4f} dB, boresight {error.slope_deg:+.4f} deg")
+    print(f"loss of array gain {max(error.loss_db, 0.0):.4f} dB, boresight {error.slope_deg:+.4f} deg")
     print(f"phases: rms {rms:.3f} deg, largest {largest:+.2f} at antenna {worst}")
     print(f"gains: rms {np.sqrt(np.mean(gain**2)):.4f} of the mean")
 
 
 def _spare(out: str, *read: str) -> None:
-    """See that `out` is none of the files that are read. Raises UsageError."""
+    """See that `out` can be written, and is none of the files that are read. Raises UsageError."""
     for one in read:
         if Path(out).resolve() == Path(one).resolve():
             raise UsageError(f"{out}: would be written over itself; name another file to write to")
+    with usage():
+        writable(out)
 
 
 def _export(options: argparse.Namespace) -> None:
-    from isacblocks.blocks.calibration_file import read_calibration
     from isacblocks.frontends.sigmf_format import SUFFIXES
     from isacblocks.stream.files import write_atomically
 
@@ -150,7 +161,9 @@ def _export(options: argparse.Namespace) -> None:
     if options.sigmf or Path(options.out).suffix in SUFFIXES:
         _export_sigmf(options)
         return
-    made = rows(read_calibration(options.file)[0])
+    if Path(options.out).suffix != ".csv":  # it might be something else that is dear to somebody
+        raise UsageError(f"OUT: expected OUT.csv, or OUT.sigmf-meta or --sigmf, got {options.out}")
+    made = rows(_read(options.file)[0])
     text = io.StringIO()
     writer = csv.DictWriter(text, list(made[0]))
     writer.writeheader()
@@ -162,11 +175,10 @@ def _export(options: argparse.Namespace) -> None:
 def _export_sigmf(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isacblocks.blocks.calibration_file import read_calibration
     from isacblocks.frontends.sigmf_calibration import annotate_calibration, write_calibration
     from isacblocks.frontends.sigmf_format import SUFFIXES, open_sigmf
 
-    found, radar = read_calibration(options.file)
+    found, radar = _read(options.file)
     out = Path(options.out)
     base = out.with_suffix("") if out.suffix in SUFFIXES else out
     recordings = [base.with_suffix(suffix) for suffix in (".sigmf-collection", ".sigmf-data")]
@@ -201,16 +213,15 @@ def corrected(samples: NDArray[Any], kappa: NDArray[np.complex128], axis: int) -
 def _apply(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isacblocks.blocks.calibration_file import read_calibration
     from isacblocks.stream.files import write_atomically
     from isacblocks.stream.npy import read_npy
 
     _spare(options.out, options.file, options.samples)
-    kappa = read_calibration(options.file)[0].vector
-    try:
+    if Path(options.out).suffix != ".npy":
+        raise UsageError(f"OUT: expected OUT.npy, got {options.out}")
+    kappa = _read(options.file)[0].vector
+    with usage():
         samples = read_npy(options.samples)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     if samples.dtype not in (np.complex64, np.complex128):
         raise UsageError(f"{options.samples}: expected complex64 or complex128, got {samples.dtype}")
     fitting = [axis for axis, length in enumerate(samples.shape) if length == kappa.size]

@@ -93,10 +93,10 @@ def _value(text: str) -> Any:
     return text
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _pair(text: str, example: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"{text!r}: expected NAME=VALUE")
+        raise UsageError(f"{text!r}: expected NAME=VALUE without spaces, say {example}")
     return name, _value(value)
 
 
@@ -104,6 +104,8 @@ def work(options: argparse.Namespace) -> int:
     """The command; returns the exit status."""
     from isacblocks.view.desk import RequestError
 
+    if options.command == "top" and not options.interval > 0:
+        raise UsageError(f"--interval: expected a positive number of seconds, got {options.interval:g}")
     try:
         with _client(options.at) as client:
             if options.command == "top":
@@ -117,7 +119,7 @@ def _do(client: DeskClient, options: argparse.Namespace) -> int:
     if options.action is None:
         print(*client.ask(ask="status")["actions"], sep="\n")
         return 0
-    result = client.do(options.action, **dict(_pair(text) for text in options.arguments))
+    result = client.do(options.action, **dict(_pair(text, "antenna=7") for text in options.arguments))
     if result is not None:
         print(result)
     return 0
@@ -126,7 +128,7 @@ def _do(client: DeskClient, options: argparse.Namespace) -> int:
 def _set(client: DeskClient, changes: list[str]) -> int:
     known = {f"{one['block']}.{one['setting']}": one for one in client.ask(ask="status")["settings"]}
     for text in changes:
-        name, value = _pair(text)
+        name, value = _pair(text, "maprt_detector.p_fa=0.001")
         block, dot, setting = name.rpartition(".")
         if not dot:
             same = [one for one in known if one.endswith(f".{name}")]
@@ -143,8 +145,6 @@ def _set(client: DeskClient, changes: list[str]) -> int:
 def _top(client: DeskClient, options: argparse.Namespace) -> int:
     from isacblocks.view.terminal import takes_a_table
 
-    if not options.interval > 0:
-        raise UsageError(f"--interval: expected a positive number of seconds, got {options.interval:g}")
     if not (options.once or options.json) and takes_a_table():
         return _live_table(client, options.interval)
     return _lines(client, options)

@@ -8,7 +8,7 @@ import re
 
 from isacblocks.blocks.impaired_channel import PhaseStep
 from isacblocks.blocks.methods.choice import METHODS as CALIBRATORS
-from isacblocks.cli.script import add_common, positive
+from isacblocks.cli.script import add_common, picture, positive
 from isacblocks.kernels.adam import SECOND_MOMENTS
 from isacblocks.kernels.impairments import LAWS
 from isacblocks.radar import OfdmRadar, Scene
@@ -40,7 +40,7 @@ def _celsius(text: str) -> float:
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Where to run, and what to leave behind."""
     group = _add_place(parser)
-    group.add_argument("--plot", metavar="FILE", help="draw a picture as PNG")
+    group.add_argument("--plot", type=picture, metavar="FILE.png", help="draw a picture (or .pdf, .svg, .jpg, .webp)")
 
 
 def _add_place(parser: argparse.ArgumentParser, said: bool = False) -> argparse._ArgumentGroup:

@@ -24,6 +24,7 @@ FAILED, USAGE = 1, 2
 STATUSES = (
     "exit statuses: 0 done, 1 failed while running, 2 called wrongly, 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM"
 )
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".webp")
 LEVELS = ("debug", "info", "warning", "error")
 # What tells something below isacblocks beside the blocks, by their names
 PARTS = (
@@ -129,6 +130,13 @@ def positive(text: str) -> int:
     if not text.strip().isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
     return int(text)
+
+
+def picture(text: str) -> str:
+    """An option's value: a picture's name, by its end one that can be drawn."""
+    if Path(text).suffix.lower() not in ("", *PICTURES):
+        raise argparse.ArgumentTypeError(f"expected a name that ends in one of {', '.join(PICTURES)}, got {text}")
+    return text
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -102,7 +102,8 @@ def receiver_in_words(found: dict[str, Any]) -> list[str]:
         f"the receiver's view: SNR {snr}, P(t = 1) {_figure(prior, '{:.2f}')}, N0 {_figure(noise, '{:.4g}')}, "
         f"phases known to {_figure(sigma, '{:.2f}', ' deg')}"
     ]
-    lines += [f"antennas {name}: {named(antennas)}" for name, antennas in found["health"].items()]
+    being = {"restarted": "restarted, their phases being learned"}
+    lines += [f"antennas {being.get(name, name)}: {named(antennas)}" for name, antennas in found["health"].items()]
     return lines
 
 

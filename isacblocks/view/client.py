@@ -31,7 +31,8 @@ class DeskClient:
     def __init__(self, endpoint: str, patience: int = _PATIENCE) -> None:
         if not endpoint.startswith("ipc://"):
             raise RequestError(
-                f"{endpoint!r}: expected the endpoint of a desk, ipc://...; a run with --desk or --view prints it"
+                f"{endpoint!r}: expected the endpoint of a desk, ipc://...; leave it out, and the one that is running is "
+                "taken, or they are named"
             )
         self.endpoint = endpoint
         self.patience = patience

@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from isacblocks._toml import nearest
 from isacblocks.stream import Flowgraph, Port, Source
 from isacblocks.stream.directory import SocketDirectory
 from isacblocks.view.tap import INTERVAL, Tap, looks_on
@@ -110,7 +111,7 @@ class Desk:
         found = None if looks_on(block) else self.flowgraph.blocks.get(block)
         if found is None or setting not in found.settings():
             known = sorted(f"{one['block']}.{one['setting']}" for one in self.settings())
-            raise RequestError(f"{block}.{setting}: there is no such setting; there are {', '.join(known)}")
+            raise RequestError(f"{block}.{setting}: there is no such setting; {nearest(f'{block}.{setting}', known)}")
         if found.settings()[setting].kind not in _KINDS:
             raise RequestError(f"{block}.{setting}: cannot be set from outside; is there an action for it?")
         setattr(found, setting, value)
