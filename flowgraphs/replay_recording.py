@@ -78,8 +78,8 @@ def opener(options: argparse.Namespace) -> tuple[OfdmRadar, int, Any]:
         return radar, len(replay.recording), partial(Replay, path)
     chirps, antennas, samples = load_chirps(path).shape
     radar = OfdmRadar(antennas, samples, options.sample_step, options.carrier, options.element_spacing, 1 - 1 / samples)
-    if options.window is None and samples < 12:
-        raise ValueError(f"{path}: expected at least 12 samples in a chirp, or a --window of delays, got {samples}")
+    if options.window is None and samples < 9:
+        raise ValueError(f"{path}: expected at least 9 samples in a chirp, or a --window of delays, got {samples}")
     low, high = options.window or (4.0, samples - 4.0)
     sector = (-math.radians(options.sector), math.radians(options.sector))
     still = halves(options, chirps)[0]  # what is still is learned where kappa is learned: the judge's frames stay unseen

@@ -302,7 +302,8 @@ def test_bad_options_are_one_clear_line(tmp_path: Path, options: list[str], stat
         (lambda p: np.save(p, np.zeros((2, 3))), 2, "expected complex samples"),
         (lambda p: np.save(p, np.full((4, 2, 8), np.nan + 0j)), 2, "NaN or infinite"),
         (lambda p: np.save(p, np.array([{}], dtype=object), allow_pickle=True), 2, "not a .npy file"),
-        (lambda p: np.save(p, np.ones((1, 2, 8), complex)), 2, "expected at least 2"),
+        (lambda p: np.save(p, np.ones((1, 2, 9), complex)), 2, "expected at least 2"),
+        (lambda p: np.save(p, np.ones((4, 2, 8), complex)), 2, "expected at least 9 samples in a chirp"),
     ],
 )
 def test_bad_recordings_are_one_clear_line(tmp_path: Path, make: Any, status: int, word: str) -> None:
