@@ -76,6 +76,7 @@ def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ("Queue", at, "a module queue is installed already"),
         ("Numpy", at, "a module numpy is installed already"),
         ("Mine", ["--dir", str(tmp_path / "none")], "is not a directory; create it first"),
+        ("Mine", ["--dir", "/proc"], "/proc/mine.py: No such file or directory"),  # where not even root can write
         ("Mine", ["--kind", "source", "--in", "peak", *at], "--in: a source takes nothing"),
         ("Mine", ["--kind", "sink", "--out", "level", *at], "--out: a sink makes nothing"),
         ("Mine", ["--out", "a b", *at], "--out: expected a name"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isacblocks.cli.block_templates import BLOCKS, RADAR, TESTS
-from isacblocks.cli.script import UsageError
+from isacblocks.cli.script import UsageError, usage
 
 _OWN = "own"
 _ABOUT = """Make a block, NAME, in name.py and its test in test_name.py. Both work as they are: a filter is a running mean of
@@ -101,7 +101,7 @@ def work(options: argparse.Namespace) -> int:
         raise UsageError("--out: a sink makes nothing; leave it out, or take --kind filter")
     _check_out(options.out, options.taken, options.kind)
     for path, text in zip(paths, texts(kind, module, options.kind, options.taken or _OWN, options.out), strict=True):
-        with path.open("x") as file:
+        with usage(), path.open("x") as file:
             file.write(text)
         print(path)
     return 0
