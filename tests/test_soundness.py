@@ -384,3 +384,13 @@ def test_a_map_keeps_its_kappa_where_a_word_is_not_numbers() -> None:
 @pytest.mark.parametrize("case", numerics.CASES, ids=lambda case: case.name)
 def test_the_cases_hold(case: Case) -> None:
     assert case.run(1).breaches == []
+
+
+@pytest.mark.parametrize("seed", [41, 1])
+def test_no_antenna_is_good_where_no_echo_is_seen(seed: int) -> None:
+    """At -20 dB; the standard deviations of the first of these streams say that one phase is known."""
+    frames, _ = stream(seed, FRAMES, -20.0)
+    receiver = Receiver()
+    run(receiver, frames, None, seed)
+    assert receiver.numbers
+    assert receiver.health[-1][-1].all()

@@ -22,12 +22,13 @@ from isacblocks.kernels.bounds import slope_worth
 from isacblocks.kernels.drift import drift_bank, drift_estimate
 from isacblocks.kernels.estimation import mixture_grid
 from isacblocks.kernels.follow import Made
-from isacblocks.kernels.health import cable_places
+from isacblocks.kernels.health import GOOD, RESTARTED, cable_places
 from isacblocks.kernels.impairments import retract
 from isacblocks.kernels.jumps import FAST_MEMORIES, jump_threshold
 from isacblocks.kernels.scores import PHASE
 from isacblocks.kernels.uncertainty import gauge_leverage
 
+_UNSEEN = 1.0  # SNR of the peak: below it peaks are the noise's own, and what they say of phases is not to be believed
 _FALSE_FLAGS = 5e-5  # expected per fast memory, all antennas together
 _NO_GRID = frozen(np.empty(0))
 _UNBOUNDED = 1 << 40  # frames: an update that does not become full
@@ -146,6 +147,9 @@ class Tracker:
         if updates < 0:
             raise ValueError("kappa: cannot be scaled to ||kappa||^2 = N, it has no norm")
         self._keep(memory, state.numbers)
+        if made.snr.min(initial=math.inf) < _UNSEEN:
+            unseen = (made.snr < _UNSEEN)[:, None] & (made.health == GOOD)
+            made.health[unseen] = RESTARTED
         return made
 
     def add(self, memory: Memory, frames: Frames) -> None:
