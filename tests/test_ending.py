@@ -341,7 +341,7 @@ def test_a_ctrl_c_typed_at_a_terminal_reaches_the_whole_group(elsewhere: str, st
     assert process.returncode == 130
     *warned, last = errors.strip().splitlines()
     assert last == "signals: stopped"
-    assert all("did not answer within" in line for line in warned)  # a machine so busy that it takes half a second
+    assert all("did not answer within" in line for line in warned if line)  # a machine so busy that it takes half a second
 
 
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])
