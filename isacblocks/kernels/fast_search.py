@@ -57,8 +57,8 @@ def _make_map(
     out: Pointer,
     start: int,
 ) -> None:
-    """The powers of a frame's map from g (N, row), flat; the last five are those of :func:`~.fast_map.powers`, the others
-    scratch. No arrays in tuples, which would be counted at every call."""
+    """The powers of a frame's map from g (N, row), flat; the last five are those of :func:`~.fast_map.powers`, u to beams
+    scratch, as pointers: arrays in a tuple would be counted at every call."""
     terms, antennas = functions[1], kappa.shape[0]
     columns = whole_vectors(2 * (terms[0] + terms[1]))
     width, low, high = sector_core(g, row, kappa, pitch, antennas, columns, angles, functions[2], u, h, core)

@@ -28,8 +28,8 @@ from isacblocks.stream.plan import Plan, Status, worker_specs
 from isacblocks.stream.silence import Silence, is_stopped
 
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
-_ON_THEIR_WAY = 100  # ms, per second of grace, that last words may take
 _GRACE_FROZEN = 0.2  # the same for processes that are stopped (SIGSTOP): longer than a debugger takes for a look
+_LAST_WORDS = 50  # ms that those of processes that have just ended may be on their way
 
 
 def _make_checkpoint_directory(path: Path) -> None:
@@ -356,8 +356,7 @@ class Runner:
                 again = time.perf_counter() + 0.05
             if self._control.poll(5):
                 self._last_words()
-        said = self._finished.keys() >= self.plan.blocks.keys()  # of who has ended, the last words may still be on their way
-        while self._control.poll(0 if said else int(patience * _ON_THEIR_WAY)):
+        while self._control.poll(_LAST_WORDS if patience and len(self._finished) < len(self.plan.blocks) else 0):
             self._last_words()
         left = [name for name, thread in self._threads.items() if thread.is_alive() and not self._hands[name].over]
         if left:
