@@ -428,6 +428,7 @@ def test_checkpoints_go_on_while_blocks_are_killed(tmp_path: Path, undisturbed: 
     before = (tmp_path / "manifest.json").read_bytes()
     wait_for(first, "saves again", lambda: (tmp_path / "manifest.json").read_bytes() != before)
     first.stop()
+    assert [first.status.blocks[block].restarts for block in ("scale", "leaky", "collect", "counter")] == [1, 1, 1, 0]
     parts = loop(pause=0.003)
     fg = parts[0]
     fg.start(4000, placement="processes", restart=Restart(), checkpoint=tmp_path, checkpoint_every=8)

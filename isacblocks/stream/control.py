@@ -137,8 +137,12 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """End now, whatever is on its way."""
 
 
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """As Stop, to a worker whose last report has been taken: nobody needs its process any more."""
+
+
 Report: TypeAlias = Bound | Ready | BlockStatus | Saved | Failed | Finished
-Order: TypeAlias = Connect | Move | Go | Change | Stop
+Order: TypeAlias = Connect | Move | Go | Change | Stop | Leave
 
 encode = msgspec.msgpack.Encoder().encode
 _LARGEST = 1 << 31  # bytes: a block's final state is in its last report

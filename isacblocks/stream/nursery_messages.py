@@ -55,7 +55,10 @@ def receive(sock: socket.socket) -> bytes | None:
 def _exactly(sock: socket.socket, count: int) -> bytes | None:
     data = b""
     while len(data) < count:
-        part = sock.recv(min(count - len(data), 1 << 20))
+        try:
+            part = sock.recv(min(count - len(data), 1 << 20))
+        except ConnectionResetError:  # it closed before it had read all that was said to it
+            return None
         if not part:
             return None
         data += part

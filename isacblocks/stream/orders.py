@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import zmq
@@ -27,6 +28,7 @@ class Orders:
     ) -> None:
         self.endpoints: dict[str, str] | None = None  # of the senders, once they are known
         self.go = False
+        self._taken = False  # the runner has the last report
         self._change = change
         self._local = endpoint.startswith("inproc:")
         self._move = move
@@ -51,7 +53,8 @@ class Orders:
         """Take the orders that have come. Raises StopError."""
         while has_arrived(self.socket):
             order = control.decode_order(self.socket.recv(zmq.NOBLOCK))
-            if isinstance(order, control.Stop):
+            if isinstance(order, control.Stop | control.Leave):
+                self._taken |= isinstance(order, control.Leave)
                 raise StopError
             if isinstance(order, control.Connect):
                 self.endpoints = order.endpoints
@@ -61,6 +64,14 @@ class Orders:
                 self._move(order)
             else:
                 self._change(order)
+
+    def stay(self) -> None:
+        """Wait until the runner has the last report. The end of a process may be known before what it said last has been
+        read, and on a busy machine a socket's linger may end before that has been sent.
+        """
+        while not (self._taken or self._local):
+            with contextlib.suppress(StopError):
+                self.wait()
 
     def close(self) -> None:
         """Close the socket; what was said gets a moment to be heard."""

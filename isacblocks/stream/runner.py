@@ -29,7 +29,6 @@ from isacblocks.stream.silence import Silence, is_stopped
 
 _GRACE = 0.5  # seconds that workers have to end by themselves when told to stop
 _GRACE_FROZEN = 0.2  # the same for processes that are stopped (SIGSTOP): longer than a debugger takes for a look
-_LAST_WORDS = 50  # ms that those of processes that have just ended may be on their way
 
 
 def _make_checkpoint_directory(path: Path) -> None:
@@ -270,8 +269,7 @@ class Runner:
         elif isinstance(report, control.Saved):
             self._note_cut(name, report.message)
         elif isinstance(report, control.Finished):
-            self._status[name] = report.status if self._keeper is None else self._keeper.dated(name, report.status)
-            self._finished[name] = report.state
+            self._note_end(name, report)
         elif isinstance(report, control.Failed):
             raise BlockError(name, report.where, report.cause, report.trace)
         return name, report
@@ -352,11 +350,11 @@ class Runner:
         again = 0.0
         while time.perf_counter() < began + patience and not self._all_gone(began + _GRACE_FROZEN):
             if time.perf_counter() > again:  # one that was only just starting may not have been there the first time
-                self._tell_all(control.Stop())
+                self._tell_to_stop(self.plan.blocks)
                 again = time.perf_counter() + 0.05
             if self._control.poll(5):
                 self._last_words()
-        while self._control.poll(_LAST_WORDS if patience and len(self._finished) < len(self.plan.blocks) else 0):
+        while self._control.poll(0):
             self._last_words()
         left = [name for name, thread in self._threads.items() if thread.is_alive() and not self._hands[name].over]
         if left:
@@ -379,8 +377,19 @@ class Runner:
         """What a worker still reports after it was told to stop; its failures do not matter any more."""
         name, report = self._receive()
         if isinstance(report, control.Finished):
-            self._status[name] = report.status
-            self._finished[name] = report.state
+            if self._keeper is not None:
+                self._keeper.down.discard(name)
+            self._note_end(name, report)
+            self._tell_to_stop([name])
+
+    def _tell_to_stop(self, names: Iterable[str]) -> None:
+        """A process that was told to stop stays until its last report has been taken, so that none is missed."""
+        for name in names:
+            self._tell(name, control.Leave() if name in self._finished else control.Stop())
+
+    def _note_end(self, name: str, report: control.Finished) -> None:
+        self._status[name] = report.status if self._keeper is None else self._keeper.dated(name, report.status)
+        self._finished[name] = report.state
 
     def _all_gone(self, later: float) -> bool:
         """Whether nobody is left who could still end by himself. later: from when on none is whose process is stopped."""

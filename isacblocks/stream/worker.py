@@ -140,15 +140,15 @@ class Worker:
     def _stopped(self) -> None:
         """Told to stop: leave files whole and tell what the block has learned so far."""
         self.block.attend = None  # there is no time to wait for anybody
-        if not self._started or self._finished or self._task is None:
+        if not self._started or self._task is None:
             return
         try:
-            if not self._task.ended:
-                self.block.finish()
-            if self._phase == "starting":  # it has learned nothing
-                return
-            self._phase = "stopped"
-            self._orders.report(control.Finished(self._learned(), self._status(self._task)))
+            if not self._finished:
+                if not self._task.ended:
+                    self.block.finish()
+                self._phase = "stopped"  # also before the first message: all others may be further, and Go still on its way
+                self._orders.report(control.Finished(self._learned(), self._status(self._task)))
+            self._orders.stay()
         except StopError:  # nobody is left to be told
             return
         except Exception:

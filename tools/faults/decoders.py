@@ -165,7 +165,8 @@ def targets() -> dict[str, Target]:
     status = control.BlockStatus("running", readings={"x": 1.0}, edges=[EdgeCount("a.out", "b.in", 3, 2, 1)])
     value = codec.encode({"a": np.arange(6.0), "b": [1, 2j, "x", None], "c": {"d": b"12"}})
     messages = [joined([bytes(part) for part in wire.encode(items(count), 1, 2)]) for count in (0, 1, 3)]
-    orders = [control.Connect({"in": "tcp://127.0.0.1:5"}), control.Go(), control.Change("x", value), control.Stop()]
+    told = [control.Go(), control.Stop(), control.Leave()]
+    orders = [control.Connect({"in": "tcp://127.0.0.1:5"}), control.Change("x", value), *told]
     reports = [control.Bound({"out": "x"}), status, control.Saved(3), control.Finished(value, status)]
     found = [
         Target("message", _message, tuple(messages), (WireError, UnreachableError), _mend_message),
