@@ -133,6 +133,16 @@ class Collect(Sized):
         self.finished += 1
 
 
+class Watcher(Collect):
+    """Wants the newest message of an hour, or all."""
+
+    onlooker = True
+    eager = Setting(bool, initial=False)
+
+    def interval_wanted(self) -> float:
+        return 0.0 if self.eager else 3600.0
+
+
 class Join(Sized):
     """The difference of two streams that belong together."""
 

@@ -19,6 +19,7 @@ from stream_blocks import (
     Running,
     Scale,
     Trouble,
+    Watcher,
 )
 
 from isacblocks.stream import Flowgraph, Status, WiringError
@@ -211,6 +212,33 @@ def test_who_looks_now_and_then_sees_the_newest_though_the_stream_rests(placemen
         assert there["scale"].messages <= there["scale"].wall_seconds / 0.3 + 2
     with pytest.raises(WiringError, match="interval must be a number of seconds, and is for policy 'latest' alone"):
         fg.connect(source, Scale(), interval=0.1)
+
+
+def test_who_wants_a_message_now_and_then_gets_all_of_them_once_it_says_so(placement: str) -> None:
+    source, every, watcher = Counter(), Collect(), Watcher()
+    source.batch, source.rate = 4, 8000.0
+    fg = Flowgraph("seldom")
+    fg.connect(source, every)
+    fg.connect(source, watcher, policy="drop-oldest", depth=1 << 20)
+    with fg:
+        fg.start(placement=placement)
+        end = time.monotonic() + 60
+        there = fg.status.blocks
+        while (there["collect"].items_in < 1000 or not there["watcher"].messages) and time.monotonic() < end:
+            fg.wait(0.02)
+            there = fg.status.blocks
+        assert there["watcher"].messages == 1
+        watcher.eager = True
+        while fg.status.blocks["watcher"].messages < 300 and time.monotonic() < end:
+            fg.wait(0.02)
+        fg.stop()
+    edge = next(e for e in fg.status.edges if e.receiver == "watcher.number")
+    assert edge.balanced
+    assert edge.dropped.keys() == {"superseded"}  # the queue of drop-oldest never ran over
+    first, missed = watcher.numbers[4], edge.dropped["superseded"]
+    assert 900 < missed == first - 4  # the first message came
+    assert watcher.numbers == [0, 1, 2, 3, *range(first, first + len(watcher.numbers) - 4)]
+    assert len(watcher.numbers) >= 1200
 
 
 def test_a_slow_receiver_behind_a_block_link_slows_the_source(placement: str) -> None:

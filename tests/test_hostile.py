@@ -173,6 +173,9 @@ def dropped(**reasons: int) -> bytes:
         ({"serial": 2, "first": 0, "body": dropped(overflow=6)}, "words"),
         ({"serial": 2, "first": 9, "body": dropped(bad=-3)}, "words"),
         ({"serial": 2, "first": 6, "body": dropped(bad=3)}, "books"),
+        ({"serial": 2, "first": 6, "body": msgspec.msgpack.encode({"interval": float("nan")})}, "words"),
+        ({"serial": 2, "first": 6, "body": msgspec.msgpack.encode({"interval": -1.0})}, "words"),
+        ({"serial": 2, "first": 6, "body": msgspec.msgpack.encode({"interval": 1e300})}, "words"),
         ({"serial": 2, "first": 6, "stream": 5}, "stream"),
         ({"serial": 2, "first": 6, "body": b"\x80" * LARGEST_REQUEST}, ""),  # cut off by the socket: it comes back later
     ],

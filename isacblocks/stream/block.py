@@ -121,6 +121,11 @@ class Block:
     def finish(self) -> None:
         """The stream has ended, all of it has been processed: close files. Also called when the flowgraph is stopped."""
 
+    def interval_wanted(self) -> float | None:
+        """Of a block that only looks on: the newest message in so many seconds is enough; 0: all are wanted; None: as its
+        edges say. Asked after every message, and now and then while none comes."""
+        return None
+
     def save(self) -> dict[str, Any]:
         """The state, for a checkpoint."""
         return dict(self.state_values)

@@ -20,7 +20,8 @@ from isacblocks.stream.parcel import Parcel
 
 WAKE = b""  # the message that wakes a sleeper; it says nothing
 
-Word: TypeAlias = tuple[int, int, int, dict[str, int]]  # kind, next serial, items committed, items dropped
+# Kind, next serial, items committed, items dropped, seconds between two messages that are wanted
+Word: TypeAlias = tuple[int, int, int, dict[str, int], float]
 
 
 class Box:

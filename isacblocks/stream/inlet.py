@@ -68,6 +68,7 @@ class Inlet:
         self._said_hello = -1e9
         self.owing = 0  # messages that were processed and not acknowledged
         self._owing_bytes = 0
+        self._interval = edge.interval
         # At the latest when half of the credit, in messages or bytes, is used up
         self._owing_limit = 1 if edge.policy == "latest" else edge.depth / 2
         self._reader = Reader(mapped=max(32, 2 * edge.depth + 2))
@@ -94,7 +95,7 @@ class Inlet:
         self.owing = self._owing_bytes = 0
         told, committed, dropped = self._told or (self.next, self.committed, dict(self.dropped))
         if self.box is not None:
-            self.box.up.append((kind, told, committed, dropped))
+            self.box.up.append((kind, told, committed, dropped, self._interval))
             if self.box.sender_sleeps:
                 self.box.sender_sleeps = False
                 if self.box.sender_bell is not None:
@@ -102,7 +103,7 @@ class Inlet:
                 else:
                     self._send(box.WAKE)
             return
-        words = Words(dropped, self._reader.kept())
+        words = Words(dropped, self._reader.kept(), self._interval)
         self._send(Request(kind, self.epoch, told, committed, words, self._inline).write(self.layout.stream_id))
 
     def _send(self, data: bytes) -> None:
@@ -311,6 +312,15 @@ class Inlet:
             if self.keep is not None:
                 self.keep()
             self._say(wire.ACK)
+
+    def want(self, interval: float) -> None:
+        """Tell the sender of a lossy edge that the newest message in so many seconds is enough; 0: all are wanted."""
+        if interval != self._interval:
+            self._interval = interval
+            if self.open:  # else HELLO will say it
+                if self.keep is not None:
+                    self.keep()
+                self._say(wire.ACK)
 
     def settle(self) -> None:
         """A snapshot holds all that was committed up to now: it may be acknowledged, and no more until the next one."""

@@ -55,7 +55,6 @@ class Outlet:
         self.ended = False  # the end has been sent
         self._peers = {edge.token: Peer(edge, box.put_up(context, bind, edge.token)) for edge in edges}
         self._edges = list(self._peers.values())
-        self._resting = [peer for peer in self._edges if peer.edge.interval]
         self.local = bind.startswith("inproc:")
         # Memory for the port's large fields, shared where their receivers are other processes on this machine
         self.pool = Pool(shared=bind.startswith("ipc:") and can_share())
@@ -100,8 +99,8 @@ class Outlet:
 
     def look_at_the_time(self) -> None:
         """While nothing is made: send what an edge with an interval was not sent before."""
-        for peer in self._resting:
-            if peer.pending:
+        for peer in self._edges:
+            if peer.interval and peer.pending:
                 self._flush(peer)
 
     def pump(self) -> bool:
@@ -118,7 +117,8 @@ class Outlet:
         came = False
         for peer in self._edges:
             while peer.box is not None and peer.box.up:
-                kind, serial, committed, dropped = peer.box.up.popleft()
+                kind, serial, committed, dropped, interval = peer.box.up.popleft()
+                peer.want(interval)
                 if kind == wire.HELLO:
                     self._answer(peer, serial, committed, dropped)
                 else:
@@ -200,6 +200,7 @@ class Outlet:
                 self._flush(peer)
             return
         peer.check(request.serial, request.committed, request.words.dropped, self.serial)
+        peer.want(request.words.interval)
         for number in request.words.kept:
             self.pool.keep(number)
         if request.kind == wire.HELLO:

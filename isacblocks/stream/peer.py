@@ -38,7 +38,8 @@ class Peer:
         self.lossless = edge.policy == "block"
         self.window = 1 if edge.policy == "latest" else edge.depth  # messages that may be sent and not yet acknowledged
         self.acknowledged = 0  # serial up to which the receiver has everything
-        self._rests_until = 0.0  # of an edge with an interval: when the next message may be sent
+        self.interval = edge.interval  # seconds between two messages, where the receiver does not want them all
+        self._rests_until = 0.0  # with an interval: when the next message may be sent
         self.recent: deque[Parcel] = deque(maxlen=edge.lag or 0)  # what a lagged feedback must be able to send again
         # Of a sender that came back only the receiver knows what became of some items, until its HELLO tells and, where the
         # sender had been farther than it now is, until it has caught up
@@ -63,11 +64,12 @@ class Peer:
         if not self.lossless and self.pending and self.pending[-1].gap:  # what comes behind it says as much
             self.bytes -= self.pending.pop().size
         if not self.lossless and not parcel.final and not parcel.gap:  # a gap takes nobody's place
-            limit = 1 if self.edge.policy == "latest" else self.edge.depth
+            newest = self.edge.policy == "latest" or self.interval > 0.0
+            limit = 1 if newest else self.edge.depth
             while self.pending and (len(self.pending) >= limit or self.bytes + parcel.size > self.edge.budget):
                 old = self.pending.popleft()
                 self.bytes -= old.size
-                self._drop(old, "superseded" if self.edge.policy == "latest" else "overflow")
+                self._drop(old, "superseded" if newest else "overflow")
         self.pending.append(parcel)
         if self.recent.maxlen:
             self.recent.append(parcel)
@@ -80,6 +82,8 @@ class Peer:
 
     def pressed(self) -> bool:
         """Whether an acknowledgement would be of use: something waits for it, or half of the credit is used up."""
+        if self.open and not self.unacknowledged:
+            return False
         return bool(self.pending) or 2 * len(self.unacknowledged) >= self.window or 2 * self.bytes >= self.edge.budget
 
     def waits(self) -> bool:
@@ -97,14 +101,20 @@ class Peer:
             return None
         return queue[0]
 
+    def want(self, interval: float) -> None:
+        """The receiver of a lossy edge wants a message in so many seconds, the newest one; 0: all."""
+        if interval != self.interval and not self.lossless:
+            self.interval = interval
+            self._rests_until = min(self._rests_until, monotonic() + interval) if interval else 0.0
+
     def rests(self) -> bool:
-        """Whether the edge's interval has yet to pass; not before the end, which waits for nobody."""
+        """Whether the interval has yet to pass; not before the end, which waits for nobody."""
         return not self.again and not self.pending[-1].final and monotonic() < self._rests_until
 
     def sent(self) -> None:
         """What was due has been sent."""
-        if self.edge.interval and not (self.again or self.pending)[0].gap:
-            self._rests_until = monotonic() + self.edge.interval
+        if self.interval and not (self.again or self.pending)[0].gap:
+            self._rests_until = monotonic() + self.interval
         parcel = (self.again or self.pending).popleft()
         self.sent_bytes += parcel.size
         self.unacknowledged.append(parcel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -14,12 +14,15 @@ from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import LARGEST_REQUEST
 from isacblocks.stream.spec import Layout
 
+LONGEST = 3600.0  # seconds, of an interval
+
 
 class Words(msgspec.Struct, omit_defaults=True):
     """What stands behind the header."""
 
     dropped: dict[str, int] = {}  # items by reason
     kept: list[int] = []  # segments that it goes on using
+    interval: Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST)] = 0.0  # seconds between two messages that it wants at least
 
 
 def _bad_words(text: str) -> WireError:

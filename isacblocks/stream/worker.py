@@ -115,6 +115,7 @@ class Worker:
         self.block.start()
         self._started = True
         self._go_on(task)
+        self._tell_interval()
         self._orders.report(control.Ready())
         while not self._orders.go:
             self._orders.wait()
@@ -242,12 +243,20 @@ class Worker:
         for inlet in inlets:
             if inlet.owing:
                 inlet.acknowledge(urgent=False)
+        if self.block.onlooker:
+            self._tell_interval()
         if self._snapshots is not None:
             self._keep_up(self._snapshots)
         if now - self._reported > STATUS_INTERVAL:
             self._reported = now
             self._orders.report(self._status(task))
         return worked
+
+    def _tell_interval(self) -> None:
+        interval = self.block.interval_wanted()
+        if interval is not None:
+            for inlet in self.inlets.values():
+                inlet.want(interval)
 
     def _rest(self, task: Task) -> None:
         """Nothing to do: sleep until something comes, say how far we are, see whether that was all."""

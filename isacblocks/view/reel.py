@@ -17,6 +17,8 @@ from isacblocks.view.tap import PREFIX
 # memory that no cache holds any more, also while nothing is recorded
 DEPTH, BUDGET = 4, 64 << 20
 
+_IDLE = 1.0  # seconds between two messages while nothing is recorded
+
 
 class Reel(Block):
     """Writes recordings beside `path`: see :meth:`path_of`. It sits behind an edge of policy "drop-oldest"."""
@@ -62,6 +64,10 @@ class Reel(Block):
             self.missed += items.first - self._next
         self._next = items.first + len(items)
         self.recorded += len(items)
+
+    def interval_wanted(self) -> float:
+        """While nothing is recorded a message now and then is enough: each would cost the flowgraph its time."""
+        return 0.0 if self.take or self._writer is not None else _IDLE
 
     def finish(self) -> None:
         """Close the file."""
