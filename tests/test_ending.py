@@ -18,9 +18,10 @@ import pytest
 from conftest import ROOT
 from stream_blocks import Collect, Counter, Leaky, Mixer, Scale, Trouble
 
-from isacblocks.stream import BlockError, Flowgraph, PlacementError, runner
+from isacblocks.stream import BlockError, Flowgraph, PlacementError, ending
 from isacblocks.stream.control import Go, Order
 from isacblocks.stream.runner import Runner
+from isacblocks.stream.switchboard import Switchboard
 
 GRACE = 20.0  # seconds
 
@@ -137,14 +138,14 @@ def test_what_has_started_is_finished_though_nothing_ran(monkeypatch: pytest.Mon
     """start() opens files and sockets, and begins threads: who is stopped before the first message has to close them."""
     fg, started = chain(Trouble("none")), threading.Event()
 
-    def not_go(self: Runner, order: Order) -> None:
+    def not_go(self: Switchboard, order: Order) -> None:
         if isinstance(order, Go):
             started.set()
         else:
             tell(self, order)
 
-    tell = Runner._tell_all
-    monkeypatch.setattr(Runner, "_tell_all", not_go)
+    tell = Switchboard.tell_all
+    monkeypatch.setattr(Switchboard, "tell_all", not_go)
     fg.start(placement="threads")
     assert started.wait(60)
     fg.stop()
@@ -206,7 +207,7 @@ def test_stop_with_a_frozen_process(victim: str) -> None:
 
 def test_nobody_waits_for_a_process_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace, here a long one, is for those that can still answer; the others' last words are not lost by it."""
-    monkeypatch.setattr(runner, "_GRACE", GRACE)
+    monkeypatch.setattr(ending, "GRACE", GRACE)
     source, sink = Counter(), Collect()
     fg = Flowgraph("frozen")
     fg.connect(source, Scale(), sink)
@@ -234,7 +235,8 @@ def test_state_so_far_is_there_after_a_stop(placement: str) -> None:
     fg = Flowgraph("so far")
     fg.connect(source, sink)
     fg.start(placement=placement)
-    time.sleep(1.0)
+    while not fg.status.blocks["collect"].items_in:
+        assert not fg.wait(0.01)
     fg.stop()
     assert sink.finished == 1
     assert sink.numbers

@@ -12,7 +12,7 @@ import pytest
 import zmq
 from stream_blocks import Collect, Counter, Scale
 
-from isacblocks.stream import Flowgraph, Source, State, control, runner
+from isacblocks.stream import Flowgraph, Source, State, control, ending
 from isacblocks.stream.nursery_messages import receive, send
 from isacblocks.stream.runner import Runner
 from isacblocks.stream.worker import Worker
@@ -67,11 +67,11 @@ def test_a_process_stays_until_its_last_report_has_been_read(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a busy machine the news of its end overtook the report."""
-    monkeypatch.setattr(runner, "_GRACE", PATIENCE)
+    monkeypatch.setattr(ending, "GRACE", PATIENCE)
     halt = Runner._halt
 
     def late(self: Runner) -> None:
-        self._control = Late(self._control)  # type: ignore[assignment]
+        self._board.socket = Late(self._board.socket)  # type: ignore[assignment]
         halt(self)
 
     monkeypatch.setattr(Runner, "_halt", late)

@@ -406,7 +406,7 @@ def test_reports_of_a_connection_that_has_lost_its_name_are_passed_over() -> Non
     assert fg._runner is not None
     with zmq.Context() as context, context.socket(zmq.DEALER) as late:
         late.routing_id = b"\xae\x01\x02\x03"
-        late.connect(fg._runner._control_endpoint)
+        late.connect(fg._runner._board.endpoint("control"))
         late.send(control.encode(control.Failed("while running", "it was killed", "")))
         late.send(control.encode(control.BlockStatus()))
         assert fg.wait(PATIENCE)
