@@ -210,6 +210,33 @@ class Frames(Source):
             self.wrong += int((value != np.arange(first, first + len(value))[:, None]).sum())
 
 
+class Held(Source):
+    """A source of numbers that makes nothing from item `held` on, until that is moved on: what is to be done to a flowgraph
+    while it runs is done before its end, however fast the machine is and whoever has to wait for it.
+    """
+
+    number = Out(NUMBER)
+    held = Setting(int, initial=0, minimum=0, unit="items", doc="a whole number of messages")
+    size: int
+
+    def produce(self, first: int, count: int) -> Any:
+        if first >= self.held:
+            return self.number.items(value=np.zeros((0, self.size)))
+        return super().produce(first, min(count, self.held - first))
+
+
+class HeldCounter(Held, Counter):
+    name = "counter"
+
+
+class HeldLive(Held, Live):
+    name = "live"
+
+
+class HeldFrames(Held, Frames):
+    name = "frames"
+
+
 class Hoard(Sized):
     """Keeps every array that came, and passes it on; at the end each must still hold what it held."""
 
