@@ -12,7 +12,6 @@ cannot be seen by anybody.
 from __future__ import annotations
 
 import logging
-import math
 import struct
 import threading
 import time
@@ -23,17 +22,15 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from isacblocks.frontends.gnuradio import wire
 from isacblocks.frontends.gnuradio.assembly import Assembly
 from isacblocks.frontends.gnuradio.drain import Drain
 from isacblocks.frontends.gnuradio.line import OPPOSITE, SOURCES, Clock, Line, Tally, Wiring, endless
-from isacblocks.frontends.gnuradio.pdu import read_pdu
-from isacblocks.frontends.gnuradio.wire import MessageError, Tag
+from isacblocks.frontends.gnuradio.reading import Reader
+from isacblocks.frontends.gnuradio.wire import MessageError
 from isacblocks.frontends.samples import samples_record
 from isacblocks.stream import ANY, Out, Reading, Source, State
 from isacblocks.stream.spec import DTYPES, Items, resolve
 
-_SUSPICIOUS = 8  # jumps in a row, each by a multiple of what came
 _WAIT = 50  # ms that produce() waits for a message
 _COUNTS = ("received", "lost", "cut", "left_out", "gaps", "restarts", "ignored")
 
@@ -122,7 +119,6 @@ class GnuRadioSource(Source):
         record = samples_record(field, dtype, tuple(names))
         self.field = field
         self.samples.adopt(resolve(record, self._sizes, "GnuRadioSource"))
-        self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
         self._line: Line | None = None
         self._drain: Drain | None = None
 
@@ -136,10 +132,9 @@ class GnuRadioSource(Source):
         self.finish()
         self._log = logging.getLogger(f"isacblocks.{self.label}")
         self._assembly = Assembly(self.group or 1, self.channels)
+        self._reader = Reader(self.wiring, self.dtype, self.shape, self.tags, self.messages, self._log)
         self._tally, self._clock = Tally(self._log), Clock()
         self._asked = False
-        self._jumps = 0  # in a row
-        self._before = 0, 0  # number of the last message's first item, and how many it held
         self._gone = 0
         self._came = threading.Condition()  # also holds what the drain shares: assembly and tally
         self._line = Line(self.wiring)
@@ -234,8 +229,8 @@ class GnuRadioSource(Source):
         self._asked = False
         self._clock.start()
         try:
-            rows, offset, tags = self._read([part.buffer for part in parts])
-            self._compare(offset, len(rows))
+            rows, offset, tags = self._reader.read([part.buffer for part in parts], self._assembly.expected or 0)
+            self._reader.compare(offset, len(rows))
         except MessageError as error:
             with self._came:
                 self._tally.add(error.reason, str(error))
@@ -247,50 +242,6 @@ class GnuRadioSource(Source):
                     self._assembly.shed(self.newest)
                 self._came.notify()
         return bool(len(rows))
-
-    def _read(self, parts: list[memoryview]) -> tuple[NDArray[Any], int | None, list[Tag]]:
-        """The rows of a message, the number of the first one where it is told, and its tags. Raises MessageError."""
-        if len(parts) != 1 + bool(self.wiring.key):
-            expected = "a key and one more part" if self.wiring.key else "one part; is a key set at the sender?"
-            raise MessageError("parts", f"{len(parts)} parts, expected {expected}")
-        if self.wiring.key and parts[0] != self.wiring.key.encode():
-            raise MessageError("key", f"the key is {bytes(parts[0][:64])!r}, expected {self.wiring.key!r}")
-        data = parts[-1]
-        if self.messages:
-            return read_pdu(data, self.dtype, self.shape, self._assembly.expected or 0)
-        offset, tags, position = wire.unpack(data) if self.tags else (None, [], 0)
-        size = len(data) - position
-        if size % self._row_bytes:
-            hint = "; it begins as with tags, say tags=True" if not self.tags and wire.has_header(data) else ""
-            raise MessageError(
-                "size",
-                f"{size} bytes are no whole number of items of {self._row_bytes} ({self.dtype} {self.shape}): do type and "
-                f"vector length agree with the sender's{hint}?",
-            )
-        rows = np.frombuffer(data[position:], self.dtype).reshape(-1, *self.shape) if size else np.empty((0, *self.shape))
-        return rows, offset, tags
-
-    def _compare(self, offset: int | None, count: int) -> None:
-        """Raises MessageError where the sender counts fewer items than its messages hold: another vector length.
-
-        Where it counts more they may be lost: that is said, too, but taken for a gap.
-        """
-        if offset is None:
-            return
-        first, held = self._before
-        self._before, step = (offset, count), offset - first
-        told = f"the sender counts {step} items where {held} of {self._row_bytes} bytes came ({self.dtype} {self.shape})"
-        if 0 < step < held:
-            raise MessageError("length", f"{told}: do type and vector length agree with the sender's?")
-        self._jumps = self._jumps + 1 if 0 < held < step and step % held == 0 else 0
-        if self._jumps == _SUSPICIOUS:
-            self._log.warning(
-                "%s: %s, %d times in a row: do type and vector length agree with the sender's, or does somebody else take a "
-                "part of its messages? The rest counts as lost",
-                self.wiring.endpoint,
-                told,
-                self._jumps,
-            )
 
     def _count(self) -> None:
         for name in _COUNTS:
