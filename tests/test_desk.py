@@ -50,6 +50,38 @@ def test_what_is_shown_is_the_newest_and_costs_the_stream_nothing(placement: str
     assert watched.lost > 20_000
 
 
+def test_while_nobody_looks_on_a_message_a_second_is_shown_and_more_to_who_does() -> None:
+    fg, source, scale = Flowgraph("alone"), Counter(), Scale()
+    fg.connect(source, scale, Collect())
+    with Desk(fg) as desk, DeskClient(desk.endpoint) as client:
+        desk.watch("scaled", scale.ports["scaled"])
+        source.batch, source.rate = 8, 4000.0
+
+        def shown() -> tuple[int, float]:
+            status = fg.status.blocks["view_scaled"]
+            return status.messages, status.wall_seconds
+
+        def reaches(low: float, high: float) -> Callable[[], bool]:
+            """Whether between low and high messages a second were shown for a second and a half."""
+            seen = [shown()]
+
+            def found() -> bool:
+                seen.append(shown())
+                while seen[-1][1] - seen[1][1] > 1.5:
+                    del seen[0]
+                took = seen[-1][1] - seen[0][1]
+                return took > 1.5 and low < (seen[-1][0] - seen[0][0]) / took < high
+
+            return found
+
+        fg.start(placement="processes")
+        until(reaches(0.0, 2.0))
+        often = reaches(4.0, 13.0)
+        until(lambda: client.ask(ask="seen")["name"] == "alone" and often())
+        until(reaches(0.0, 2.0))
+        fg.stop()
+
+
 def test_settings_and_actions_by_name() -> None:
     fg, source, scale = Flowgraph("turned"), Counter(), Scale()
     fg.connect(source, scale, Collect())

@@ -20,7 +20,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -35,6 +37,7 @@ from isacblocks.view.tap import INTERVAL, Tap, looks_on
 
 DIRECTORY = "desk"  # the kind of directory that desks are found by
 _LARGEST = 1 << 24  # bytes of a message
+_OFTEN = 0.5  # seconds: who asks more often for what is seen looks on, and is shown more than one message a second
 _KINDS = (bool, int, float, str)  # of settings that may be set from outside
 
 
@@ -86,6 +89,8 @@ class Desk:
         self.directory = self._place.path
         self.endpoint = self._place.endpoint("desk")
         self._taps = self._place.endpoint("taps")
+        self._tapping: list[Tap] = []
+        self._watched, self._looked = False, -math.inf  # whether anybody looks on; when what is seen was last asked for
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="isacblocks desk", daemon=True)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -102,6 +107,7 @@ class Desk:
     def watch(self, kind: str, port: Port, fields: list[str] | None = None, newest: int = 1) -> None:
         """Show the newest items of an output port under the name `kind`; before the flowgraph runs. See :class:`Tap`."""
         tap = Tap(kind, self._taps, fields, newest)
+        self._tapping.append(tap)
         self.flowgraph.connect(port, tap.ports["items"], policy="latest", interval=INTERVAL)
 
     # What may be done
@@ -154,9 +160,17 @@ class Desk:
         poller.register(self._asked, zmq.POLLIN)
         poller.register(self._shown, zmq.POLLIN)
         while not self._stop.is_set():
+            if self._watched and time.monotonic() - self._looked > _OFTEN:
+                self._tell_taps(False)
             for socket, _ in poller.poll(100):
                 with contextlib.suppress(zmq.ZMQError):
                     (self._answer if socket is self._asked else self._note)()
+
+    def _tell_taps(self, watched: bool) -> None:
+        if watched != self._watched:
+            self._watched = watched
+            for tap in self._tapping:
+                tap.watched = watched
 
     def _note(self) -> None:
         """What a tap shows takes the place of what it showed before."""
@@ -182,6 +196,9 @@ class Desk:
         if ask == "status":
             return {**self._standing(), "settings": self.settings(), "actions": sorted(self.actions), **self._drawing()}
         if ask == "seen":
+            now = time.monotonic()
+            self._tell_taps(now - self._looked < _OFTEN)
+            self._looked = now
             after = request.get("after", {})
             return {**self._standing(), "seen": {k: list(v) for k, v in self.seen.items() if v[0] != after.get(k)}}
         if ask == "set":

@@ -1,7 +1,7 @@
 """A sink that shows the newest of a stream to a desk, a few times a second, and holds nobody up.
 
 It sits behind a lossy edge of policy "latest" with an interval: in between its sender has nothing to do but to keep its
-newest message.
+newest message. The interval is longer while nobody looks on.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any
 
 import zmq
 
-from isacblocks.stream import Block, In, codec
+from isacblocks.stream import Block, In, Setting, codec
 from isacblocks.stream.spec import ANY, Items
 
 PREFIX = "view_"  # of the names of blocks that are there only to look on
 INTERVAL = 0.08  # seconds between two messages that are shown
+_RARELY = 1.0  # the same while nobody looks on: for who comes, and for what is saved
 
 
 def looks_on(block: str) -> bool:
@@ -32,6 +33,7 @@ class Tap(Block):
 
     onlooker = True
     items = In(ANY)
+    watched = Setting(bool, initial=False, doc="whether anybody looks on")
 
     def __init__(self, kind: str, endpoint: str, fields: list[str] | None = None, newest: int = 1) -> None:
         self.kind = kind
@@ -51,6 +53,10 @@ class Tap(Block):
         self._socket.linger = 0
         self._socket.sndhwm = 1
         self._socket.connect(self.endpoint)
+
+    def interval_wanted(self) -> float:
+        """As often as it is looked at."""
+        return INTERVAL if self.watched else _RARELY
 
     def process(self, items: Items) -> None:
         """Show the newest items."""
