@@ -28,6 +28,7 @@ from isacblocks.stream.memory import Lease, Loan, Mappings, Pool, Reference, Unr
 from isacblocks.stream.spec import resolve
 
 SIZE = 6000
+PATIENCE = 60.0  # seconds, against hanging
 LAYOUT = resolve(Record("frame", (Field("value", "float64", ("N",)), Field("mark", "int64"))), {"N": SIZE}, "test")
 linux = pytest.mark.skipif(not memory.can_share(), reason="this system has no memfd")
 
@@ -71,6 +72,14 @@ def commit(link: Link) -> None:
     link.settle(link.outlet.drained)
 
 
+def all_free(link: Link) -> None:
+    """What was sent lies in ZeroMQ's memory no more: it says so in a thread of its own, when that has its turn."""
+    end = time.monotonic() + PATIENCE
+    while len(link.outlet.pool._free) < segments(link):
+        assert time.monotonic() < end, "memory that is not given back"
+        time.sleep(0.001)
+
+
 def segments(link: Link) -> int:
     return len(link.outlet.pool._segments)
 
@@ -79,6 +88,7 @@ def test_memory_is_used_again(link: Link) -> None:
     for k in range(30):
         pass_one(link, k)
         commit(link)
+        all_free(link)
     assert segments(link) <= 2
     assert link.law().committed == 60
 
@@ -98,6 +108,7 @@ def test_what_a_block_keeps_is_never_written_to_again(link: Link) -> None:
         assert (value == k).all()
     for k, view in parts.items():
         assert (np.asarray(view) == k).all()
+        all_free(link)
     assert segments(link) <= 3, "what the receiver keeps is not the pool's any more"
 
 
@@ -191,7 +202,7 @@ def test_the_law_holds_through_anything(policy: str, seed: int, transport: str, 
             link.law()
             assert all((items.value == items.message).all() for items in kept)
         link.outlet.send(frames(link.outlet.pool, sent, count=0, final=True))
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not link.outlet.drained() and time.monotonic() < end:
             link.settle()
             while link.inlet.head() is not None:
@@ -455,6 +466,7 @@ while not inlet.ended:
     if head is None:
         inlet.socket.poll(10)
         inlet.acknowledge(urgent=True)
+        inlet.doubt()  # as a worker does: what its earlier self left behind may still have its name
         continue
     good = bool((head.value == head.message).all())
     if not head.final:
@@ -463,7 +475,7 @@ while not inlet.ended:
     inlet.commit()
     inlet.acknowledge(urgent=False)
 inlet.acknowledge(urgent=True)
-inlet.socket.close(1000)
+inlet.socket.close(60_000)
 """
 
 
@@ -538,11 +550,10 @@ def test_nothing_of_shared_memory_stays_when_a_program_is_killed(tmp_path: Path)
     finally:
         process.kill()
         process.communicate()
-    end = time.monotonic() + 5
-    while mine & maps_of_ours() and time.monotonic() < end:
+    end = time.monotonic() + PATIENCE
+    while mine & maps_of_ours() or not set(Path("/dev/shm").iterdir()) <= before:
+        assert time.monotonic() < end, (mine & maps_of_ours(), set(Path("/dev/shm").iterdir()) - before)
         time.sleep(0.02)
-    assert not mine & maps_of_ours()
-    assert set(Path("/dev/shm").iterdir()) <= before
 
 
 def maps_of_ours() -> set[int]:

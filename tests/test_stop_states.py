@@ -18,8 +18,8 @@ from faults import stops
 
 from isacblocks.stream import Flowgraph
 
-PATIENCE = 60.0  # seconds for a program of its own
-GENEROUS = 20.0  # seconds, against hanging; what is promised is measured on a quiet machine
+PATIENCE = 300.0  # seconds for a program of its own
+GENEROUS = 60.0  # seconds, against hanging; what is promised is measured on a quiet machine
 PAIRS = [(name, placement) for name, state in stops.STATES.items() for placement in state.placements]
 
 
@@ -28,6 +28,14 @@ def test_stop_leaves_nothing(name: str, placement: str) -> None:
     trial = stops.stop_once(stops.STATES[name], placement, random.Random(f"{name} {placement}"), patience=GENEROUS)
     assert trial.left == []
     assert trial.stop < GENEROUS
+
+
+def nothing_is_left(before: tuple[int, set[str]]) -> None:
+    """Soon: the kernel ends the children of a killed process when it comes to it."""
+    end = time.monotonic() + GENEROUS
+    while (found := stops.left_behind(before)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not found
 
 
 GONE = """
@@ -71,7 +79,7 @@ def test_stop_from_many_threads_at_once() -> None:
             thread.join(GENEROUS)
         assert fg.wait(GENEROUS)
         assert fg.status.phase == "stopped"
-        assert not stops.left_behind(before)
+        nothing_is_left(before)
 
 
 def test_a_frozen_nursery_does_not_hold_up_the_end() -> None:
@@ -86,10 +94,7 @@ def test_a_frozen_nursery_does_not_hold_up_the_end() -> None:
         os.kill(nurseries[0], signal.SIGSTOP)
         fg.stop()
         assert fg.wait(GENEROUS)
-        end = time.monotonic() + GENEROUS
-        while stops.left_behind(before) and time.monotonic() < end:
-            time.sleep(0.01)
-        assert not stops.left_behind(before)
+        nothing_is_left(before)
 
 
 def test_a_start_that_fails_half_way_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +119,7 @@ def test_a_start_that_fails_half_way_leaves_nothing(monkeypatch: pytest.MonkeyPa
             thread.join(GENEROUS)
         assert len(begun) == 2
         assert not any(thread.is_alive() for thread in begun)
-        assert not stops.left_behind(before)
+        nothing_is_left(before)
 
 
 ORPHAN = """

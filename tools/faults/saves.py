@@ -29,7 +29,8 @@ from isacblocks.stream.files import SUFFIX
 
 _NAME, _BLOCKS = "saves", ["small", "large"]
 _SIZES = {"small": 16, "large": 40_000}  # numbers: pages of a file, and enough of them to be cut in two
-_LONGEST = 0.06  # seconds until a kill, at most; a round of saves takes about half of it
+_LONGEST = 0.06  # seconds until a kill, at most, to begin with; a round of saves takes about half of it on a quick disk
+_FEW, _MANY = 1, 4  # rounds that a victim may get done before the next one is given more time, or less
 
 
 def _state(block: str, number: int) -> dict[str, Any]:
@@ -86,7 +87,9 @@ def _victim(directory: Path, number: int, save: Callable[[Path, int], None], rea
 def kill_and_read(
     directory: Path, count: int, seed: int, save: Callable[[Path, int], None] = _save, longest: float = _LONGEST
 ) -> Tally:
-    """The loop; in a process without other threads, since it forks."""
+    """The loop; in a process without other threads, since it forks. longest: seconds that the first victim has at most; how
+    long the next ones have follows from what the ones before got done, so that kills fall into saves on any machine.
+    """
     moments, tally, known = random.Random(seed), Tally(), (-1, -1)
     for kill in range(count):
         began, ready = os.pipe()
@@ -109,7 +112,9 @@ def kill_and_read(
             found = _read(directory)
             if found[0] < known[0] or not known[1] <= found[1] <= found[0]:
                 tally.breaches.append(f"kill {kill}: cut and kappa went from {known} to {found}")
-            tally.saves += found[0] - known[0]
+            saved = found[0] - known[0]
+            longest *= 1.5 if saved < _FEW else 0.7 if saved > _MANY else 1.0
+            tally.saves += saved
             known = found
         except Exception as error:
             tally.breaches.append(f"kill {kill}: {type(error).__name__}: {error}")
