@@ -17,8 +17,9 @@ ITEMS = 4000
 PATIENCE = 90.0
 
 
-def graph() -> tuple[Flowgraph, Collect]:
-    source, scale, sink = Counter(), Scale(), Collect()
+def graph(pause: float = 0.0) -> tuple[Flowgraph, Collect]:
+    """pause: seconds that every message takes at least, so that a run cannot be over too soon."""
+    source, scale, sink = Counter(), Scale(), Collect(pause=pause)
     source.batch, scale.factor = 8, 2.0
     fg = Flowgraph("far")
     fg.connect(source, scale, sink)
@@ -45,7 +46,7 @@ def test_a_slow_network_loses_nothing(faults: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("fault", ["reset", "half_open"])
 def test_connections_that_break_lose_nothing(fault: str) -> None:
-    fg, sink = graph()
+    fg, sink = graph(pause=0.006)  # 3 s, however fast the machine is
     broken = 0
     with between(latency=0.001) as proxies, fg:
         fg.start(ITEMS, placement="tcp")
