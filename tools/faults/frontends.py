@@ -26,7 +26,7 @@ from isacblocks.frontends.sigmf_format import SigmfError
 from isacblocks.stream import jig
 from isacblocks.stream.spec import resolve
 
-_PATIENCE = 30.0  # seconds: against hanging only
+_PATIENCE = 120.0  # seconds: against hanging only
 _STALL = 0.3  # seconds
 
 
