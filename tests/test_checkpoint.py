@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from stream_blocks import Collect, Counter, Leaky, Mixer, Scale
+from stream_blocks import Collect, Counter, HeldCounter, Leaky, Mixer, Scale
 
 from isacblocks.stream import CheckpointError, Flowgraph, checkpoint, codec
 
 
-def graph(pause: float = 0.0) -> tuple[Flowgraph, Collect, Leaky, Mixer]:
-    source, mixer, leaky, sink = Counter(pause=pause), Mixer(), Leaky(), Collect()
-    source.batch = 4
+def graph(pause: float = 0.0, held: int = 1 << 40) -> tuple[Flowgraph, Collect, Leaky, Mixer]:
+    """held: the item from which on its source has no more."""
+    source, mixer, leaky, sink = HeldCounter(pause=pause), Mixer(), Leaky(), Collect()
+    source.batch, source.held = 4, held
     fg = Flowgraph("kept")
     fg.connect(source, mixer, leaky)
     fg.connect(mixer, sink)
@@ -34,7 +35,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(
     whole.run(800, placement=placement)
     expected = sink.values, leaky.memory.tobytes(), mixer.heard
 
-    first, sink, _, _ = graph(pause=0.002)
+    first, sink, _, _ = graph(pause=0.002, held=600)
     first.start(800, placement=placement, checkpoint=tmp_path, checkpoint_every=8)
     while not list(tmp_path.glob("manifest.json")) or first.status.blocks["collect"].items_in < 200:
         assert not first.wait(0.005)
@@ -205,20 +206,20 @@ def test_old_cuts_are_removed(tmp_path: Path) -> None:
 def test_a_lossy_edge_is_settled_after_a_resume(tmp_path: Path) -> None:
     """What was on its way over a lossy edge when the run was cut is neither lost from the books nor counted twice."""
 
-    def lossy(pause: float) -> tuple[Flowgraph, Collect, Collect]:
-        source, scale, quick, slow = Counter(pause=pause), Scale(), Collect(), Collect(pause=0.002)
-        source.batch = 4
+    def lossy(pause: float, held: int) -> tuple[Flowgraph, Collect, Collect]:
+        source, scale, quick, slow = HeldCounter(pause=pause), Scale(), Collect(), Collect(pause=0.002)
+        source.batch, source.held = 4, held
         fg = Flowgraph("lossy")
         fg.connect(source, scale, quick)
         fg.connect(scale, slow, policy="drop-oldest", depth=2)
         return fg, quick, slow
 
-    first, quick, slow = lossy(0.0005)
+    first, quick, slow = lossy(0.0005, 3000)
     first.start(4000, checkpoint=tmp_path, checkpoint_every=16)
     while not (tmp_path / "manifest.json").exists() or len(slow.state_values.get("values", [])) < 40:
         assert not first.wait(0.01)
     first.stop()
-    second, quick, slow = lossy(0.0)
+    second, quick, slow = lossy(0.0, 4000)
     status = second.run(4000, checkpoint=tmp_path, checkpoint_every=16)
     assert quick.numbers == list(range(4000))
     assert slow.numbers == sorted(set(slow.numbers))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stream_blocks import Collect, Counter, Scale, Trouble
+from stream_blocks import Collect, Counter, HeldCounter, Scale, Trouble
 
 from isacblocks.stream import Flowgraph, Restart
 from isacblocks.stream.silence import PATIENCE, Silence, is_stopped
@@ -23,15 +23,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def running(items: int | None, restart: Restart | None = None) -> tuple[Flowgraph, Collect]:
-    source, sink = Counter(pause=0.001), Collect()
-    source.batch = 4
+def running(items: int | None, restart: Restart | None = None) -> tuple[Flowgraph, Collect, HeldCounter]:
+    """One that does not come to its end before `held` is moved on."""
+    source, sink = HeldCounter(pause=0.001), Collect()
+    source.batch, source.held = 4, 3200
     fg = Flowgraph("frozen")
     fg.connect(source, Scale(), sink, depth=8)
     fg.start(items, placement="processes", restart=restart)
     wait_until(lambda: fg.status.blocks["collect"].items_in > 100)
     wait_until(lambda: all(block.process for block in fg.status.blocks.values()))
-    return fg, sink
+    return fg, sink, source
 
 
 def phase(fg: Flowgraph, block: str) -> str:
@@ -41,7 +42,7 @@ def phase(fg: Flowgraph, block: str) -> str:
 @pytest.mark.parametrize("restart", [None, Restart()], ids=["stop", "restart"])
 @pytest.mark.parametrize("victim", ["counter", "scale", "collect"])
 def test_a_frozen_block_is_noticed_and_goes_on(victim: str, restart: Restart | None) -> None:
-    fg, sink = running(4000, restart)
+    fg, sink, source = running(4000, restart)
     process = fg.status.blocks[victim].process
     os.kill(process, signal.SIGSTOP)
     try:
@@ -52,7 +53,8 @@ def test_a_frozen_block_is_noticed_and_goes_on(victim: str, restart: Restart | N
             assert edge.in_flight <= 8 * 4, edge
     finally:
         os.kill(process, signal.SIGCONT)
-    wait_until(lambda: phase(fg, victim) in ("running", "finished"))
+    wait_until(lambda: phase(fg, victim) == "running")
+    source.held = 4000
     assert fg.wait(WAIT)
     assert fg.status.phase == "finished"
     assert sink.numbers == list(range(4000))
@@ -60,11 +62,13 @@ def test_a_frozen_block_is_noticed_and_goes_on(victim: str, restart: Restart | N
 
 
 def test_one_that_is_frozen_can_be_killed_and_replaced() -> None:
-    fg, sink = running(4000, Restart())
+    fg, sink, source = running(4000, Restart())
     process = fg.status.blocks["scale"].process
     os.kill(process, signal.SIGSTOP)
     wait_until(lambda: phase(fg, "scale") == "frozen")
     os.kill(process, signal.SIGKILL)
+    wait_until(lambda: fg.status.blocks["scale"].restarts == 1)
+    source.held = 4000
     assert fg.wait(WAIT)
     assert fg.status.phase == "finished"
     assert fg.status.blocks["scale"].restarts == 1
@@ -78,8 +82,7 @@ def test_a_long_call_is_silent_and_not_frozen(placement: str) -> None:
     fg = Flowgraph("long")
     fg.connect(source, Trouble("sleep", at=100), Collect())
     fg.start(400, placement=placement)
-    wait_until(lambda: phase(fg, "trouble") == "silent")
-    assert phase(fg, "collect") == "running"
+    wait_until(lambda: (phase(fg, "trouble"), phase(fg, "collect")) == ("silent", "running"))
     wait_until(lambda: phase(fg, "trouble") != "silent")
     assert fg.wait(WAIT)
     assert fg.status.phase == "finished"

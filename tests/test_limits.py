@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from stream_blocks import Collect, Counter
+from stream_blocks import Collect, Counter, Trouble
 
 from isacblocks.stream import CheckpointError, Flowgraph, PlacementError
 from isacblocks.stream.directory import SocketDirectory, in_use, sweep
@@ -59,7 +59,7 @@ class Program:
         path.write_text(f'{head}\n{work}\nif __name__ == "__main__":\n    sys.exit(execute("limits", work))\n')
         path.chmod(0o644)
         command = [*wrap, sys.executable, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
         self.status, self.out, self.errors = done.returncode, done.stdout, done.stderr
 
     def failed_with(self, status: int, *words: str) -> None:
@@ -150,7 +150,7 @@ def test_a_directory_swept_before_it_was_locked_is_made_again(own: Path, monkeyp
 @pytest.mark.parametrize("elsewhere", ["processes", "tcp"])
 def test_a_directory_that_vanishes_while_blocks_start_ends_the_run(own: Path, elsewhere: str) -> None:
     fg = Flowgraph("vanished")
-    fg.connect(Counter(), Collect())
+    fg.connect(Counter(), Trouble("sleep in start"), Collect())  # else all may be running before it vanishes
     fg.start(placement=elsewhere)
     (path,) = own.glob("isacblocks-run-*")
     path.rename(own / "elsewhere")
