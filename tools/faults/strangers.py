@@ -178,7 +178,9 @@ def _requests(run: Run, chance: random.Random) -> Iterator[list[bytes]]:
         )
 
 
-def _attack(run: Run, count: int, connect: Callable[[], Any], outcome: Outcome, between_: Callable[[int], None]) -> None:
+def _attack(
+    run: Run, count: int, connect: Callable[[], Any], outcome: Outcome, between_: Callable[[int], None], renewed_after: float
+) -> None:
     """Peers that `connect` makes: one whose name the true receiver has taken back is heard no more, another follows."""
     requests, peer = _requests(run, random.Random(3)), connect()
     for k in range(count):
@@ -192,19 +194,19 @@ def _attack(run: Run, count: int, connect: Callable[[], Any], outcome: Outcome, 
                     outcome.breaches.append(f"the port takes nothing any more, after {k} messages")
                     peer.close(0)
                     return
-                if time.monotonic() - renewed > 1.0:
+                if time.monotonic() - renewed > renewed_after:
                     peer.close(0)
                     peer, renewed = connect(), time.monotonic()
                 time.sleep(0.001)
         between_(k)
-    _settle(run)
+    _settle(run, 0 if renewed_after < _PATIENCE else count)
     peer.close(0)
 
 
-def _settle(run: Run) -> None:
-    """Wait until all that was sent has been looked at: the counts rise no more."""
+def _settle(run: Run, least: int) -> None:
+    """Wait until all that was sent has been looked at: at least so many were refused, and the counts rise no more."""
     seen, since = -1, time.monotonic()
-    while time.monotonic() - since < 2.0:
+    while time.monotonic() - since < (2.0 if seen >= least else _PATIENCE):
         count = sum(run.refused.values())
         if count != seen:
             seen, since = count, time.monotonic()
@@ -227,7 +229,9 @@ def live(count: int) -> Outcome:
         levels = [run.memory()]
         for identity in (b"stranger", run.edges[1].token):
             connect = partial(_peer, context, run, run.edges[1], identity)
-            _attack(run, count // 2, connect, outcome, lambda k: levels.append(run.memory()) if k == count // 8 else None)
+            renewed_after = _PATIENCE if identity == b"stranger" else 1.0  # nobody takes a stranger's name back
+            look = lambda k: levels.append(run.memory()) if k == count // 8 else None  # noqa: E731
+            _attack(run, count // 2, connect, outcome, look, renewed_after)
             if identity == b"stranger":
                 refused = sum(run.refused.values())
                 outcome.expect(refused >= count // 2, f"of {count // 2} messages of a stranger {refused} were counted")
