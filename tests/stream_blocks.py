@@ -304,16 +304,16 @@ class Trouble(Sized):
     number = In(NUMBER)
     out = Out(NUMBER)
 
-    def __init__(self, kind: str, at: int = 100, size: int = 3) -> None:
+    def __init__(self, kind: str, at: int = 100, size: int = 3, seconds: float = 5.0) -> None:
         super().__init__(size)
-        self.kind, self.at = kind, at
+        self.kind, self.at, self.seconds = kind, at, seconds
 
     def start(self) -> None:
         super().start()
         if self.kind == "raise in start":
             raise RuntimeError("no start today")
         if self.kind == "sleep in start":
-            time.sleep(5)
+            time.sleep(self.seconds)
 
     def process(self, number: Items) -> Any:
         if number.first <= self.at < number.first + len(number):
@@ -324,7 +324,7 @@ class Trouble(Sized):
             if self.kind == "exit":
                 os._exit(3)
             if self.kind == "sleep":
-                time.sleep(5)
+                time.sleep(self.seconds)
             if self.kind == "wrong count":
                 return self.out.items(value=number.value[:1])
             if self.kind == "wrong shape":
