@@ -58,10 +58,10 @@ class Link:
         assert book.balanced, book
         return book
 
-    def settle(self, until: Any = None, seconds: float = 3.0) -> None:
+    def settle(self, until: Any = None, seconds: float = 30.0) -> None:
         """Pump both ends until `until` holds or nothing has come for a while."""
         end, quiet = time.monotonic() + seconds, 0
-        while time.monotonic() < end and (quiet < 30 if until is None else not until()):
+        while time.monotonic() < end and (quiet < 60 if until is None else not until()):
             came = self.outlet.pump() | self.inlet.pump()
             quiet = 0 if came else quiet + 1
             self.law()
