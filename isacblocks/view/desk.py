@@ -33,7 +33,7 @@ import zmq
 from isacblocks._toml import nearest
 from isacblocks.stream import Flowgraph, Port, Source
 from isacblocks.stream.directory import SocketDirectory
-from isacblocks.view.tap import INTERVAL, Tap, looks_on
+from isacblocks.view.tap import Tap, looks_on
 
 DIRECTORY = "desk"  # the kind of directory that desks are found by
 _LARGEST = 1 << 24  # bytes of a message
@@ -108,7 +108,7 @@ class Desk:
         """Show the newest items of an output port under the name `kind`; before the flowgraph runs. See :class:`Tap`."""
         tap = Tap(kind, self._taps, fields, newest)
         self._tapping.append(tap)
-        self.flowgraph.connect(port, tap.ports["items"], policy="latest", interval=INTERVAL)
+        self.flowgraph.connect(port, tap.ports["items"], policy="latest")
 
     # What may be done
 

@@ -1,7 +1,7 @@
 """A sink that shows the newest of a stream to a desk, a few times a second, and holds nobody up.
 
-It sits behind a lossy edge of policy "latest" with an interval: in between its sender has nothing to do but to keep its
-newest message. The interval is longer while nobody looks on.
+It sits behind a lossy edge of policy "latest" and says how often it wants a message, more rarely while nobody looks on: in
+between its sender has nothing to do but to keep its newest one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from isacblocks.stream import Block, In, Setting, codec
 from isacblocks.stream.spec import ANY, Items
 
 PREFIX = "view_"  # of the names of blocks that are there only to look on
-INTERVAL = 0.08  # seconds between two messages that are shown
+_OFTEN = 0.08  # seconds between two messages that are shown
 _RARELY = 1.0  # the same while nobody looks on: for who comes, and for what is saved
 
 
@@ -56,7 +56,7 @@ class Tap(Block):
 
     def interval_wanted(self) -> float:
         """As often as it is looked at."""
-        return INTERVAL if self.watched else _RARELY
+        return _OFTEN if self.watched else _RARELY
 
     def process(self, items: Items) -> None:
         """Show the newest items."""

@@ -179,9 +179,12 @@ def _requests(run: Run, chance: random.Random) -> Iterator[list[bytes]]:
 
 
 def _attack(
-    run: Run, count: int, connect: Callable[[], Any], outcome: Outcome, between_: Callable[[int], None], renewed_after: float
+    run: Run, count: int, connect: Callable[[], Any], outcome: Outcome, between_: Callable[[int], None], stranger: bool
 ) -> None:
-    """Peers that `connect` makes: one whose name the true receiver has taken back is heard no more, another follows."""
+    """Peers that `connect` makes: one whose name the true receiver has taken back is heard no more, another follows.
+
+    stranger: nobody takes its name back, so that one is enough and all that it says is to be refused.
+    """
     requests, peer = _requests(run, random.Random(3)), connect()
     for k in range(count):
         end, renewed = time.monotonic() + _PATIENCE, time.monotonic()
@@ -194,12 +197,12 @@ def _attack(
                     outcome.breaches.append(f"the port takes nothing any more, after {k} messages")
                     peer.close(0)
                     return
-                if time.monotonic() - renewed > renewed_after:
+                if not stranger and time.monotonic() - renewed > 1.0:
                     peer.close(0)
                     peer, renewed = connect(), time.monotonic()
                 time.sleep(0.001)
         between_(k)
-    _settle(run, 0 if renewed_after < _PATIENCE else count)
+    _settle(run, count if stranger else 0)
     peer.close(0)
 
 
@@ -229,9 +232,8 @@ def live(count: int) -> Outcome:
         levels = [run.memory()]
         for identity in (b"stranger", run.edges[1].token):
             connect = partial(_peer, context, run, run.edges[1], identity)
-            renewed_after = _PATIENCE if identity == b"stranger" else 1.0  # nobody takes a stranger's name back
             look = lambda k: levels.append(run.memory()) if k == count // 8 else None  # noqa: E731
-            _attack(run, count // 2, connect, outcome, look, renewed_after)
+            _attack(run, count // 2, connect, outcome, look, identity == b"stranger")
             if identity == b"stranger":
                 refused = sum(run.refused.values())
                 outcome.expect(refused >= count // 2, f"of {count // 2} messages of a stranger {refused} were counted")
