@@ -253,6 +253,37 @@ def test_a_server_that_is_not_there_is_waited_for() -> None:
     assert fg.wait(0)
 
 
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        (None, "nobody is there (Connection refused); start the server"),
+        ([frame(k, delays=0) for k in range(3)], "skipped: 3 not aligned by the firmware yet (incoherent=True takes them)"),
+        ([frame(0, noise=1), header(1, kind=1, length=0)], "skipped: 1 with the noise source on, 1 without samples"),
+        ([frame(k, channels=5) for k in range(9)], "what comes cannot be read, as told before"),
+        ([Silence(frame(0)[:700])], "connected; does its DAQ run?"),
+        ([Cut(b"HTTP/1.1 400 Bad")], "behind b'HTTP/1.1 400 Bad', which begins no frame: is a HeIMDALL IQ server there?"),
+    ],
+)
+def test_a_user_who_waits_is_told_why(
+    frames: list[bytes] | None, words: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isacblocks.frontends.gnuradio.line.Clock.__init__.__defaults__", (0.05,))
+    with contextlib.ExitStack() as stack:
+        if frames is None:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+        else:
+            port = stack.enter_context(server(frames, each=1 if "read" in words else 10**6))
+        source = HeimdallSource(port=port, channels=3, patience=0.2 if "begins" in words else 10.0)
+        source.start()
+        stack.callback(source.finish)
+        until = time.monotonic() + LONG
+        while words not in caplog.text:
+            assert time.monotonic() < until, caplog.text
+            assert not source.produce(0, 1)
+    assert ("5 channels, expected 3; say channels=5" in caplog.text) == ("read" in words)
+
+
 def test_what_is_asked_for_wrongly() -> None:
     for options in ({"channels": 0}, {"channels": 33}, {"group": 0}, {"port": 0}):
         with pytest.raises(ValueError, match="expected 1 to 32 channels"):

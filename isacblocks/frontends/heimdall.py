@@ -28,6 +28,7 @@ from isacblocks.stream.spec import Items
 
 HEADER = struct.Struct("<II16sIII4xQQQI4xQIIQIII32I4I192II")
 SYNC_WORD = 0x2BF7B95A
+_SYNC = struct.pack("<I", SYNC_WORD)
 VERSIONS = (7, 8)
 DATA = 0  # the frame type of samples; others are dummies, ramps, calibration with the noise source
 _MOST_CHANNELS = 32
@@ -65,6 +66,14 @@ class Header:
     def size(self) -> int:
         """Bytes of samples that follow; frames without data have none."""
         return 8 * self.channels * self.length
+
+    def unusable(self, incoherent: bool) -> str:
+        """Why the samples are not those of the antennas, aligned (or, incoherent, not aligned either); "" where they are."""
+        if self.kind != DATA:
+            return "without samples"
+        if self.noise_source:
+            return "with the noise source on"
+        return "" if self.coherent or incoherent else "not aligned by the firmware yet (incoherent=True takes them)"
 
 
 def read_header(data: bytes | bytearray, largest: int) -> Header:
@@ -149,6 +158,8 @@ class HeimdallSource(Source):
         self._header: Header | None = None
         self._next: int | None = None  # number of the next frame
         self._tried, self._heard = -math.inf, 0.0
+        self._absent = ""  # why nothing is connected
+        self._passed_over: dict[str, int] = {}  # frames that could not be used since the last one that could, by reason
 
     def finish(self) -> None:
         """Close the connection."""
@@ -175,14 +186,21 @@ class HeimdallSource(Source):
         ready = min(self._assembly.ready(), count)
         if not ready:
             if self._clock.due():
-                there = "connected; does its DAQ run?" if self._socket is not None else "nobody is there; start the server"
-                self._log.warning("%s:%d: no frame for %.0f s: %s", self.host, self.port, self._clock.idle, there)
+                self._log.warning(
+                    "%s:%d: no samples for %.0f s: %s", self.host, self.port, self._clock.idle, self._hint()
+                )
             return self.samples.items(**self.samples.layout.empty(0))
         fields = self.samples.allocate(ready)
         rows = np.empty((ready, self.group, self.channels), np.complex64)
         told = self._assembly.take(ready, rows.reshape(-1, self.channels))
         np.copyto(fields["iq"], rows.swapaxes(1, 2))
         return self.samples.items(**{**fields, **told})
+
+    def _hint(self) -> str:
+        """Why nothing comes."""
+        if self._passed_over:
+            return f"frames come and are skipped: {', '.join(f'{n} {why}' for why, n in self._passed_over.items())}"
+        return "connected; does its DAQ run?" if self._socket is not None else self._absent
 
     def _receive(self) -> bool:
         """Some more bytes; False where none came."""
@@ -207,9 +225,9 @@ class HeimdallSource(Source):
                 self._take()
             except HeimdallError as error:
                 self._tally.add(error.reason, str(error))
-                self._drop()  # where the next frame begins is not known
-            except OSError:
-                self._drop()
+                self._drop("what comes cannot be read, as told before")  # where the next frame begins is not known
+            except OSError as error:
+                self._drop(f"the connection has broken ({error.strerror})")
         return True
 
     def _connect(self) -> bool:
@@ -221,8 +239,9 @@ class HeimdallSource(Source):
             self._socket = socket.create_connection((self.host, self.port), timeout=0.3)
             self._socket.settimeout(_WAIT)
             self._socket.sendall(b"streaming")
-        except OSError:
+        except OSError as error:
             self.finish()
+            self._absent = f"nobody is there ({error.strerror or error}); start the server, or see to the address"
             return False
         self.connections += 1
         self._heard = time.monotonic()
@@ -234,6 +253,9 @@ class HeimdallSource(Source):
         self.closed += 1
         inside = " in the middle of a frame" if self._header is not None or self._filled else ""
         self.torn += bool(inside)
+        begun = bytes(self._buffer[: min(self._filled, 16)])
+        if self._header is None and not _SYNC.startswith(begun[: len(_SYNC)]):
+            inside = f" behind {begun!r}, which begins no frame: is a HeIMDALL IQ server there?"
         if self.closed & (self.closed - 1) == 0:
             self._log.warning(
                 "%s:%d: %s%s (%d times so far); frames until it is there again are lost, and a gap in what follows; it is "
@@ -244,11 +266,13 @@ class HeimdallSource(Source):
                 inside,
                 self.closed,
             )
-        self._drop()
+        self._drop(what + inside)
 
-    def _drop(self) -> None:
+    def _drop(self, why: str) -> None:
         """Begin anew; what is missing until then is not known unless the frames' numbers go on."""
         self.finish()
+        self._absent = why
+        self._passed_over.clear()
         self._assembly.interrupt()
 
     def _expect(self, header: Header | None) -> None:
@@ -264,7 +288,8 @@ class HeimdallSource(Source):
         if self._header is None:
             header = read_header(self._buffer, self.largest)
             if header.kind == DATA and header.channels != self.channels:
-                raise HeimdallError("channels", f"{header.channels} channels, expected {self.channels}")
+                told = f"{header.channels} channels, expected {self.channels}; say channels={header.channels}"
+                raise HeimdallError("channels", told)
             if header.size:
                 self._expect(header)
                 return
@@ -277,15 +302,17 @@ class HeimdallSource(Source):
 
     def _pass(self, header: Header) -> None:
         """A frame that is complete."""
-        self._clock.start()
-        usable = header.kind == DATA and not header.noise_source and (header.coherent or self.incoherent)
+        unusable = header.unusable(self.incoherent)
         number = header.index
         jump = 0 if self._next is None else number - self._next
         self._next = number + 1
-        if not usable:
+        if unusable:
             self.skipped += 1
+            self._passed_over[unusable] = self._passed_over.get(unusable, 0) + 1
             self._assembly.interrupt()
             return
+        self._clock.start()
+        self._passed_over.clear()
         self.overdriven += bool(header.overdriven)
         expected = self._assembly.expected or 0
         offset = expected + jump * header.length if jump > 0 else expected
