@@ -24,7 +24,7 @@ from isacblocks.frontends.gnuradio import GnuRadioMessages, GnuRadioSink, GnuRad
 from isacblocks.frontends.gnuradio.assembly import Assembly
 from isacblocks.frontends.gnuradio.pmt import Pair, UInt64
 from isacblocks.frontends.gnuradio.wire import Tag
-from isacblocks.frontends.samples import IQ, META
+from isacblocks.frontends.samples import IQ, META, RESTART
 from isacblocks.stream import Field, Flowgraph, Out, Record, Source, WiringError
 from isacblocks.stream.spec import Items
 
@@ -223,6 +223,37 @@ def test_the_first_message_of_a_running_sender_is_no_gap(context: zmq.Context[An
         assert not came["gap"].any()
 
 
+@pytest.mark.parametrize("newest", [0, 100])
+def test_without_tags_a_sender_that_has_gone_has_begun_anew(
+    context: zmq.Context[Any], endpoint: str, newest: int
+) -> None:
+    """Its numbers would say so, and there are none; what it had sent before it went is still its own."""
+    with Started(endpoint, pattern="pull", newest=newest) as source:
+        first = peer(context, "pull", endpoint)
+        first.send(VALUES.tobytes())
+        assert source.take(4)["gap"].sum() == 0
+        first.send(VALUES[:3].tobytes())
+        first.close(int(1000 * LONG))
+        assert source.take(3)["gap"].sum() == 0
+        source.look(lambda: source.block.peers == 0)
+        peer(context, "pull", endpoint).send(VALUES.tobytes())
+        came = source.take(4)
+    assert came["gap"].tolist() == [RESTART, 0, 0, 0]
+    assert came["start"].tolist() == [7, 8, 9, 10]
+    assert (source.block.restarts, source.block.gaps, source.block.bad) == (1, 0, {})
+
+
+def test_requests_without_tags_see_a_sender_that_has_gone(context: zmq.Context[Any], endpoint: str) -> None:
+    with Started(endpoint, pattern="req") as source:
+        for gap in (0, RESTART):
+            sender = peer(context, "req", endpoint)
+            threading.Thread(target=lambda one: (one.recv(), one.send(VALUES.tobytes())), args=(sender,)).start()
+            assert source.take(4)["gap"].tolist() == [gap, 0, 0, 0]
+            assert source.said_to(sender)
+            sender.close()
+            source.look(lambda: source.block.peers == 0)
+
+
 def test_tags_tell_time_rate_frequency_and_gain(context: zmq.Context[Any], endpoint: str) -> None:
     time_tag = Tag(8, "rx_time", (UInt64(1700000000), 0.75), "usrp")
     with Started(endpoint, pattern="pull", tags=True, group=4, axis=1, shape=(2,), field="iq") as source:
@@ -303,7 +334,8 @@ def test_items_are_what_the_rows_say(pieces: list[tuple[int, int, bool]], group:
     ("options", "parts", "reason", "text"),
     [
         ({}, [b"\0" * 12], "size", "12 bytes are no whole number of items of 8"),
-        ({}, [message(0, 4)], "size", "say tags=True"),
+        ({}, [message(0, 4)], "header", "say tags=True, or unset pass_tags there"),
+        ({"dtype": "uint8"}, [message(7, 4)], "header", "say tags=True"),  # whose bytes would all be items
         ({"shape": (3,)}, [b"\0" * 16], "size", "vector length"),
         ({}, [b"key", VALUES.tobytes()], "parts", "is a key set"),
         ({"tags": True}, [VALUES.tobytes()], "magic", "pass_tags"),
@@ -326,7 +358,7 @@ def test_a_bad_message_is_counted_logged_and_skipped(
     text: str,
 ) -> None:
     shape = options.get("shape", ())
-    good = np.zeros((4, *shape), np.complex64)
+    good = np.zeros((4, *shape), options.get("dtype", "complex64"))
     sent = (
         pmt.encode(good.reshape(-1))
         if "messages" in options

@@ -111,7 +111,7 @@ class Assembly:
         self.received = self.lost = self.cut = self.left_out = self.gaps = self.restarts = self.ignored = 0
         self.expected: int | None = None  # number of the next row
         self._channels = channels
-        self._interrupted = False
+        self._interrupted = 0  # a code of the field "gap"
         self._runs: deque[_Run] = deque()
         self._tuning = self._untold()
 
@@ -123,11 +123,12 @@ class Assembly:
         if offset is None:
             offset = self.expected or 0
         if self.expected is None:
-            self._runs.append(_Run(offset, gap=GAP if self._interrupted else 0))
-            self.gaps += self._interrupted
+            self._runs.append(_Run(offset, gap=self._interrupted))
+            self.gaps += self._interrupted == GAP
+            self.restarts += self._interrupted == RESTART
         elif offset != self.expected or self._interrupted:
             self._break(offset, offset - self.expected)
-        self._interrupted = False
+        self._interrupted = 0
         run = self._runs[-1]
         if len(rows):
             run.parts.append(rows)
@@ -139,13 +140,17 @@ class Assembly:
         self.received += len(rows)
         self.expected = offset + len(rows)
 
-    def interrupt(self) -> None:
-        """What comes next does not follow what came last, even if its number does: nobody knows how much is missing."""
-        self._interrupted = self.expected is not None
+    def interrupt(self, code: int = GAP) -> None:
+        """What comes next does not follow what came last, even if its number does: nobody knows how much is missing.
+
+        code: GAP, or RESTART where it is known that the sender has started again.
+        """
+        if self.expected is not None:
+            self._interrupted = max(self._interrupted, code)
 
     def succeed(self, received: int, lost: int) -> None:
         """Go on counting for an earlier self that has died: what comes next does not follow what it took last."""
-        self.received, self.lost, self._interrupted = received, lost, True
+        self.received, self.lost, self._interrupted = received, lost, GAP
 
     def _break(self, offset: int, jump: int) -> None:
         """A new run; what is left over of the one before is missing too."""
@@ -153,16 +158,17 @@ class Assembly:
         rest = before.rows % self.group
         before.rows -= rest
         self.cut += rest
-        run = _Run(offset, gap=RESTART if jump < 0 else GAP, lost=rest + max(jump, 0), fresh=jump < 0)
-        self.gaps += jump >= 0
-        self.restarts += jump < 0
+        again = jump < 0 or self._interrupted == RESTART
+        run = _Run(offset, gap=RESTART if again else GAP, lost=rest + max(jump, 0), fresh=again)
+        self.gaps += not again
+        self.restarts += again
         self.lost += max(jump, 0)
         if not before.rows:  # of which nothing is left to be taken
             self._runs.pop()
             run.lost += before.lost
             run.gap = max(run.gap, before.gap)
             run.fresh |= before.fresh
-            run.tags += before.tags if jump >= 0 else ()  # settings told with what was cut hold on
+            run.tags += () if again else before.tags  # settings told with what was cut hold on
         self._runs.append(run)
 
     def ready(self) -> int:

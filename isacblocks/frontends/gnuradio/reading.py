@@ -46,14 +46,15 @@ class Reader:
         data = parts[-1]
         if self._messages:
             return read_pdu(data, self._dtype, self._shape, expected)
+        if not self._tags and wire.has_header(data):  # whose bytes could be items, and would not be what was sent
+            raise MessageError("header", "begins with a tag header, none was expected: say tags=True, or unset pass_tags there")
         offset, tags, position = wire.unpack(data) if self._tags else (None, [], 0)
         size = len(data) - position
         if size % self._row_bytes:
-            hint = "; it begins as with tags, say tags=True" if not self._tags and wire.has_header(data) else ""
             raise MessageError(
                 "size",
                 f"{size} bytes are no whole number of items of {self._row_bytes} ({self._dtype} {self._shape}): do type and "
-                f"vector length agree with the sender's{hint}?",
+                "vector length agree with the sender's?",
             )
         rows = np.frombuffer(data[position:], self._dtype).reshape(-1, *self._shape) if size else np.empty((0, *self._shape))
         return rows, offset, tags

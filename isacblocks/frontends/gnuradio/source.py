@@ -6,7 +6,7 @@
 
 The wire does not say what the items are: dtype and shape must be told, and the sender's vector length be their product. With
 pass_tags at the sender and tags=True here items are numbered, so that what is lost is seen and counted. Without tags a loss
-cannot be seen by anybody.
+cannot be seen by anybody; that the sender has gone can, and the next one's first item is a new start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from isacblocks.frontends.gnuradio.drain import Drain
 from isacblocks.frontends.gnuradio.line import OPPOSITE, SOURCES, Clock, Line, Tally, Wiring, endless
 from isacblocks.frontends.gnuradio.reading import Reader
 from isacblocks.frontends.gnuradio.wire import MessageError
-from isacblocks.frontends.samples import samples_record
+from isacblocks.frontends.samples import RESTART, samples_record
 from isacblocks.stream import ANY, Out, Reading, Source, State
 from isacblocks.stream.spec import DTYPES, Items, resolve
 
@@ -136,6 +136,7 @@ class GnuRadioSource(Source):
         self._tally, self._clock = Tally(self._log), Clock()
         self._asked = False
         self._gone = 0
+        self._parted, self._parting = 0, False  # farewells of which what follows was told
         self._came = threading.Condition()  # also holds what the drain shares: assembly and tally
         self._line = Line(self.wiring)
 
@@ -221,11 +222,11 @@ class GnuRadioSource(Source):
     def _receive(self, socket: zmq.Socket[bytes]) -> bool | None:
         """One message; False where it had no items, None where none is there."""
         if self.wiring.pattern == "req" and not self._asked:  # nobody is there to be asked
-            return None
+            return self._nothing()
         try:  # without a look before, which costs as much as the message
             parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
-            return None
+            return self._nothing()
         self._asked = False
         self._clock.start()
         try:
@@ -243,6 +244,23 @@ class GnuRadioSource(Source):
                 self._came.notify()
         return bool(len(rows))
 
+    def _nothing(self) -> bool | None:
+        """Nothing has come. Without numbers a sender that has gone is all that can be seen of what is missing then: what
+        the next one sends is a new start. False the first time that it is seen: what it sent last may be there by now.
+        """
+        line = self._line
+        if self.tags or line is None:
+            return None
+        with self._came:
+            line.watch()
+            if line.farewells > self._parted:
+                self._parted, self._parting = line.farewells, True
+                return False
+            if self._parting:
+                self._parting = False
+                self._assembly.interrupt(RESTART)
+        return None
+
     def _count(self) -> None:
         for name in _COUNTS:
             if getattr(self, name) != (count := getattr(self._assembly, name)):  # most stand still
@@ -254,7 +272,8 @@ class GnuRadioSource(Source):
 
     def _is_over(self, line: Line) -> bool:
         """Nothing is here: say so once in a while, and see whether it has been long enough."""
-        line.watch()
+        with self._came:
+            line.watch()
         self.peers = float(line.peers)
         if self._clock.due():
             self._log.warning("%s", self._hint(line))
