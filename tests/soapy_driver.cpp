@@ -1,5 +1,6 @@
 // A Soapy device that is software: sample n of channel c is n + jc, counted from the device's making. What it is made with
-// says what goes wrong: overflow_at, overflow_lost (samples), silent_after, fail_after, stamps=0 (no time), mtu.
+// says what goes wrong: overflow_at, overflow_lost (samples), silent_after, fail_after, stamps=0 (no time), mtu, agc=1 (gains
+// are its own until that is switched off).
 #include <SoapySDR/Device.hpp>
 #include <SoapySDR/Registry.hpp>
 #include <complex>
@@ -20,6 +21,7 @@ class Counting : public SoapySDR::Device {
     long long next = 0, at = 0, began = 1700000000LL * 1000000000LL;  // next sample; sample and time of the last change of rate
     long long overflowAt, silentAfter, failAfter;
     bool active = false;
+    std::map<size_t, bool> automatic;
 
 public:
     explicit Counting(const SoapySDR::Kwargs &given) : args(given) {
@@ -78,6 +80,12 @@ public:
         frequencies[channel] = wanted;
     }
     double getFrequency(const int, const size_t channel) const override { return frequencies.at(channel); }
+    bool hasGainMode(const int, const size_t) const override { return number(args, "agc", 0); }
+    void setGainMode(const int, const size_t channel, const bool on) override { automatic[channel] = on; }
+    bool getGainMode(const int, const size_t channel) const override {
+        auto told = automatic.find(channel);
+        return told == automatic.end() ? number(args, "agc", 0) : told->second;
+    }
     void setGain(const int, const size_t channel, const double wanted) override { gains[channel] = std::min(wanted, 60.0); }
     double getGain(const int, const size_t channel) const override { return gains.at(channel); }
 };

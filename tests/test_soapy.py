@@ -16,8 +16,8 @@ from conftest import ROOT
 
 from isacblocks.blocks import Probe
 from isacblocks.frontends import SoapySource
-from isacblocks.frontends import soapy as frontend
-from isacblocks.frontends.soapy import SoapyError
+from isacblocks.frontends import soapy_binding as frontend
+from isacblocks.frontends.soapy_binding import SoapyError
 from isacblocks.stream import BlockError, Flowgraph
 
 LONG = 60.0
@@ -112,9 +112,9 @@ def test_settings_change_while_it_runs() -> None:
     ("device", "options", "text"),
     [
         ("driver=counting,fail_after=1000", {}, "readStream failed: CORRUPTION"),
-        ("driver=counting", {"channels": (7,)}, "has 4 channels"),
+        ("driver=counting", {"channels": (0, 4)}, "expected channels from 0 to 3, .* got 0, 4; ask for at most 4"),
         ("driver=counting", {"rate": 60e6}, "rate beyond 50 MHz"),
-        ("driver=none_such", {}, "none_such"),
+        ("driver=none_such", {}, "none_such: .* no match; devices that are there: .*driver=counting"),
     ],
 )
 def test_what_fails_is_named(device: str, options: dict[str, Any], text: str) -> None:
@@ -122,7 +122,43 @@ def test_what_fails_is_named(device: str, options: dict[str, Any], text: str) ->
         run(100, device, **options)
 
 
-def test_a_silent_device_is_waited_for_and_can_be_stopped() -> None:
+def test_a_setting_that_is_refused_while_it_runs_is_said_and_the_ones_before_stay(caplog: pytest.LogCaptureFixture) -> None:
+    source, probe, fg = SoapySource("driver=counting", (0, 1), 500, rate=2e6, gains="20"), Probe(limit=20), Flowgraph()
+    fg.connect(source, probe)
+    with fg:
+        fg.start()
+        until = time.monotonic() + LONG
+        while not fg.status.blocks["probe"].items_in:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        for name, value, words in (
+            ("rate", 60e6, "refuses {'rate': 60000000.0}: rate beyond 50 MHz; it goes on with {'rate': 2000000.0"),
+            ("gains", "1,2,3", "expected one number, or one for each of 2 channels, got '1,2,3'; it goes on with"),
+            ("gains", "loud", "expected one number, or one for each of 2 channels, got 'loud'"),
+        ):
+            setattr(source, name, value)
+            while words not in caplog.text:
+                assert time.monotonic() < until, caplog.text
+                time.sleep(0.01)
+        source.gains = "30"
+        while not (len(probe.values.get("gain", ())) and probe.values["gain"][-1, 1] == 30):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        fg.stop()
+    assert (source.rate, probe.values["rate"][-1]) == (2e6, 2e6)
+
+
+def test_gains_that_are_given_are_not_the_device_s_own(caplog: pytest.LogCaptureFixture) -> None:
+    run(2, "driver=counting,agc=1", gains="20")
+    assert not caplog.messages
+    run(2, "driver=counting,agc=1")
+    assert "the device itself controls the gains of channels 0, 2" in caplog.text
+
+
+def test_a_silent_device_is_waited_for_and_can_be_stopped(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isacblocks.frontends.gnuradio.line.Clock.__init__.__defaults__", (0.1,))
     source, probe, fg = SoapySource("driver=counting,silent_after=1000", (0,), 400), Probe(), Flowgraph()
     fg.connect(source, probe)
     with fg:
@@ -136,6 +172,7 @@ def test_a_silent_device_is_waited_for_and_can_be_stopped() -> None:
         assert fg.wait(0)
     assert len(probe.values["iq"]) == 2
     assert source.timeouts > 0
+    assert "no samples for" in caplog.text
 
 
 def test_other_placements_too(placement: str) -> None:
@@ -146,7 +183,7 @@ def test_other_placements_too(placement: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"channels": ()}, {"channels": (1, 1)}, {"group": 0}, {"gains": "1,2,3"}, {"rate": 0.0}]
+    "options", [{"channels": ()}, {"channels": (1, 1)}, {"group": 0}, {"gains": "1,2,3"}, {"gains": "loud"}, {"rate": 0.0}]
 )
 def test_what_is_asked_for_wrongly(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):

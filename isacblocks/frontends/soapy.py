@@ -1,57 +1,25 @@
-"""Raw samples of a receiver with several channels, by SoapySDR and whatever driver it has for it.
-
-SoapySDR's Python binding comes with the system's packages, for the system's Python, and not by pip. It is looked for where
-Python looks, and then where Debian puts it; one that was built for another Python is named and not loaded.
-"""
+"""Raw samples of a receiver with several channels, by SoapySDR and whatever driver it has for it."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
-import sysconfig
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.line import Clock
 from isacblocks.frontends.gnuradio.pmt import UInt64
 from isacblocks.frontends.gnuradio.wire import Tag
 from isacblocks.frontends.samples import IQ
+from isacblocks.frontends.soapy_binding import SoapyError, binding, open_device
 from isacblocks.stream import Out, Reading, Setting, Source, State
 from isacblocks.stream.spec import Items
 
 _WAIT = 50_000  # us that readStream may wait
 _PATIENCE = 0.1  # s that produce() may take
-_DEBIAN = "/usr/lib/python3/dist-packages"
-
-
-class SoapyError(RuntimeError):
-    """SoapySDR is not there, knows no such device, or the device failed; the message says which."""
-
-
-def binding() -> Any:
-    """The module SoapySDR. Raises SoapyError saying what to install."""
-    with contextlib.suppress(ImportError):
-        import SoapySDR
-
-        return SoapySDR
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    built = sorted(Path(_DEBIAN).glob("_SoapySDR*.so"))
-    if any(path.name == f"_SoapySDR{suffix}" for path in built):
-        sys.path.append(_DEBIAN)  # behind everything else, for as long as it takes: nothing else is to be found there
-        try:
-            import SoapySDR
-
-            return SoapySDR
-        finally:
-            sys.path.remove(_DEBIAN)
-    if built:
-        raise SoapyError(f"{built[0]} is for another Python than this one ({suffix}): make the environment with that one")
-    raise SoapyError("SoapySDR's Python binding is not installed: apt install python3-soapysdr, and a module for the device")
 
 
 class SoapySource(Source):
@@ -60,9 +28,12 @@ class SoapySource(Source):
     device: SoapySDR's words for it ("driver=lime", "driver=remote,remote=HOST"); channels: which; group: samples per item;
     rate, frequency in hertz, gains in dB, one for each channel, comma-separated, or one for all: settings, that may be
     changed while it runs. What the device made of them is told with the samples. An item in which they changed is marked;
-    devices do not say at which sample that was, so the first items behind it may still be of the old ones.
+    devices do not say at which sample that was, so the first items behind it may still be of the old ones. What the device
+    refuses while it runs is said, and the settings stay as they were. Gains that are given end the device's own control of
+    them; where that stays, it is said: it moves the phases of channels, and nobody tells.
     An overflow is a gap: with the device's time stamps its length is known, without them only that it is there.
-    Raises ValueError for arguments that cannot be, SoapyError where the device is not there, fails, or refuses a setting.
+    Raises ValueError for arguments that cannot be, SoapyError where the device is not there, fails, or refuses a setting at
+    the start.
     """
 
     replayable = False
@@ -102,7 +73,10 @@ class SoapySource(Source):
         return {"C": len(self.channels), "T": self.group}
 
     def _gain_list(self, text: str) -> list[float]:
-        gains = [float(part) for part in text.split(",")] if text.strip() else []
+        try:
+            gains = [float(part) for part in text.split(",")] if text.strip() else []
+        except ValueError:
+            gains = [np.nan]
         if len(gains) not in (0, 1, len(self.channels)) or not np.isfinite(gains).all():
             raise ValueError(f"gains: expected one number, or one for each of {len(self.channels)} channels, got {text!r}")
         return gains * (len(self.channels) if len(gains) == 1 else 1)
@@ -117,28 +91,33 @@ class SoapySource(Source):
         self._applied: dict[str, Any] = {}
         self._told: dict[str, Any] = {}  # what the device made of settings, until the next samples
         self._clock: tuple[int, int] | None = None  # a sample's number, and its time in ns
-        self._last = time.monotonic()
+        self._heard = Clock()
         soapy = self._soapy
+        self._device = open_device(soapy, self.device_words)
         try:
-            self._device = soapy.Device(self.device_words)
             count = self._device.getNumChannels(soapy.SOAPY_SDR_RX)
             if max(self.channels) >= count:
-                raise SoapyError(f"{self.device_words}: has {count} channels, asked for {self.channels}")
+                raise SoapyError(
+                    f"{self.device_words}: expected channels from 0 to {count - 1}, which it has for receiving, got "
+                    f"{', '.join(map(str, self.channels))}; ask for at most {count}, or for another device"
+                )
             self._apply()
+            self._look_at_gains()
             self._stream = self._device.setupStream(soapy.SOAPY_SDR_RX, soapy.SOAPY_SDR_CF32, list(self.channels))
             mtu = min(1 << 18, max(64, self._device.getStreamMTU(self._stream)))
             self._buffers = [np.empty(mtu, np.complex64) for _ in self.channels]
             self._check(self._device.activateStream(self._stream), "activateStream")
-        except SoapyError:
-            raise
-        except (RuntimeError, ValueError) as error:
-            raise SoapyError(f"{self.device_words}: {error}") from error
+        except (SoapyError, RuntimeError, ValueError) as error:
+            self.finish()
+            raise error if isinstance(error, SoapyError) else SoapyError(f"{self.device_words}: {error}") from error
 
     def finish(self) -> None:
         """Close the device."""
         if self._stream is not None:
             self._device.deactivateStream(self._stream)
             self._device.closeStream(self._stream)
+        if self._device is not None:
+            self._device.close()  # and not when the last one forgets it: the next to open it would get it as it is
         self._stream = self._device = None
 
     def _check(self, code: int, where: str) -> None:
@@ -162,6 +141,8 @@ class SoapySource(Source):
                 device.setFrequency(way, channel, changed["frequency"])
                 told["rx_freq"] = float(device.getFrequency(way, channel))
             if "gains" in changed and gains:
+                if device.hasGainMode(way, channel):
+                    device.setGainMode(way, channel, False)
                 device.setGain(way, channel, gains[n])
         if "gains" in changed and gains:
             told["gain"] = np.array([device.getGain(way, channel) for channel in self.channels])
@@ -170,6 +151,33 @@ class SoapySource(Source):
         if "rx_rate" in told:
             self._device_rate, self._clock = told["rx_rate"], None
 
+    def _look_at_gains(self) -> None:
+        """Say where the device sets gains by itself."""
+        device, way = self._device, self._soapy.SOAPY_SDR_RX
+        moving = [one for one in self.channels if device.hasGainMode(way, one) and device.getGainMode(way, one)]
+        if moving:
+            self._log.warning(
+                "%s: the device itself controls the gains of channels %s: their phases move with them, which spoils what is "
+                "learned, and nobody tells; give gains",
+                self.device_words,
+                ", ".join(map(str, moving)),
+            )
+
+    def _change(self) -> None:
+        """Hand over what was set since, if anything; what is refused is taken back. Raises SoapyError where that fails."""
+        before = dict(self._applied)
+        try:
+            self._apply()
+        except (RuntimeError, ValueError) as error:
+            asked = {name: getattr(self, name) for name in before if getattr(self, name) != before[name]}
+            self._log.warning("%s: refuses %s: %s; it goes on with %s", self.device_words, asked, error, before)
+            self.setting_values.update(before)
+            self._applied = {name: value for name, value in before.items() if name not in asked}
+            try:
+                self._apply()  # some channels may have taken it
+            except (RuntimeError, ValueError) as again:
+                raise SoapyError(f"{self.device_words}: refuses what it had accepted before, too: {again}") from again
+
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on counting; what came in the meantime is not here, which is a gap in what follows."""
         super().restore(saved)
@@ -177,10 +185,7 @@ class SoapySource(Source):
 
     def produce(self, first: int, count: int) -> Items | None:
         """What has come, at most `count` items."""
-        try:
-            self._apply()
-        except (RuntimeError, ValueError) as error:
-            raise SoapyError(f"{self.device_words}: refuses a setting: {error}") from error
+        self._change()
         until = time.monotonic() + _PATIENCE
         while self._assembly.ready() < count and time.monotonic() < until:
             if not self._receive():
@@ -188,7 +193,7 @@ class SoapySource(Source):
         ready = min(self._assembly.ready(), count)
         self.received, self.lost = self._assembly.received, self._assembly.lost
         self.items_lost, self.overflowed = float(self.lost), float(self.overflows)
-        self.silent = time.monotonic() - self._last
+        self.silent = self._heard.idle
         if not ready:
             return self.samples.items(**self.samples.layout.empty(0))
         fields = self.samples.allocate(ready)
@@ -203,6 +208,13 @@ class SoapySource(Source):
         result = self._device.readStream(self._stream, self._buffers, len(self._buffers[0]), timeoutUs=_WAIT)
         if result.ret in (soapy.SOAPY_SDR_TIMEOUT, 0):
             self.timeouts += 1
+            if self._heard.due():
+                self._log.warning(
+                    "%s: no samples for %.0f s, the device is waited for: does it wait for a trigger or a clock from outside, "
+                    "or is it gone?",
+                    self.device_words,
+                    self._heard.idle,
+                )
             return False
         if result.ret == soapy.SOAPY_SDR_OVERFLOW:
             self.overflows += 1
@@ -216,7 +228,7 @@ class SoapySource(Source):
             return True
         if result.ret < 0:
             self._check(result.ret, "readStream")
-        self._last = time.monotonic()
+        self._heard.start()
         rows = np.stack([buffer[: result.ret] for buffer in self._buffers], axis=1)
         stamp = result.timeNs if result.flags & soapy.SOAPY_SDR_HAS_TIME else None
         offset = self._number(stamp)
