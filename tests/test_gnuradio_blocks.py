@@ -224,9 +224,7 @@ def test_the_first_message_of_a_running_sender_is_no_gap(context: zmq.Context[An
 
 
 @pytest.mark.parametrize("newest", [0, 100])
-def test_without_tags_a_sender_that_has_gone_has_begun_anew(
-    context: zmq.Context[Any], endpoint: str, newest: int
-) -> None:
+def test_without_tags_a_sender_that_has_gone_has_begun_anew(context: zmq.Context[Any], endpoint: str, newest: int) -> None:
     """Its numbers would say so, and there are none; what it had sent before it went is still its own."""
     with Started(endpoint, pattern="pull", newest=newest) as source:
         first = peer(context, "pull", endpoint)

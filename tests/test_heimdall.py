@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from isacblocks.blocks import Probe
 from isacblocks.frontends import GnuRadioSource, HeimdallSource, SoapySource
-from isacblocks.frontends.heimdall import DATA, HEADER, SYNC_WORD, HeimdallError, read_header
+from isacblocks.frontends.heimdall_header import DATA, HEADER, SYNC_WORD, HeimdallError, read_header
 from isacblocks.stream import Flowgraph
 
 LONG = 60.0

@@ -1,8 +1,7 @@
 """IQ frames of the HeIMDALL firmware (KrakenSDR, five coherent channels) over TCP.
 
-The client says "streaming" once and "IQDownload" before every further frame. A frame is a header of 1024 bytes, a C
-structure on natural alignment, little-endian, and the samples, complex64, channel after channel. Source of the layout:
-iq_header.h of heimdall_daq_fw, header versions 7 and 8, whose last fields lie in what was reserved.
+The client says "streaming" once and "IQDownload" before every further frame. A frame is a header
+(:mod:`~isacblocks.frontends.heimdall_header`) and the samples, complex64, channel after channel.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import socket
-import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,77 +19,13 @@ from isacblocks.frontends.gnuradio.assembly import Assembly
 from isacblocks.frontends.gnuradio.line import Clock, Tally
 from isacblocks.frontends.gnuradio.pmt import UInt64
 from isacblocks.frontends.gnuradio.wire import Tag
+from isacblocks.frontends.heimdall_header import DATA, HEADER, MOST_CHANNELS, SYNC, Header, HeimdallError, read_header
 from isacblocks.frontends.samples import IQ
 from isacblocks.stream import Out, Reading, Source, State
 from isacblocks.stream.spec import Items
 
-HEADER = struct.Struct("<II16sIII4xQQQI4xQIIQIII32I4I192II")
-SYNC_WORD = 0x2BF7B95A
-_SYNC = struct.pack("<I", SYNC_WORD)
-VERSIONS = (7, 8)
-DATA = 0  # the frame type of samples; others are dummies, ramps, calibration with the noise source
-_MOST_CHANNELS = 32
 _WAIT = 0.05  # s
 _RETRY = 0.5  # s between attempts to connect
-_MILLISECONDS = 10**11  # a time stamp above is no number of seconds since 1970
-assert HEADER.size == 1024
-
-
-class HeimdallError(ValueError):
-    """A header that is none; ``reason`` is one word, for the counters."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Header:
-    """What of a header is used. gains in dB; time in ms since 1970; coherent: delays and phases are aligned."""
-
-    kind: int
-    channels: int
-    frequency: int
-    rate: int
-    length: int
-    time: int
-    index: int
-    gains: tuple[float, ...]
-    overdriven: int
-    coherent: bool
-    noise_source: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes of samples that follow; frames without data have none."""
-        return 8 * self.channels * self.length
-
-    def unusable(self, incoherent: bool) -> str:
-        """Why the samples are not those of the antennas, aligned (or, incoherent, not aligned either); "" where they are."""
-        if self.kind != DATA:
-            return "without samples"
-        if self.noise_source:
-            return "with the noise source on"
-        return "" if self.coherent or incoherent else "not aligned by the firmware yet (incoherent=True takes them)"
-
-
-def read_header(data: bytes | bytearray, largest: int) -> Header:
-    """The header. Raises HeimdallError, also where more than `largest` bytes would follow."""
-    word, kind, _, _, channels, _, frequency, _, rate, length, stamp, _, index, *rest = HEADER.unpack(data)
-    _, form, depth, overdriven = rest[:4]
-    gains, (delays, phases, _, noise), version = rest[4:36], rest[36:40], rest[-1]
-    if word != SYNC_WORD:
-        raise HeimdallError("sync", f"begins with {word:#010x}, expected {SYNC_WORD:#010x}: is a HeIMDALL IQ server there?")
-    if version not in VERSIONS:
-        raise HeimdallError("version", f"a header of version {version}, expected one of {VERSIONS}")
-    if not 1 <= channels <= _MOST_CHANNELS or 8 * channels * length > largest:
-        raise HeimdallError("size", f"{channels} channels of {length} samples, at most {_MOST_CHANNELS} and {largest} bytes")
-    if kind == DATA and (depth != 32 or not length or not rate):
-        raise HeimdallError("form", f"{length} samples of {depth} bits at {rate} Hz (type {form}), expected 32-bit floats")
-    time_ms = stamp if stamp > _MILLISECONDS else 1000 * stamp
-    told = tuple(gain / 10 for gain in gains[:channels])
-    coherent = bool(delays and phases)
-    return Header(kind, channels, frequency, rate, length, time_ms, index, told, overdriven, coherent, bool(noise))
 
 
 class HeimdallSource(Source):
@@ -133,8 +66,8 @@ class HeimdallSource(Source):
         largest: int = 256 << 20,
         patience: float = 10.0,
     ) -> None:
-        if not 1 <= channels <= _MOST_CHANNELS or group < 1 or not 0 < port < 65536 or largest < 8:
-            raise ValueError(f"expected 1 to {_MOST_CHANNELS} channels, items of at least 1 sample, a TCP port; got "
+        if not 1 <= channels <= MOST_CHANNELS or group < 1 or not 0 < port < 65536 or largest < 8:
+            raise ValueError(f"expected 1 to {MOST_CHANNELS} channels, items of at least 1 sample, a TCP port; got "
                              f"channels={channels}, group={group}, port={port}, largest={largest}")  # fmt: skip
         self.host, self.port, self.channels, self.group = host, port, channels, group
         if not patience > 0:
@@ -186,9 +119,7 @@ class HeimdallSource(Source):
         ready = min(self._assembly.ready(), count)
         if not ready:
             if self._clock.due():
-                self._log.warning(
-                    "%s:%d: no samples for %.0f s: %s", self.host, self.port, self._clock.idle, self._hint()
-                )
+                self._log.warning("%s:%d: no samples for %.0f s: %s", self.host, self.port, self._clock.idle, self._hint())
             return self.samples.items(**self.samples.layout.empty(0))
         fields = self.samples.allocate(ready)
         rows = np.empty((ready, self.group, self.channels), np.complex64)
@@ -254,7 +185,7 @@ class HeimdallSource(Source):
         inside = " in the middle of a frame" if self._header is not None or self._filled else ""
         self.torn += bool(inside)
         begun = bytes(self._buffer[: min(self._filled, 16)])
-        if self._header is None and not _SYNC.startswith(begun[: len(_SYNC)]):
+        if self._header is None and not SYNC.startswith(begun[: len(SYNC)]):
             inside = f" behind {begun!r}, which begins no frame: is a HeIMDALL IQ server there?"
         if self.closed & (self.closed - 1) == 0:
             self._log.warning(

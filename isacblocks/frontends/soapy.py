@@ -210,7 +210,7 @@ class SoapySource(Source):
             self.timeouts += 1
             if self._heard.due():
                 self._log.warning(
-                    "%s: no samples for %.0f s, the device is waited for: does it wait for a trigger or a clock from outside, "
+                    "%s: no samples for %.0f s, and the device is waited for: does it wait for a trigger, or for a clock, "
                     "or is it gone?",
                     self.device_words,
                     self._heard.idle,

@@ -20,7 +20,7 @@ import zmq
 from faults.case import Case, Outcome
 from isacblocks.frontends import GnuRadioSource, HeimdallSource, SigmfSink, SigmfSource
 from isacblocks.frontends.gnuradio import wire
-from isacblocks.frontends.heimdall import HEADER
+from isacblocks.frontends.heimdall_header import HEADER
 from isacblocks.frontends.samples import IQ
 from isacblocks.frontends.sigmf_format import SigmfError
 from isacblocks.stream import jig

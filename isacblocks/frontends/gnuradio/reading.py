@@ -47,7 +47,7 @@ class Reader:
         if self._messages:
             return read_pdu(data, self._dtype, self._shape, expected)
         if not self._tags and wire.has_header(data):  # whose bytes could be items, and would not be what was sent
-            raise MessageError("header", "begins with a tag header, none was expected: say tags=True, or unset pass_tags there")
+            raise MessageError("header", "begins with a tag header, expected items: say tags=True, or unset pass_tags there")
         offset, tags, position = wire.unpack(data) if self._tags else (None, [], 0)
         size = len(data) - position
         if size % self._row_bytes:
