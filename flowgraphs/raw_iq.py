@@ -11,10 +11,10 @@ import argparse
 import sys
 
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector, Recorder
-from isacblocks.blocks.calibration_file import save_calibration
 from isacblocks.cli.find import find_waveform
+from isacblocks.cli.outcome import leaving_calibration
 from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, positive, start_logging, usage
-from isacblocks.frontends import SimulatedIq, read_waveform
+from isacblocks.frontends import read_waveform
 from isacblocks.frontends.named import add_options, front_end
 from isacblocks.stream import Flowgraph
 
@@ -22,14 +22,12 @@ GROUP = 1024  # samples per item
 
 
 def work(o: argparse.Namespace) -> None:
-    """Calibrate until the samples end, or there have been enough."""
+    """Calibrate until the samples end, or there have been enough, or Ctrl-C."""
     start_logging(o.log)
     with usage():
         path = find_waveform(o.waveform)
         wave, beside = read_waveform(path), path.parent
-        source = (
-            SimulatedIq(wave, beside, GROUP, leakage=3.0) if o.source == "simulated" else front_end(o, GROUP, "simulated")
-        )
+        source = front_end(o, GROUP, wave, beside)
         receiver, radar, scene = wave.receiver(beside, GROUP), wave.radar(), wave.scene()
         image = AngleDelayMap(radar, window=scene.delay_window(radar), refine=True)
         detector, calibrator = MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar, window=scene)
@@ -42,14 +40,14 @@ def work(o: argparse.Namespace) -> None:
             fg.connect(receiver, Recorder(o.record, radar=radar))
         check_log(o.log, fg.blocks)
     compile_kernels()
-    status = fg.run(o.frames and -(-o.frames * wave.period // GROUP))
-    save_calibration(o.calibration, calibrator.calibration(provenance=f"raw_iq {o.source}"))
-    print(f"{status.blocks['kappa_calibrator'].items_in} frames; calibration: {o.calibration}")
+    with leaving_calibration(o.calibration, fg, calibrator, f"raw_iq {o.source}"):
+        status = fg.run(o.frames and -(-o.frames * wave.period // GROUP))
+    wave.check_frames(status.blocks[calibrator.label].items_in, o.source)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("raw_iq", description=__doc__.split("\n\n")[0], epilog=STATUSES)
-    add_options(parser, "simulated")
+    add_options(parser, simulated=True)
     parser.add_argument("waveform", metavar="WAVEFORM", help="a path, NAME.toml, or ofdm_waveform; see docs/formats.md")
     parser.add_argument("--frames", type=positive, help="end after so many (default: where the samples end)")
     parser.add_argument("--record", metavar="FILE.isac", help="record the frames, too")

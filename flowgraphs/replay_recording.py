@@ -91,9 +91,16 @@ def received(path: Path, waveform: Path, options: argparse.Namespace) -> Path:
     """The frames of a recording of raw samples, recorded beside what else is written."""
     wave = read_waveform(waveform)
     out = Path(options.calibration or options.report or path.name).parent / f"{path.stem}.frames.isac"
-    fg, receiver = Flowgraph(NAME), wave.receiver(waveform.parent, GROUP)
-    fg.connect(SigmfSource(path, GROUP), receiver, Recorder(out, radar=wave.radar()))
-    fg.run(placement=options.placement)
+    source, receiver, recorder = (
+        SigmfSource(path, GROUP),
+        wave.receiver(waveform.parent, GROUP),
+        Recorder(out, radar=wave.radar()),
+    )
+    wave.check_channels(source.recording.channels, str(path))
+    fg = Flowgraph(NAME)
+    fg.connect(source, receiver, recorder)
+    status = fg.run(placement=options.placement)
+    wave.check_frames(status.blocks["recorder"].items_in, str(path))
     print(f"frames: {out}")
     return out
 

@@ -131,7 +131,7 @@ def test_portions_do_not_matter() -> None:
     jig.check(lambda: OfdmReceiver(RADAR, x, LENGTH, clutter=20.0), {"iq": fields})
 
 
-def test_noise_alone_has_no_start() -> None:
+def test_noise_alone_has_no_start(caplog: pytest.LogCaptureFixture) -> None:
     x = qpsk(3)
     for timing, symbols in (("preamble", x), ("prefix", x[:1])):
         for seed in range(8):
@@ -139,6 +139,9 @@ def test_noise_alone_has_no_start() -> None:
             frame, block = frames_of(OfdmReceiver(RADAR, symbols, LENGTH, timing=timing), fields)
             assert not frame
             assert block.searching == 1
+            assert "no symbol begins in the samples up to number" in caplog.text
+            assert "4 searches), and nothing is sensed meanwhile: is this what is sent" in caplog.text
+            caplog.clear()
     assert find_preamble(noise((N, 10)).astype(np.complex64), waveform(x[0], np.arange(S), S, PREFIX)) is None
     assert find_prefix(noise((N, 60)).astype(np.complex64), S, PREFIX) is None
 

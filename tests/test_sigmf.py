@@ -272,6 +272,13 @@ def test_channels_of_a_collection_must_agree(tmp_path: Path) -> None:
         open_sigmf(name)
     with pytest.raises(SigmfError, match=r"frequency is 1000000002.0, that of rec-000.sigmf-data is 1000000000.0"):
         open_sigmf(name, verify=False)
+    with open(tmp_path / "rec-002.sigmf-data", "r+b") as data:
+        data.truncate(8 * 100)
+    shutil.copy(tmp_path / "kept", meta)
+    with pytest.raises(
+        SigmfError, match=r"rec-002.sigmf-data: samples is 100, that of rec-000.sigmf-data is \d+; .* record"
+    ):
+        open_sigmf(name, verify=False)
     meta.unlink()
     with pytest.raises(SigmfError, match=r"names the recording rec-001, but rec-001.sigmf-meta is not there"):
         open_sigmf(name)
@@ -285,6 +292,8 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(BlockError, match="exists; choose another name"):
         write(tmp_path / "rec")
     write(tmp_path / "rec", replace=True)
+    (tmp_path / "new.sigmf-data").touch()  # of a run that was ended before anything came
+    write(tmp_path / "new")
 
 
 def holes(base: Path, size: int, channels: int, **told: Any) -> Path:

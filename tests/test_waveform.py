@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,8 @@ from isacblocks.blocks.calibration_file import load_calibration
 from isacblocks.blocks.recording import Recording
 from isacblocks.cli.find import find_waveform
 from isacblocks.cli.script import UsageError
-from isacblocks.frontends import SigmfSink, SimulatedIq, read_waveform
+from isacblocks.frontends import SigmfSink, SimulatedIq, SoapySource, read_waveform
+from isacblocks.frontends.named import add_options, front_end
 from isacblocks.frontends.waveform_file import WaveformError
 from isacblocks.kernels.scene import draw_scene
 from isacblocks.kernels.steering import steering_vectors
@@ -137,6 +141,69 @@ def test_from_raw_samples_to_kappa_in_one_command(tmp_path: Path) -> None:
     done = script("calibrate", recording, "--waveform", "small_array")  # a campaign
     assert done.returncode == 2
     assert "small_array: expected the path of a waveform, NAME.toml, or one of ofdm_waveform; to make one" in done.stderr
+
+
+def test_a_receiver_without_an_end_is_stopped_and_what_it_learned_is_kept(tmp_path: Path) -> None:
+    wave = read_waveform(FILE)
+    frames, kappa = tmp_path / "a.isac", tmp_path / "a.json"
+    command = [sys.executable, "-m", "isacblocks", "run", "raw_iq", "simulated", str(FILE)]
+    child = subprocess.Popen(
+        [*command, "--record", str(frames), "--calibration", str(kappa)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 240
+        while not frames.exists() or frames.stat().st_size < 500 * 8 * wave.antennas * wave.subcarriers:
+            assert child.poll() is None, child.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        out, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 130, errors
+    assert f"calibration: {kappa}" in out
+    radar, truth = wave.radar(), SimulatedIq(wave, leakage=3.0).kappa
+    assert kappa_error(load_calibration(kappa, radar).vector, truth, radar).loss_db < 0.5
+
+
+def test_samples_that_are_not_of_the_waveform_leave_no_calibration(tmp_path: Path) -> None:
+    """Noise; another number of channels, another rate: each time it is said, and nothing is written."""
+    pytest.importorskip("sigmf", reason="the library sigmf is not installed (extra sigmf)")
+    wave, path = read_waveform(written(tmp_path)), tmp_path / "wave.toml"
+    fg = Flowgraph()
+    fg.connect(SimulatedIq(wave, length=1024, scene=Scene(target_probability=0.0), leakage=0.0), SigmfSink(tmp_path / "raw"))
+    fg.run(items=40)
+    recording, kappa = tmp_path / "raw.sigmf-meta", tmp_path / "kappa.json"
+    for command in ("run raw_iq {} {}", "calibrate {} --waveform {}"):
+        done = script(command.format(recording, path), "--calibration", kappa)
+        assert done.returncode in (1, 2), done.stderr
+        assert "no symbol begins in the samples" in done.stderr
+        assert "raw.sigmf-meta: no frame came of its samples, so that nothing is learned" in done.stderr
+        other = tmp_path / "other.toml"
+        other.write_text(SMALL.replace("antennas = 8", "antennas = 4"))
+        done = script(command.format(recording, other), "--calibration", kappa)
+        assert done.returncode == 2
+        assert "raw.sigmf-meta: expected 4 channels, as many as the waveform has antennas, got 8; say so" in done.stderr
+        assert not kappa.exists()
+    done = script("run raw_iq soapy:driver=lime", path, "--rate", "20e6", "--calibration", kappa)
+    assert done.returncode == 2
+    assert "rate: expected 15360000 Hz within 0.1%, the waveform's 64 x 240000 Hz, got 20000000" in done.stderr
+
+
+def test_what_the_waveform_says_need_not_be_said_again(tmp_path: Path) -> None:
+    wave, parser = read_waveform(written(tmp_path)), argparse.ArgumentParser()
+    add_options(parser, simulated=True)
+    source = front_end(parser.parse_args(["soapy:driver=lime"]), 100, wave)
+    assert isinstance(source, SoapySource)
+    assert (source.channels, source.rate) == (tuple(range(8)), wave.rate)
+    for kind, channels in (("kraken:", 5), ("soapy:", 2), ("gnuradio:ipc:///tmp/x", 2)):
+        assert front_end(parser.parse_args([kind]), 100).dimensions()["C"] == channels
+        with pytest.raises(WaveformError, match=r"expected 8 channels, .* got 3"):
+            front_end(parser.parse_args([kind, "--channels", "3"]), 100, wave)
 
 
 def test_what_it_does_not_know_is_named(tmp_path: Path) -> None:

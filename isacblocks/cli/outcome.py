@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from isacblocks.blocks import KappaCalibrator
 from isacblocks.blocks.calibration_file import save_calibration
+from isacblocks.stream import Flowgraph
 from isacblocks.stream.files import write_atomically
 from isacblocks.study.report import in_words
 
@@ -39,3 +42,18 @@ def leave_calibration(options: argparse.Namespace, calibrator: KappaCalibrator, 
     if options.calibration is not None:
         save_calibration(options.calibration, calibrator.calibration(provenance, options.temperature))
         say(options, f"calibration: {options.calibration}")
+
+
+@contextlib.contextmanager
+def leaving_calibration(path: str, flowgraph: Flowgraph, calibrator: KappaCalibrator, provenance: str) -> Iterator[None]:
+    """Around the run of receivers that have no end but Ctrl-C, or their own failure: what was learned by then is saved, too.
+
+    Where nothing has come nothing is.
+    """
+    try:
+        yield
+    finally:
+        status = flowgraph.status.blocks.get(calibrator.label)
+        if status is not None and status.items_in:
+            save_calibration(path, calibrator.calibration(provenance=provenance))
+            print(f"{status.items_in} frames; calibration: {path}", flush=True)

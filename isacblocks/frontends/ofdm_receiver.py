@@ -28,9 +28,10 @@ from isacblocks.stream import Block, In, Out, Reading, State
 from isacblocks.stream.spec import Items
 
 TIMINGS = ("preamble", "prefix")
-_RATE_ERROR = 1e-3  # relative: a radio rounds what it is asked for
+RATE_ERROR = 1e-3  # relative: a radio rounds what it is asked for
 _SYMBOLS = 16  # in which a start is looked for by their prefixes
 _CARRIER_MEMORY = 64.0  # frames
+_PATIENCE = 4  # searches in vain: one may be, where the transmitter has not begun
 _MIXED = -1  # the setting of samples that are of two
 
 
@@ -141,6 +142,7 @@ class OfdmReceiver(Block):
     def start(self) -> None:
         """Nothing has come."""
         super().start()
+        self._in_vain = 0  # searches since the last symbol
         self.held = self._nothing() | {"setting": 0, "frequency": math.nan, "gain": np.full(self.radar.antennas, math.nan)}
         self.decisions = self.doubtful = self.refused = self.wrong_rate = 0.0
         self.told = nothing_told(self.radar.antennas)
@@ -197,7 +199,7 @@ class OfdmReceiver(Block):
 
     def _fits(self, rate: float) -> bool:
         """Whether samples at this rate, nan where nobody says, can be symbols; nothing goes on over those that cannot."""
-        if math.isnan(rate) or abs(rate - self.rate) <= _RATE_ERROR * self.rate:
+        if math.isnan(rate) or abs(rate - self.rate) <= RATE_ERROR * self.rate:
             return True
         self.held |= self._nothing()
         Average(self.told, self.average).forget()
@@ -242,11 +244,29 @@ class OfdmReceiver(Block):
         place = find_preamble(y, self.preamble) if self.timing == "preamble" else find_prefix(y, self.size, self.prefix)
         if place is None:
             self._let_go(held["y"].shape[1] - needed + self.period)
+            self._complain(held["at"])
             return
+        self._in_vain = 0
         held["epoch"] = held["at"] + place
         each = prefix_correlation(y, self.size)[place % self.period :]
         whole = each[: each.size // self.period * self.period].reshape(-1, self.period)
         held["correlation"] = complex(whole[:, : self.prefix].sum())
+
+    def _complain(self, sample: int) -> None:
+        """No symbol begins in what has come: say so once in a while."""
+        self._in_vain += 1
+        if self._in_vain >= _PATIENCE and self._in_vain & (self._in_vain - 1) == 0:
+            logging.getLogger(f"isacblocks.{self.label}").warning(
+                "no symbol begins in the samples up to number %d (%d searches), and nothing is sensed: is this what "
+                "is sent (%d symbols, a DFT of %d, a prefix of %d samples), at %.9g Hz, and its strongest path above the "
+                "noise of single samples? With a trigger that both share, timing = NUMBER",
+                sample,
+                self._in_vain,
+                len(self.symbols),
+                self.size,
+                self.prefix,
+                self.rate,
+            )
 
     def _let_go(self, count: int) -> None:
         held = self.held

@@ -200,7 +200,8 @@ def _open_collection(sigmf: Any, path: Path, verify: bool) -> SigmfRecording:
         ):
             if ours != theirs:
                 raise SigmfError(
-                    f"{part.path}: {name} is {ours}, that of {first.path.name} is {theirs}; channels must agree"
+                    f"{part.path}: {name} is {ours}, that of {first.path.name} is {theirs}; channels must agree, as "
+                    "those of one receiver do: record them at once, or cut and tell them alike"
                 )
     return SigmfRecording(path, parts, dict(meta["collection"]))
 

@@ -62,7 +62,7 @@ class SigmfSink(Block):
         self._invalid: list[int] = []  # numbers of frames
         self._rate = self.radar.bandwidth if self._frames and self.radar is not None else math.nan
         for path in (*self._metas(), *self._datas(), self.base.with_suffix(".sigmf-collection")):
-            if path.exists() and not self.replace:
+            if path.exists() and path.stat().st_size and not self.replace:  # an empty one is nobody's: a run was ended early
                 raise SigmfError(f"{path}: exists; choose another name, or replace=True")
         self._files = [path.open("wb") for path in self._datas()]
 

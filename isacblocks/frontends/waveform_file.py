@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isacblocks._toml import nearest, parted, read_toml, shown, value_at
 from isacblocks.frontends.ofdm_decisions import DataSymbols
-from isacblocks.frontends.ofdm_receiver import OfdmReceiver
+from isacblocks.frontends.ofdm_receiver import RATE_ERROR, OfdmReceiver
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream.npy import read_npy
 
@@ -87,6 +87,30 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def bins(self) -> NDArray[np.int64]:
         """Of the DFT, (S,)."""
         return (self.first_bin + np.arange(self.subcarriers)) % self.dft
+
+    def check_channels(self, count: int, where: str) -> None:
+        """Raises WaveformError unless these are as many as there are antennas; where: whose channels."""
+        if count != self.antennas:
+            raise WaveformError(
+                f"{where}: expected {self.antennas} channels, as many as the waveform has antennas, got {count}; say so in "
+                "the waveform (antennas), or take other channels"
+            )
+
+    def check_rate(self, rate: float) -> None:
+        """Raises WaveformError where the symbols cannot be found at this sampling rate, Hz."""
+        if abs(rate - self.rate) > RATE_ERROR * self.rate:
+            raise WaveformError(
+                f"rate: expected {self.rate:.9g} Hz within {RATE_ERROR:.1%}, the waveform's {self.dft} x "
+                f"{self.subcarrier_spacing:.9g} Hz, got {rate:.9g}; set the radio to it, or say in the waveform what is sent"
+            )
+
+    def check_frames(self, count: int, where: str) -> None:
+        """Raises WaveformError where no frame came of a run; where: of whose samples."""
+        if not count:
+            raise WaveformError(
+                f"{where}: no frame came of its samples, so that nothing is learned: are there more than "
+                f"{self.period * ((self.qpsk or 1) + self.data + 1)}, and are they of this waveform, at {self.rate:.9g} Hz?"
+            )
 
     def radar(self) -> OfdmRadar:
         """The array and the subcarriers."""
