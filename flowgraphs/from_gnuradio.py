@@ -5,7 +5,8 @@ GNU Radio: frames --> ZMQ PUSH Sink    ZMQ PULL Source --> kappa    ZMQ PULL Mes
                       GnuRadioSource --> Framing --> AngleDelayMap --> MaprtDetector --> KappaCalibrator
                                             +--changes (tags rx_freq, gain)--> KappaCalibrator
 
-A frame is a vector of rows of subcarriers complex numbers: the antennas, the symbols, with --sectors one that begins with
+AT is how the endpoints begin, or tcp://HOST:PORT, which is that of frames; the next two ports are the others'. A frame is a
+vector of rows of subcarriers complex numbers: the antennas, the symbols, with --sectors one that begins with
 theta_min + j theta_max. GNU Radio's sockets wait for each other: all three must be there.
 With --newest no frame waits: those that come while others are being worked on are left out and counted.
 """
@@ -18,6 +19,7 @@ from isacblocks import OfdmRadar
 from isacblocks.blocks import AngleDelayMap, KappaCalibrator, MaprtDetector
 from isacblocks.cli.script import STATUSES, add_common, check_log, compile_kernels, execute, positive, start_logging, usage
 from isacblocks.frontends import Framing, GnuRadioMessages, GnuRadioSink, GnuRadioSource
+from isacblocks.frontends.gnuradio.line import endpoints
 from isacblocks.stream import Flowgraph
 
 
@@ -27,18 +29,17 @@ def work(o: argparse.Namespace) -> None:
     radar = OfdmRadar(o.antennas, o.subcarriers)
     about = {"channels": o.antennas, "end_after": o.end_after, "newest": o.newest}
     shape = o.antennas + 1 + o.sectors, o.subcarriers
-    frames = GnuRadioSource(f"{o.at}-frames", shape, pattern="pull", tags=True, **about)
+    frames = GnuRadioSource(o.at[0], shape, pattern="pull", tags=True, **about)
     frames.rate = float(o.rate or math.inf)
     framing = Framing(radar, sectors=o.sectors)
     image, detector, calibrator = AngleDelayMap(radar), MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar)
-    told = ("present", "probability", "theta", "range")
 
     fg = Flowgraph("from_gnuradio")
     fg.connect(frames, framing, image, detector, calibrator)
     fg.connect(framing.changes, calibrator.changes)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
-    fg.connect(calibrator.kappa, GnuRadioSink(f"{o.at}-kappa", dtype="complex64"))
-    fg.connect(detector, GnuRadioMessages(f"{o.at}-detections", fields=told))
+    fg.connect(calibrator.kappa, GnuRadioSink(o.at[1], dtype="complex64"))
+    fg.connect(detector, GnuRadioMessages(o.at[2], fields=("present", "probability", "theta", "range")))
     with usage():
         check_log(o.log, fg.blocks)
     compile_kernels()
@@ -47,7 +48,12 @@ def work(o: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("from_gnuradio", description=__doc__.split("\n\n")[0], epilog=STATUSES)
-    parser.add_argument("--at", default="ipc:///tmp/isacblocks", help="how the endpoints begin (default: %(default)s)")
+    parser.add_argument(
+        "--at",
+        default="ipc:///tmp/isacblocks",
+        type=endpoints,
+        help="how endpoints begin (default: %(default)s), or tcp://HOST:PORT",
+    )
     parser.add_argument("--antennas", type=positive, default=64)
     parser.add_argument("--subcarriers", type=positive, default=256)
     parser.add_argument("--sectors", action="store_true", help="frames tell in which sector a target may be")

@@ -11,12 +11,22 @@ import numpy as np
 from gnuradio import blocks, gr, zeromq
 
 
+def endpoints(at):
+    """Of frames, kappa and detections, as isacblocks has them: `at` and their names, or three TCP ports from there on."""
+    names = "frames", "kappa", "detections"
+    host, _, port = at.rpartition(":")
+    if at.startswith("tcp://") and port.isdecimal():
+        return [f"{host}:{int(port) + k}" for k in range(len(names))]
+    return [f"{at}-{name}" for name in names]
+
+
 class calibrator(gr.hier_block2):  # noqa: N801 - GNU Radio's blocks are named so
     """Frames in, kappa out (one vector of `antennas` complex numbers per update), detections as messages.
 
     A frame is a vector of (antennas + 1 + sectors) x subcarriers complex numbers: the antennas, the symbols, with sectors a
     row that begins with theta_min + j theta_max. at: how the endpoints begin, the same as flowgraphs/from_gnuradio.py has
-    it; command: starts that script, "" where somebody else does ("isacblocks run from_gnuradio"); it ends with us.
+    it, ipc://PATH, or tcp://HOST:PORT for three ports from there on; command: starts that script, "" where somebody else
+    does ("isacblocks run from_gnuradio"); it ends with us.
     """
 
     def __init__(self, antennas=64, subcarriers=256, sectors=False, at="ipc:///tmp/isacblocks", command=""):
@@ -28,15 +38,24 @@ class calibrator(gr.hier_block2):  # noqa: N801 - GNU Radio's blocks are named s
             gr.io_signature(1, 1, 8 * antennas),
         )
         self.message_port_register_hier_out("detections")
-        self.frames = zeromq.push_sink(8, size, at + "-frames", 100, True)
-        self.kappa = zeromq.pull_source(8, antennas, at + "-kappa", 100, False)
-        self.detections = zeromq.pull_msg_source(at + "-detections", 100, False)
+        frames, kappa, detections = endpoints(at)
+        self.frames = zeromq.push_sink(8, size, frames, 100, True)
+        self.kappa = zeromq.pull_source(8, antennas, kappa, 100, False)
+        self.detections = zeromq.pull_msg_source(detections, 100, False)
         self.connect(self, self.frames)
         self.connect(self.kappa, self)
         self.msg_connect(self.detections, "out", self, "detections")
         if command:
             options = ["--at", at, "--antennas", str(antennas), "--subcarriers", str(subcarriers)]
-            process = subprocess.Popen(shlex.split(command) + options + ["--sectors"] * bool(sectors))
+            options += ["--sectors"] * bool(sectors)
+            try:
+                process = subprocess.Popen(shlex.split(command) + options)
+            except OSError as error:
+                raise RuntimeError(
+                    f"isacblocks calibrator: {command!r} cannot be started: {error.strerror}; give the whole path of a command "
+                    "(.venv/bin/isacblocks run from_gnuradio, where it was set up), or none, and start in a shell: "
+                    f"isacblocks run from_gnuradio {shlex.join(options)}"
+                ) from error
             atexit.register(process.terminate)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import logging
 import struct
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from stream_blocks import Counter
@@ -22,6 +24,7 @@ from test_gnuradio_wire import VALUES, captured
 from isacblocks.blocks.probe import Probe
 from isacblocks.frontends.gnuradio import GnuRadioMessages, GnuRadioSink, GnuRadioSource, pmt, wire
 from isacblocks.frontends.gnuradio.assembly import Assembly
+from isacblocks.frontends.gnuradio.line import endpoints
 from isacblocks.frontends.gnuradio.pmt import Pair, UInt64
 from isacblocks.frontends.gnuradio.wire import Tag
 from isacblocks.frontends.samples import IQ, META, RESTART
@@ -566,6 +569,8 @@ def test_items_as_messages(context: zmq.Context[Any], endpoint: str) -> None:
     ("options", "text"),
     [
         ({"endpoint": "udp://x"}, "expected ipc://PATH or tcp://HOST:PORT"),
+        ({"endpoint": "tcp://127.0.0.1:5555-frames"}, "a number for PORT, got 'tcp://127.0.0.1:5555-frames'"),
+        ({"endpoint": "tcp://127.0.0.1"}, "a number for PORT"),
         ({"endpoint": "tcp://0.0.0.0:5555", "bind": True}, "open to other machines"),
         ({"endpoint": "tcp://*:5555", "bind": True}, "open to other machines"),
         ({"pattern": "push"}, "expected one of sub, pull, req"),
@@ -590,12 +595,23 @@ def test_a_port_may_be_open_where_that_is_said() -> None:
     GnuRadioSource("tcp://other:5555")
 
 
+def test_endpoints_of_a_calibration() -> None:
+    """As GNU Radio's side has them; its module cannot be imported here."""
+    theirs: dict[str, Any] = {}
+    body = ast.parse((ROOT / "grc" / "isacblocks_gr.py").read_text()).body
+    made = next(one for one in body if isinstance(one, ast.FunctionDef) and one.name == "endpoints")
+    exec(compile(ast.unparse(made), "isacblocks_gr", "exec"), theirs)
+    for function in (endpoints, theirs["endpoints"]):
+        assert function("ipc:///tmp/a") == ["ipc:///tmp/a-frames", "ipc:///tmp/a-kappa", "ipc:///tmp/a-detections"]
+        assert function("tcp://[::1]:5600") == ["tcp://[::1]:5600", "tcp://[::1]:5601", "tcp://[::1]:5602"]
+
+
 def test_a_place_that_is_taken_is_named(context: zmq.Context[Any], tmp_path: Path) -> None:
     socket = context.socket(zmq.PULL)
     SOCKETS.append(socket)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     block = GnuRadioSource(f"tcp://127.0.0.1:{port}", bind=True)
-    with pytest.raises(OSError, match=f"127.0.0.1:{port} cannot be bound: Address already in use"):
+    with pytest.raises(OSError, match=f"127.0.0.1:{port} cannot be bound: Address already in use; where the .* bind=False"):
         block.start()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from test_gnuradio_blocks import Samples
 from isacblocks import OfdmRadar, kappa_error
 from isacblocks.blocks import AngleDelayMap, ImpairedChannel, KappaCalibrator, MaprtDetector, OfdmSource, Probe
 from isacblocks.frontends import Framing, GnuRadioMessages, GnuRadioSink, GnuRadioSource
+from isacblocks.frontends.gnuradio.line import endpoints
 from isacblocks.stream import ANY, Block, Flowgraph, Items, Out, Source
 
 LONG = 180.0  # seconds: against hanging only
@@ -265,16 +267,17 @@ UPDATES = COUNT // 8
 
 def chains(at: str, frames: np.ndarray[Any, Any], where: Path) -> list[dict[str, Any]]:
     """GNU Radio's side: frames out, kappa and detections in."""
+    frames_at, kappa_at, detections_at = endpoints(at)
     send = {
         "do": "send",
         "kind": "push",
-        "address": f"{at}-frames",
+        "address": frames_at,
         "dtype": "complex64",
         "vlen": frames[0].size,
         "tags": True,
     }
-    kappa = {"do": "receive", "kind": "pull", "address": f"{at}-kappa", "dtype": "complex64", "vlen": 8, "count": UPDATES}
-    heard = {"do": "hear", "kind": "pull", "address": f"{at}-detections", "count": COUNT}
+    kappa = {"do": "receive", "kind": "pull", "address": kappa_at, "dtype": "complex64", "vlen": 8, "count": UPDATES}
+    heard = {"do": "hear", "kind": "pull", "address": detections_at, "count": COUNT}
     files = (
         {"file": save(where / "frames.npy", frames)},
         {"out": str(where / "kappa.npy")},
@@ -311,8 +314,20 @@ def test_calibration_of_frames_from_gnu_radio_is_the_same_to_the_bit(tmp_path: P
         np.testing.assert_array_equal(np.array([one[name] for one in heard]), expected, err_msg=name)
 
 
-def test_the_script_gives_kappa_and_detections_back_to_gnu_radio(tmp_path: Path) -> None:
-    at, (frames, truth) = f"ipc://{tmp_path}/at", simulated(RADAR, COUNT)
+def free_ports() -> int:
+    """The first of three that nobody has."""
+    while True:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            port = int(stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1])
+            for k in (1, 2):
+                stack.enter_context(socket.create_server(("127.0.0.1", port + k)))
+            return port
+
+
+@pytest.mark.parametrize("scheme", ["ipc", "tcp"])
+def test_the_script_gives_kappa_and_detections_back_to_gnu_radio(tmp_path: Path, scheme: str) -> None:
+    at = f"ipc://{tmp_path}/at" if scheme == "ipc" else f"tcp://127.0.0.1:{free_ports()}"
+    frames, truth = simulated(RADAR, COUNT)
     script = [sys.executable, str(ROOT / "flowgraphs" / "from_gnuradio.py"), "--sectors", "--at", at]
     ours = subprocess.Popen([*script, "--antennas", "8", "--subcarriers", "32"], stderr=subprocess.PIPE, text=True)
     try:

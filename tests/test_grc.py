@@ -140,6 +140,15 @@ def test_frames_are_divided_by_the_newest_kappa(tmp_path: Path) -> None:
     assert (np.diff(fits.argmax(axis=0)) >= 0).all()
 
 
+def test_a_command_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    if absence():
+        pytest.skip(absence() or "")
+    code = f"import isacblocks_gr; isacblocks_gr.calibrator(8, 32, at='ipc://{tmp_path}/at', command='nowhere run it')"
+    done = run(PYTHON, "-c", code, status=1, env={"PYTHONPATH": str(GRC)})
+    assert "'nowhere run it' cannot be started: No such file or directory; give the whole path of a command" in done.stderr
+    assert f"isacblocks run from_gnuradio --at ipc://{tmp_path}/at --antennas 8 --subcarriers 32" in done.stderr
+
+
 def test_the_module_needs_nothing_of_ours() -> None:
     if absence():
         pytest.skip(absence() or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import time
@@ -43,6 +44,8 @@ class Wiring:
         scheme, _, address = self.endpoint.partition("://")
         if scheme not in ("ipc", "tcp", "inproc") or not address:
             raise ValueError(f"endpoint: expected ipc://PATH or tcp://HOST:PORT, got {self.endpoint!r}")
+        if scheme == "tcp" and not (address.rpartition(":")[2].isdecimal() and address.rpartition(":")[0]):
+            raise ValueError(f"endpoint: expected tcp://HOST:PORT with a number for PORT, got {self.endpoint!r}")
         if self.key and self.pattern not in ("sub", "pub"):
             raise ValueError(f"key: only 'sub' and 'pub' have one, got {self.key!r} for {self.pattern!r}")
         if self.high_water < 1 or self.largest < 1:
@@ -53,6 +56,15 @@ class Wiring:
                 f"endpoint: {self.endpoint} would be open to other machines, and GNU Radio's sockets have no keys; bind "
                 "127.0.0.1, connect from here instead, or say exposed=True"
             )
+
+
+def endpoints(at: str) -> list[str]:
+    """Of frames, kappa and detections: `at` and their names; of tcp://HOST:PORT that port and the next two."""
+    names = "frames", "kappa", "detections"
+    host, _, port = at.rpartition(":")
+    if at.startswith("tcp://") and port.isdecimal():
+        return [f"{host}:{int(port) + k}" for k in range(len(names))]
+    return [f"{at}-{name}" for name in names]
 
 
 class Line:
@@ -72,7 +84,8 @@ class Line:
         except zmq.ZMQError as error:
             self.close(0)
             what = "bound" if wiring.bind else "connected to"
-            raise OSError(f"{wiring.endpoint} cannot be {what}: {zmq.strerror(error.errno or 0)}") from error
+            hint = f"; where the other end binds it, say bind={not wiring.bind}" if error.errno == errno.EADDRINUSE else ""
+            raise OSError(f"{wiring.endpoint} cannot be {what}: {zmq.strerror(error.errno or 0)}{hint}") from error
 
     def _set(self, lossless: bool) -> None:
         socket, wiring = self.socket, self.wiring
