@@ -52,8 +52,8 @@ class calibrator(gr.hier_block2):  # noqa: N801 - GNU Radio's blocks are named s
                 process = subprocess.Popen(shlex.split(command) + options)
             except OSError as error:
                 raise RuntimeError(
-                    f"isacblocks calibrator: {command!r} cannot be started: {error.strerror}; give the whole path of a command "
-                    "(.venv/bin/isacblocks run from_gnuradio, where it was set up), or none, and start in a shell: "
+                    f"isacblocks calibrator: {command!r} cannot be started: {error.strerror}; give the path of a command "
+                    "(.venv/bin/isacblocks run from_gnuradio, where it was set up), or none, and start by hand: "
                     f"isacblocks run from_gnuradio {shlex.join(options)}"
                 ) from error
             atexit.register(process.terminate)

@@ -446,6 +446,38 @@ def test_a_user_who_waits_is_told_why(
         assert len(source.take(2)["value"]) == 2
 
 
+@pytest.mark.parametrize("pattern", ["req", "sub"])
+def test_a_sender_of_another_kind_is_told_and_the_right_one_behind_it_is_found(
+    context: zmq.Context[Any], endpoint: str, pattern: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where libzmq itself has seen that they do not fit it does not connect again."""
+    monkeypatch.setattr("isacblocks.frontends.gnuradio.line.Clock.__init__.__defaults__", (0.2,))
+    wrong = peer(context, "pull", endpoint)
+    with Started(endpoint, pattern=pattern, tags=True) as source:
+        kind = {"req": "REP", "sub": "PUB"}[pattern]
+        source.look(lambda: f"who was there could not be understood; is it a ZMQ {kind} sink?" in caplog.text)
+        wrong.close()
+        right = peer(context, pattern, endpoint)
+        assert source.said_to(right)
+        right.send(message(5, 3))
+        np.testing.assert_array_equal(source.take(3)["start"], [5, 6, 7])
+
+
+def test_a_receiver_of_another_kind_is_told(
+    context: zmq.Context[Any], endpoint: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isacblocks.frontends.gnuradio.line.Clock.__init__.__defaults__", (0.2,))
+    fg = Flowgraph()
+    fg.connect(Counter(), GnuRadioSink(endpoint))
+    with fg:
+        fg.start()
+        peer(context, "rep", endpoint, bind=False)
+        until = time.monotonic() + LONG
+        while "who was there could not be understood; is it a ZMQ PULL source?" not in caplog.text:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 def test_one_who_is_asked_and_dies_is_asked_again(context: zmq.Context[Any], endpoint: str) -> None:
     with Started(endpoint, pattern="req", tags=True) as source:
         first = peer(context, "req", endpoint)
@@ -453,6 +485,29 @@ def test_one_who_is_asked_and_dies_is_asked_again(context: zmq.Context[Any], end
         first.close()
         second = peer(context, "req", endpoint)
         threading.Thread(target=lambda: (second.recv(), second.send(message(5, 3))), daemon=True).start()
+        np.testing.assert_array_equal(source.take(3)["start"], [5, 6, 7])
+
+
+def test_the_last_answer_of_one_who_goes_is_not_lost(
+    context: zmq.Context[Any], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes, and its sender goes, between the look for an answer and the look for who has gone."""
+    with Started(endpoint, pattern="req", tags=True) as source:
+        sender, line = peer(context, "req", endpoint), source.block._line
+        assert line is not None
+        watch = line.watch
+
+        def late() -> None:
+            if source.block._asked and not sender.closed:
+                sender.recv()
+                sender.send(message(5, 3))
+                sender.close(int(1000 * LONG))
+                until = time.monotonic() + LONG
+                while not line.farewells and time.monotonic() < until:
+                    watch()
+            watch()
+
+        monkeypatch.setattr(line, "watch", late)
         np.testing.assert_array_equal(source.take(3)["start"], [5, 6, 7])
 
 

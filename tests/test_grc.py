@@ -145,7 +145,7 @@ def test_a_command_that_cannot_be_started_is_named(tmp_path: Path) -> None:
         pytest.skip(absence() or "")
     code = f"import isacblocks_gr; isacblocks_gr.calibrator(8, 32, at='ipc://{tmp_path}/at', command='nowhere run it')"
     done = run(PYTHON, "-c", code, status=1, env={"PYTHONPATH": str(GRC)})
-    assert "'nowhere run it' cannot be started: No such file or directory; give the whole path of a command" in done.stderr
+    assert "'nowhere run it' cannot be started: No such file or directory; give the path of a command" in done.stderr
     assert f"isacblocks run from_gnuradio --at ipc://{tmp_path}/at --antennas 8 --subcarriers 32" in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import math
@@ -18,6 +19,7 @@ from isacblocks.stream.address import is_loopback
 _KINDS = {"sub": zmq.SUB, "pull": zmq.PULL, "req": zmq.REQ, "pub": zmq.XPUB, "push": zmq.PUSH, "rep": zmq.REP}
 SOURCES, SINKS = ("sub", "pull", "req"), ("pub", "push", "rep")
 OPPOSITE = dict(zip(SOURCES + SINKS, SINKS + SOURCES, strict=True))
+_AGAIN = 1.0  # s after which a connection is made anew that libzmq has given up
 _LINGER = 300  # ms, where the flowgraph is being stopped: it must have ended within a second
 
 
@@ -73,7 +75,8 @@ class Line:
     def __init__(self, wiring: Wiring, lossless: bool = True) -> None:
         self.wiring = wiring
         self.handshakes = self.farewells = 0  # of peers, ever
-        self.refused = 0  # peers that could not be understood
+        self.refused = 0  # peers that could not be understood, or that went before they had said what they are
+        self._given_up = math.inf  # since when nobody may be trying to connect
         self._context: zmq.Context[Any] = zmq.Context()
         self.socket: zmq.Socket[bytes] = self._context.socket(_KINDS[wiring.pattern])
         self._monitor = self.socket.get_monitor_socket()
@@ -108,11 +111,25 @@ class Line:
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             self.handshakes += event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            self.farewells += event == zmq.EVENT_DISCONNECTED and self.farewells < self.handshakes
-            self.refused += event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+            if event == zmq.EVENT_DISCONNECTED:
+                known = self.farewells < self.handshakes
+                self.farewells += known
+                self.refused += not known
+                self._given_up = math.inf if known else time.monotonic()
+            elif event in (zmq.EVENT_CONNECTED, zmq.EVENT_CONNECT_RETRIED):
+                self._given_up = math.inf
         while self.wiring.pattern == "pub" and self.socket.poll(0, zmq.POLLIN):
             word = self.socket.recv(zmq.NOBLOCK)
             self.subscriptions += {b"\1": 1, b"\0": -1}.get(word[:1], 0)
+
+    def mend(self) -> None:
+        """Connect again where libzmq does not, behind a socket of another kind. In the thread that has the socket."""
+        if self.wiring.bind or time.monotonic() - self._given_up < _AGAIN:
+            return
+        self._given_up = math.inf
+        with contextlib.suppress(zmq.ZMQError):  # it is not connected any more
+            self.socket.disconnect(self.wiring.endpoint)
+        self.socket.connect(self.wiring.endpoint)
 
     @property
     def peers(self) -> int:

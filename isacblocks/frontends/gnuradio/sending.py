@@ -89,10 +89,16 @@ class Sender:
     def _wait(self, clock: Clock, attend: Callable[[], None] | None) -> None:
         if attend is not None:
             attend()
+        self._line.watch()
+        self._line.mend()
         if clock.due():
-            self._line.watch()
-            who = f"{self._line.peers} connected, not taking any" if self._line.peers else "nobody is there; start it"
             block = f"a ZMQ {OPPOSITE[self.wiring.pattern].upper()} source"
+            nobody = (
+                f"who was there could not be understood; is it {block}?"
+                if self._line.refused
+                else "nobody is there; start it"
+            )
+            who = f"{self._line.peers} connected, not taking any" if self._line.peers else nobody
             where, long = self.wiring.endpoint, clock.idle
             self._log.warning("%s: waiting for %s for %.0f s, and the flowgraph with it: %s", where, block, long, who)
 

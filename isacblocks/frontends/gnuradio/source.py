@@ -211,10 +211,13 @@ class GnuRadioSource(Source):
         """Of a REP sink, for items; again where the one who was asked has gone."""
         if self.wiring.pattern != "req":
             return
-        if self._asked and not line.socket.poll(0):
+        if not (self._asked and line.socket.poll(0)):
             line.watch()
-        if line.farewells > self._gone:
-            self._gone, self._asked = line.farewells, False
+        gone = line.farewells + line.refused
+        if not self._asked:
+            self._gone = gone
+        elif gone > self._gone and not line.socket.poll(0):  # by now the last that it had sent would have come
+            self._gone, self._asked = gone, False
         if not self._asked and line.socket.poll(0, zmq.POLLOUT):
             line.socket.send(struct.pack("<i" if self.messages else "<I", 1 if self.messages else min(rows, 2**32 - 1)))
             self._asked = True
@@ -249,7 +252,10 @@ class GnuRadioSource(Source):
         the next one sends is a new start. False the first time that it is seen: what it sent last may be there by now.
         """
         line = self._line
-        if self.tags or line is None:
+        if line is None:
+            return None
+        line.mend()
+        if self.tags:
             return None
         with self._came:
             line.watch()
@@ -287,8 +293,8 @@ class GnuRadioSource(Source):
             tags = f"does the sender set pass_tags{key}?" if self.tags else f"does the sender send{key}?"
             return f"{where}: connected, {long}: {tags} Is its flowgraph running, and its block a ZMQ {sink} sink?"
         if line.refused:
-            return f"{where}: {long}: a peer was refused; is it a ZMQ {sink} sink?"
-        other = "connect" if self.wiring.bind else "bind"
+            return f"{where}: {long}: who was there could not be understood; is it a ZMQ {sink} sink?"
+        other = "connect; stream sinks of GNU Radio bind: say bind=False" if self.wiring.bind else "bind"
         gone = (
             "the sender has gone; waiting for it to come back" if line.farewells else f"nobody is there; does one {other}?"
         )
