@@ -18,6 +18,7 @@ from isacblocks.stream.directory import SocketDirectory
 from isacblocks.stream.errors import BlockError, PlacementError
 from isacblocks.stream.heir import disown_in_children
 from isacblocks.stream.keeper import Keeper, cause_of
+from isacblocks.stream.mark import Mark
 from isacblocks.stream.plan import Plan, Status, worker_specs
 from isacblocks.stream.roll import Roll
 from isacblocks.stream.staff import Staff
@@ -43,8 +44,8 @@ class Runner:
         self._worker_specs: dict[str, control.WorkerSpec] = {}
         self._bound: dict[str, str] = {}  # endpoints of the output ports, by "block.port"
         self._began = self._ended = 0.0
-        self._stop = threading.Event()
-        self._over = threading.Event()
+        self._stop = Mark()
+        self._over = Mark()
         self._orders: list[tuple[str, control.Order]] = []
         self._lock = threading.Lock()
         kept = sorted(name for name, block in plan.blocks.items() if not block.onlooker)  # what checkpoints hold
@@ -102,7 +103,7 @@ class Runner:
 
     def disown(self) -> None:
         """In a process that was forked from the user's program: the flowgraph goes on there, and for us it is over."""
-        self._stop, self._over, self._lock = threading.Event(), threading.Event(), threading.Lock()
+        self._stop, self._over, self._lock = Mark(), Mark(), threading.Lock()
         self._staff.disown()
         self.error = PlacementError(f"{self.plan.name} runs in the process that this one was forked from, and goes on there")
         self.phase = "failed"
