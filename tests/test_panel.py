@@ -18,7 +18,7 @@ from isacblocks.view import terminal
 from isacblocks.view.feed import Feed
 from isacblocks.view.panel import Panel
 from isacblocks.view.table import sparkline
-from isacblocks.view.words import falling, rows
+from isacblocks.view.words import decibels, falling, rows
 
 
 def status(seconds: float = 2.0, lost: int = 3, phase: str = "running") -> Status:
@@ -71,6 +71,28 @@ def test_the_words_say_what_was_seen() -> None:
     assert said["antennas"].ill
     assert said["detection"].words == "P_d 0.710, P_fa 0.0102, set to P_fa 0.01"
     assert said["target"].words == "+28.65 deg, 30.00 m, 200.0 ns; 1 in the newest 2 frames"
+
+
+def test_antennas_that_are_well_again_are_named_for_a_while() -> None:
+    feed = fed()
+    feed.lately = {"silent": [1], "restarted": [0, 2]}  # 1 is silent still
+    assert "antennas   2 of 4 good; silent: 1, 3; just now restarted: 0, 2; phases" in str(
+        Panel(feed, 1000, "b").drawn(120, 30)
+    )
+
+
+LOSSES = {0.0124: "0.0124 dB", 3.6e-5: "0.00004 dB", 0.00012: "0.0001 dB", 0.0: "0.0000 dB", 2.7: "2.7000 dB"}
+
+
+@pytest.mark.parametrize(("loss", "said"), LOSSES.items())
+def test_a_loss_that_is_not_zero_is_not_said_to_be(loss: float, said: str) -> None:
+    assert decibels(loss) == said
+
+
+def test_a_bound_for_hardware_at_rest_is_called_so_where_it_moves() -> None:
+    feed = fed()
+    feed.settings = {"c.drift": {"block": "c", "setting": "drift", "value": 3.0}}
+    assert next(iter(rows(feed))).words.startswith("loss 0.0124 dB, bound at rest 0.0")
 
 
 def test_where_nobody_knows_the_truth_the_calibrator_says_what_it_expects() -> None:

@@ -35,13 +35,17 @@ class Scenario:
 
 
 def _loss(report: dict[str, Any]) -> str:
+    from isacblocks.view.words import decibels
+
     rows = report["kappa_error"]
-    return f"{rows[-1]['loss_db']:.4f} dB" if rows else "nothing that was measured"
+    return decibels(rows[-1]["loss_db"]) if rows else "nothing that was measured"
 
 
 def _bound(report: dict[str, Any]) -> str:
+    from isacblocks.view.words import decibels
+
     rows = report["kappa_error"]
-    return f", at a bound of {rows[-1]['bound_db']:.4f} dB" if rows else ""
+    return f", at a bound of {decibels(rows[-1]['bound_db'])}" if rows else ""
 
 
 def _detected(report: dict[str, Any]) -> str:
@@ -90,7 +94,8 @@ SCENARIOS = {
         "At frame {event} antennas 5 and 41 stop hearing echoes. Their gains fall to zero and they are named silent, so "
         "that they add no noise to the sum of the others.",
         lambda r: (
-            f"Antennas that are not well at the end, by name: {_named(r)}. {_detected(r)}, with the other antennas alone."
+            f"Antennas that are not well at the end, by name: {_named(r)}. {_detected(r)} over the whole run, two thirds of "
+            "it with the other antennas alone."
         ),
     ),
     "full-circle": Scenario(

@@ -15,7 +15,7 @@ from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Status
 from isacblocks.study.evaluation import Evaluation
 from isacblocks.view.tap import looks_on
-from isacblocks.view.words import named
+from isacblocks.view.words import decibels, named
 
 
 def edge_report(status: Status) -> list[dict[str, Any]]:
@@ -99,8 +99,8 @@ def receiver_in_words(found: dict[str, Any]) -> list[str]:
     sigma = None if found["sigma_rad"] is None else math.degrees(found["sigma_rad"])
     snr, prior, noise = _figure(found["snr_db"], "{:.1f}", " dB"), found["target_probability"], found["noise_power"]
     lines = [
-        f"the receiver's view: SNR {snr}, P(t = 1) {_figure(prior, '{:.2f}')}, N0 {_figure(noise, '{:.4g}')}, "
-        f"phases known to {_figure(sigma, '{:.2f}', ' deg')}"
+        f"the receiver's view: SNR {snr}, P(t = 1) {_figure(prior, '{:.2f}')}, N0 {_figure(noise, '{:.4g}')}"
+        + ("" if sigma is None else f", phases known to {sigma:.2f} deg")
     ]
     being = {"restarted": "restarted, their phases being learned"}
     lines += [f"antennas {being.get(name, name)}: {named(antennas)}" for name, antennas in found["health"].items()]
@@ -116,7 +116,7 @@ def in_words(report: dict[str, Any]) -> str:
     if report.get("kappa_error"):
         last = report["kappa_error"][-1]
         lines.append(
-            f"kappa after {last['frames']} frames: loss {last['loss_db']:.4f} dB (bound {last['bound_db']:.4f} dB), "
+            f"kappa after {last['frames']} frames: loss {decibels(last['loss_db'])} (bound {decibels(last['bound_db'])}), "
             f"error {last['ramp_db']:.1f} dB without the ramp, {last['phase_db']:.1f} dB with it, "
             f"boresight bias {last['slope_deg']:+.3f} deg"
         )

@@ -104,9 +104,9 @@ class Desk:
         socket.bind(endpoint)
         return socket
 
-    def watch(self, kind: str, port: Port, fields: list[str] | None = None, newest: int = 1) -> None:
+    def watch(self, kind: str, port: Port, fields: list[str] | None = None, **more: Any) -> None:
         """Show the newest items of an output port under the name `kind`; before the flowgraph runs. See :class:`Tap`."""
-        tap = Tap(kind, self._taps, fields, newest)
+        tap = Tap(kind, self._taps, fields, **more)
         self._tapping.append(tap)
         self.flowgraph.connect(port, tap.ports["items"], policy="latest")
 
@@ -176,8 +176,12 @@ class Desk:
         """What a tap shows takes the place of what it showed before."""
         parts = self._shown.recv_multipart(zmq.NOBLOCK)
         if len(parts) == 2:
-            kind = parts[0].decode(errors="replace")
-            self.seen[kind] = self.seen.get(kind, (0, b""))[0] + 1, parts[1]
+            kind, data = parts[0].decode(errors="replace"), parts[1]
+            self.seen[kind] = self.seen.get(kind, (0, b""))[0] + 1, data
+            self.noted(kind, data)
+
+    def noted(self, kind: str, data: bytes) -> None:
+        """For desks that remember more than the newest of what is shown; in the desk's thread."""
 
     def _answer(self) -> None:
         client, *rest = self._asked.recv_multipart(zmq.NOBLOCK)
@@ -213,7 +217,12 @@ class Desk:
         raise RequestError(f"{ask!r}: expected one of status, seen, set, do")
 
     def _standing(self) -> dict[str, Any]:
-        return {"name": self.flowgraph.name, "status": self.flowgraph.status, "paused": self.paused}
+        graph = self.flowgraph
+        return {"name": graph.name, "status": graph.status, "paused": self.paused, "lately": self.lately()}
+
+    def lately(self) -> dict[str, list[int]]:
+        """What happened a moment ago and is over, for all who look less often than it happens: numbers by a word."""
+        return {}
 
     def _drawing(self) -> dict[str, Any]:
         """How the flowgraph is drawn, without those that look on; and the facts."""

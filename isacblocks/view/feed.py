@@ -55,6 +55,7 @@ class Feed:
         self.name = ""
         self.status = Status("connecting", 0.0, {})
         self.paused = False
+        self.lately: dict[str, list[int]] = {}  # antennas that were not well a moment ago, by what they had
         self.drawing: dict[str, Any] = {"blocks": {}, "edges": []}
         self.settings: dict[str, dict[str, Any]] = {}  # by "block.setting"
         self.actions: list[str] = []
@@ -148,7 +149,7 @@ class Feed:
         self._take(answer)
 
     def _take(self, answer: dict[str, Any]) -> None:
-        self.name, self.paused = answer["name"], answer["paused"]
+        self.name, self.paused, self.lately = answer["name"], answer["paused"], answer.get("lately", {})
         before, self.status = self.status, status_of(answer)
         if self.status.seconds == before.seconds or self.status.phase not in ("running", "finished"):
             return

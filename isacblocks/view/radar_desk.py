@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import numpy as np
 from isacblocks.blocks.calibration_file import calibration_of, save_calibration
 from isacblocks.blocks.impaired_channel import ImpairedChannel
 from isacblocks.blocks.records import DETECTION
+from isacblocks.kernels.health import GOOD, HEALTH
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Port, codec
 from isacblocks.view.desk import Desk, DeskError
 from isacblocks.view.reel import BUDGET, DEPTH, Reel
 
 _SHOWN = ("present", "position", "range", "theta", "tau", "theta_min", "theta_max", "tau_min", "tau_max", "valid")
+LATELY = 3.0  # seconds for which it is told what an antenna had that is well again
 _FRAMES = 4  # of a message, for the map: enough that mostly one of them has a target
 
 
@@ -42,6 +45,8 @@ class RadarDesk(Desk):
         self.radar = radar
         self.path = Path(calibration or "calibration.json").absolute()
         self._take = 1  # the present or last recording, else the first one
+        self._good: Any = np.zeros(radar.antennas, bool)  # which antennas have ever been good
+        self._ill: dict[int, tuple[int, float]] = {}  # what good ones had last, and when
         self._reel = Reel(str(Path(recording or f"{flowgraph.name.replace('/', '_')}.isac").absolute()), radar)
 
     def show(
@@ -60,7 +65,7 @@ class RadarDesk(Desk):
             assert all(any(f.name == name for f in DETECTION.fields) for name in _SHOWN)
             self.watch("detection", detection, list(_SHOWN), newest=64)
         if kappa is not None:
-            self.watch("kappa", kappa)
+            self.watch("kappa", kappa, whole=("health",))
             self.actions["save"] = self.save
         if truth is not None:
             self.watch("truth", truth, ["kappa"])
@@ -69,6 +74,23 @@ class RadarDesk(Desk):
         """Let viewers kick and mute the antennas of a simulated channel."""
         self.actions["kick"] = channel.kick
         self.actions["mute"] = channel.mute
+
+    def noted(self, kind: str, data: bytes) -> None:
+        """Remember which antennas were not well; that may be over within a message."""
+        if kind != "kappa":
+            return
+        for health in codec.decode(data)["fields"]["health"]:
+            for antenna in np.flatnonzero(self._good & (health != GOOD)).tolist():
+                self._ill[antenna] = int(health[antenna]), time.monotonic()
+            self._good |= health == GOOD
+
+    def lately(self) -> dict[str, list[int]]:
+        """Antennas that were not well within the last seconds, by what they had, whether they are well now or not."""
+        found: dict[str, list[int]] = {}
+        for antenna, (code, then) in sorted(self._ill.copy().items()):
+            if time.monotonic() - then < LATELY:
+                found.setdefault(HEALTH[code], []).append(antenna)
+        return found
 
     def record(self, active: bool = True) -> str:
         """Record the frames that pass into a file that does not exist yet, or end that; returns its path. Raises DeskError.

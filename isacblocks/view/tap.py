@@ -27,19 +27,22 @@ def looks_on(block: str) -> bool:
 class Tap(Block):
     """Sends the last `newest` items of a message, of all that comes, to the desk at `endpoint`.
 
-    kind: under which name the desk keeps them; fields: names of those that are sent, all by default. Where the desk is
-    behind or away, nothing is sent.
+    kind: under which name the desk keeps them; fields: names of those that are sent, all by default; whole: of these, those
+    that are sent of all items of the message. Where the desk is behind or away, nothing is sent.
     """
 
     onlooker = True
     items = In(ANY)
     watched = Setting(bool, initial=False, doc="whether anybody looks on")
 
-    def __init__(self, kind: str, endpoint: str, fields: list[str] | None = None, newest: int = 1) -> None:
+    def __init__(
+        self, kind: str, endpoint: str, fields: list[str] | None = None, newest: int = 1, whole: tuple[str, ...] = ()
+    ) -> None:
         self.kind = kind
         self.endpoint = endpoint
         self.fields = fields
         self.newest = newest
+        self.whole = whole
         self.name = PREFIX + kind
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
@@ -61,8 +64,8 @@ class Tap(Block):
     def process(self, items: Items) -> None:
         """Show the newest items."""
         assert self._socket is not None
-        rows = slice(max(0, len(items) - self.newest), None)
-        shown = {name: items.fields[name][rows] for name in self.fields or items.fields}
+        rows, every = slice(max(0, len(items) - self.newest), None), slice(None)
+        shown = {name: items.fields[name][every if name in self.whole else rows] for name in self.fields or items.fields}
         message: dict[str, Any] = {"first": items.first + int(rows.start), "sent": items.sent, "fields": shown}
         with contextlib.suppress(zmq.Again):
             self._socket.send_multipart([self.kind.encode(), codec.encode(message)], zmq.NOBLOCK)

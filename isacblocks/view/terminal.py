@@ -17,7 +17,7 @@ from isacblocks.view.tap import looks_on
 _QUIET = 5.0  # seconds between lines where the output is not a terminal
 _APART = 1.0  # seconds between lines for programs
 _SHOWN = {
-    "loss_db": "loss {:.3f} dB",
+    "loss_db": "loss {:.4f} dB",
     "slope_deg": "slope {:+.3f} deg",
     "p_d": "P_d {:.3f}",
     "p_fa": "P_fa {:.4f}",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.health import GOOD, HEALTH
@@ -45,8 +46,20 @@ def _loss(feed: Feed) -> Row | None:
     name = "loss_db" if known else "expected_db"
     loss, scene = points[-1].get(name, math.nan), feed.scene
     bound = float(loss_bound_db(used, feed.radar.antennas, scene.snr, scene.target_probability))
-    words = f"{'loss' if known else 'expected loss'} {loss:.4f} dB, bound {bound:.4f} dB"
+    words = f"{'loss' if known else 'expected loss'} {decibels(loss)}, {bound_word(feed)} {decibels(bound)}"
     return Row("kappa", words, falling([point["used"] for point in points], [p.get(name, math.nan) for p in points]))
+
+
+def decibels(loss: float) -> str:
+    """A loss in dB, to four decimals; of a smaller one, to as many as it takes to see that it is not zero."""
+    decimals = max(4, -math.floor(math.log10(loss))) if loss > 0 and math.isfinite(loss) else 4
+    return f"{loss:.{decimals}f} dB"
+
+
+def bound_word(feed: Feed) -> str:
+    """What the bound is called: it is one for hardware at rest, which is said where it is known to move."""
+    drift = feed.find("drift")
+    return "bound" if drift is None or drift["value"] == 0 else "bound at rest"
 
 
 def falling(frames: Sequence[float], losses: Sequence[float], points: int = 40) -> list[float]:
@@ -75,10 +88,17 @@ def _antennas(feed: Feed) -> Row | None:
     for code, name in enumerate(HEALTH):
         if code != GOOD and (health == code).any():
             words += f"; {name}: {named(np.flatnonzero(health == code).tolist())}"
+    words += "".join(f"; just now {name}: {named(those)}" for name, those in well_again(feed, health).items())
     sigma = float(np.degrees(np.mean(fields["sigma"][-1])))
     if math.isfinite(sigma):
         words += f"; phases known to {sigma:.2f} deg"
     return Row("antennas", words, ill=bool((health != GOOD).any()))
+
+
+def well_again(feed: Feed, health: NDArray[np.uint8]) -> dict[str, list[int]]:
+    """Antennas that are good now and were not a moment ago, by what they had. health: (N,), as it is now."""
+    kept = {name: [one for one in those if health[one] == GOOD] for name, those in feed.lately.items()}
+    return {name: those for name, those in kept.items() if those}
 
 
 def named(antennas: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ from isacblocks.view.feed import Feed
 from isacblocks.view.plots.content import Content, short
 from isacblocks.view.plots.estimate import Renewed
 from isacblocks.view.plots.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style, source
+from isacblocks.view.words import named, well_again
 
 _COLOURS = (GREEN, RED, ORANGE, BLUE, PURPLE, SKY)
 _MARKERS = ("circle", "x", "triangle", "square", "diamond", "cross")
@@ -83,5 +84,7 @@ class Antennas:
         }
         ill = [f"{n} {what}" for n, what in enumerate(health) if what != HEALTH[0]]
         said = "all good" if not ill else ", ".join(ill[:4]) + (f" and {len(ill) - 4} more" if len(ill) > 4 else "")
+        again = well_again(feed, fields["health"][-1]).items()
+        said += "".join(f"; just now {name}: {named(those)}" for name, those in again)
         data = {"antennas_data": {**short(columns), "health": health}}
         return Content(data, {"phases": f"phase of every antenna, 2 sigma: {said}"})

@@ -15,6 +15,10 @@ from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.content import Content, short
 from isacblocks.view.plots.style import ORANGE, RED, Style, source
+from isacblocks.view.words import bound_word, decibels
+
+_NUMBER = "return tick >= 1000 ? tick / 1000 + ' k' : String(+tick.toPrecision(3))"
+_CROWD = 8  # ticks that have room for their numbers beside each other; of more only the decades have them
 
 
 def figures(feed: Feed, style: Style) -> list[Any]:
@@ -34,11 +38,10 @@ def figures(feed: Feed, style: Style) -> list[Any]:
     bound = {"line_color": style.ink, "line_dash": "dashed", "legend_label": "bound, hardware at rest"}
     made.line("frames", "bound", source=shown, **bound)
     style.legend(made, "bottom_left")
-    for axis, steps in ((made.xaxis[0], (1, 3)), (made.yaxis[0], (1, 2, 5))):  # few enough to stand beside each other
-        axis.ticker = FixedTicker(ticks=[step * 10.0**power for power in range(-9, 10) for step in steps])
-        axis.formatter = CustomJSTickFormatter(
-            code="return tick >= 1000 ? tick / 1000 + ' k' : String(+tick.toPrecision(3))"
-        )
+    for axis in (made.xaxis[0], made.yaxis[0]):
+        axis.ticker = FixedTicker(ticks=[step * 10.0**power for power in range(-9, 10) for step in (1, 2, 5)])
+        axis.formatter = CustomJSTickFormatter(code=_NUMBER)
+    made.xaxis[0].formatter.code = f"if (ticks.length > {_CROWD} && String(tick)[0] !== '1') return ''; {_NUMBER}"
     return [made]
 
 
@@ -67,5 +70,6 @@ class Error:
         }
         title = {}
         if math.isfinite(columns["loss"][-1]):
-            title["error"] = f"loss of array gain: {columns['loss'][-1]:.4f} dB, bound {columns['bound'][-1]:.4f} dB"
+            loss, bound = (decibels(float(columns[name][-1])) for name in ("loss", "bound"))
+            title["error"] = f"loss of array gain: {loss}, {bound_word(feed)} {bound}"
         return Content({"error_data": short(columns)}, title)
