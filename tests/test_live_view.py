@@ -327,6 +327,38 @@ def test_a_phone_has_room_for_every_figure(seen: Shown, browser: Browser) -> Non
 
 
 @needs_browser
+def test_a_finger_on_a_figure_scrolls_the_page_and_moves_nothing(seen: Shown, browser: Browser) -> None:
+    def cdp(command: str, **arguments: object) -> None:
+        browser.driver.execute_cdp_cmd(command, arguments)
+
+    def touch(kind: str, *at: float) -> None:
+        points = [dict(zip("xy", at, strict=True))] if at else []
+        cdp("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    cdp("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    cdp("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        open_page(browser, seen)
+        place = """document.querySelector("[data-figure=plane]").scrollIntoView({block: "center"});
+            const r = document.querySelector("[data-figure=plane]").getBoundingClientRect();
+            return [r.x + r.width / 2, r.y + r.height / 2, scrollY];"""
+        ranges = """const f = Bokeh.documents[0].get_model_by_name("plane");
+            return [f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end];"""
+        before = browser.run(ranges)
+        x, y, top = browser.run(place)
+        touch("touchStart", x, y)
+        for step in range(1, 13):
+            touch("touchMove", x, y - 12 * step)
+        touch("touchEnd")
+        browser.until(lambda: browser.run("return scrollY") > top + 50, "the page to scroll")
+        assert browser.run(ranges) == before
+        assert browser.run("return Bokeh.documents[0].get_model_by_name('plane').toolbar.autohide") is False
+    finally:
+        cdp("Emulation.setTouchEmulationEnabled", enabled=False)
+        cdp("Emulation.clearDeviceMetricsOverride")
+
+
+@needs_browser
 def test_zoom_survives_updates(seen: Shown, browser: Browser) -> None:
     open_page(browser, seen)
     ranges = """return Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name)).map(
