@@ -239,6 +239,18 @@ def test_who_comes_too_early_waits_and_of_several_each_is_named(
     assert "no flowgraph of yours with a desk is running; start one with --view or --desk" in capsys.readouterr().err
 
 
+def test_a_single_look_at_a_flowgraph_that_is_starting_waits_for_something_to_be_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fg = Flowgraph("slow")
+    fg.connect(Counter(), Collect())
+    phases = iter(["starting", "starting", "running"])
+    monkeypatch.setattr(Flowgraph, "status", property(lambda _: Status(next(phases, "running"), 1.0, {})))
+    with Desk(fg) as one:
+        assert main(["top", one.endpoint, "--once"]) == 0
+    assert capsys.readouterr().out.startswith("slow: running, ")
+
+
 def test_the_table_has_rates_and_losses_but_nobody_who_looks_on() -> None:
     edge = EdgeCount("a.x", "b.x", produced=100, committed=90, in_flight=2, dropped={"overflow": 8})
     tap = EdgeCount("a.x", "view_x.items", produced=100, committed=1, dropped={"overflow": 99})

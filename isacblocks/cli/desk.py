@@ -174,6 +174,7 @@ def _lines(client: DeskClient, options: argparse.Namespace) -> int:
     from isacblocks.view.words import rows
 
     table, feed, looks = Table(), Feed(client), 0
+    until = time.monotonic() + _PATIENCE
     while True:
         try:
             answer = client.ask(ask="status")
@@ -182,6 +183,9 @@ def _lines(client: DeskClient, options: argparse.Namespace) -> int:
                 raise
             print("the flowgraph has ended", file=sys.stderr)
             return 0
+        if options.once and status_of(answer).phase == "starting" and time.monotonic() < until:
+            time.sleep(0.1)  # nothing is to be seen yet
+            continue
         looks += 1
         if options.json:
             line = {"name": answer["name"], "paused": answer["paused"], **answer["status"]}
