@@ -188,7 +188,7 @@ def draw(path: Path, head: dict[str, str], table: list[dict[str, Any]]) -> None:
                 frames, [row[key] for row in own], style, color=colour, label=label, lw=2 if name == ONLINE[0] else None
             )
     bound = sorted({(row["frames"], row["bound_db"]) for row in table if row["frames"] >= 50})
-    axes[0].plot(*zip(*bound, strict=True), "--", color="black", lw=0.8, label="Cramer-Rao bound")
+    axes[0].plot(*zip(*bound, strict=True), "--", color="black", lw=0.8, label="bound, no prior on gains")
     axes[0].axhline(TARGET_DB, color="0.5", lw=0.6)
     axes[0].set(yscale="log", title="loss, common and linear phase removed")
     axes[1].set_title("squared error, common and linear phase removed")

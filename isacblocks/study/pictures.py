@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BLUE, _ORANGE, _BLACK = "#0072B2", "#D55E00", "#000000"  # told apart by every eye
+_NAMED = 24  # antennas whose numbers have room beside each other
 
 
 class NoPlotsError(RuntimeError):
@@ -86,10 +87,17 @@ def _errors(axis: Axes, rows: list[dict[str, float]], radar: OfdmRadar, scene: S
     frames = np.array([row["frames"] for row in rows])
     axis.loglog(frames, [max(row["loss_db"], 1e-6) for row in rows], color=_BLUE, label="loss of gain, ramp removed")
     bound = loss_bound_db(frames, radar.antennas, scene.snr, scene.target_probability)
-    axis.loglog(frames, bound, "--", color=_BLACK, label="Cramer-Rao bound, no prior on gains")
+    axis.loglog(frames, bound, "--", color=_BLACK, label="Cramer-Rao bound at rest, no prior on gains")
     axis.set(xlabel="frames", ylabel="loss [dB]", title="kappa error against frames")
     axis.grid(True, which="both", alpha=0.3)
     axis.legend()
+
+
+def _square(axis: Axes, title: str) -> None:
+    """Axes of the complex plane, as many numbers along one as along the other."""
+    ticks = {"xticks": (-1, -0.5, 0, 0.5, 1), "yticks": (-1, -0.5, 0, 0.5, 1)}
+    unit = "kappa [mean gain 1]"
+    axis.set(xlabel=f"Re {unit}", ylabel=f"Im {unit}", title=title, aspect="equal", **ticks)
 
 
 def _plane(axis: Axes, learned: NDArray[Any], truth: NDArray[Any]) -> None:
@@ -101,7 +109,7 @@ def _plane(axis: Axes, learned: NDArray[Any], truth: NDArray[Any]) -> None:
         axis.plot([a.real, b.real], [a.imag, b.imag], color="0.6", lw=0.8)
     axis.plot(truth.real, truth.imag, "o", mfc="none", color=_BLACK, label="true")
     axis.plot(turned.real, turned.imag, ".", color=_ORANGE, label="learned")
-    axis.set(xlabel="Re kappa", ylabel="Im kappa", title="kappa, common and linear phase removed", aspect="equal")
+    _square(axis, "kappa, common and linear phase removed")
     axis.grid(True, alpha=0.3)
     axis.legend()
 
@@ -173,8 +181,8 @@ def draw_efficiency(
     axis.legend()
     axis = figure.add_subplot(grid[1, 1])
     axis.plot(kappa.real, kappa.imag, ".", color=_ORANGE)
-    for n, value in enumerate(kappa):
+    for n, value in enumerate(kappa if kappa.size <= _NAMED else ()):
         axis.annotate(str(n), (value.real, value.imag), textcoords="offset points", xytext=(5, 5))
-    axis.set(xlabel="Re kappa", ylabel="Im kappa", title="learned kappa, by antenna", aspect="equal")
+    _square(axis, "learned kappa, by antenna" if kappa.size <= _NAMED else "learned kappa")
     axis.grid(True, alpha=0.3)
     _save(figure, Path(path))
