@@ -208,6 +208,8 @@ def test_a_recording_says_what_it_has_and_what_it_lost(tmp_path: Path) -> None:
         until(lambda: told()["recording"] == 1 and told()["recorded"] > 500)
         with pytest.raises(DeskError, match="there is no such setting"):
             client.set("view_reel", "take", 7)
+        client.do("pause")  # who records all may be behind the reel
+        until(lambda: not any(edge.in_flight for edge in shown.fg.status.edges if edge.receiver == "recorder.items"))
     assert paths == [str(tmp_path / "frames.isac")] * 2 + [str(tmp_path / "frames-2.isac")]
     every = Recording(tmp_path / "all.isac")
     for path, counted in ((paths[0], first), (paths[2], told())):
