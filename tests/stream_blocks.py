@@ -75,9 +75,10 @@ class Scale(Sized):
     scaled = Out(NUMBER)
     factor = Setting(float, initial=2.0, minimum=-100.0, maximum=100.0)
     last = Reading("V")
+    used = Reading("")  # the factor
 
     def process(self, number: Items) -> Items:
-        self.last = float(number.value[-1, 0])
+        self.last, self.used = float(number.value[-1, 0]), self.factor
         return self.scaled.items(value=self.factor * number.value)
 
 
@@ -307,13 +308,18 @@ class Trouble(Sized):
     def __init__(self, kind: str, at: int = 100, size: int = 3, seconds: float = 5.0) -> None:
         super().__init__(size)
         self.kind, self.at, self.seconds = kind, at, seconds
+        self.sleeping = False
+
+    def _sleep(self) -> None:
+        self.sleeping = True
+        time.sleep(self.seconds)
 
     def start(self) -> None:
         super().start()
         if self.kind == "raise in start":
             raise RuntimeError("no start today")
         if self.kind == "sleep in start":
-            time.sleep(self.seconds)
+            self._sleep()
 
     def process(self, number: Items) -> Any:
         if number.first <= self.at < number.first + len(number):
@@ -324,7 +330,7 @@ class Trouble(Sized):
             if self.kind == "exit":
                 os._exit(3)
             if self.kind == "sleep":
-                time.sleep(self.seconds)
+                self._sleep()
             if self.kind == "wrong count":
                 return self.out.items(value=number.value[:1])
             if self.kind == "wrong shape":

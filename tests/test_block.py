@@ -18,7 +18,7 @@ def test_a_block_says_what_it_is() -> None:
     assert list(Mixer.outputs()) == ["mixed"]
     assert list(Mixer.states()) == ["held", "heard"]
     assert list(Scale.settings()) == ["factor"]
-    assert list(Scale.readings()) == ["last"]
+    assert list(Scale.readings()) == ["last", "used"]
     assert repr(Mixer().mixed) == "Mixer.mixed"
     assert Mixer(5).mixed.layout.fields[0].shape == (5,)
 

@@ -12,6 +12,7 @@ from stream_blocks import (
     Collect,
     Counter,
     EveryThird,
+    HeldCounter,
     Join,
     Leaky,
     Mixer,
@@ -119,7 +120,7 @@ def test_streams_are_joined_by_message_number(placement: str) -> None:
 
 
 def test_what_has_no_partner_behind_a_lossy_link_is_dropped_and_counted(placement: str) -> None:
-    source, slow, join = Counter(pause=0.001), Collect(pause=0.004), Join()
+    source, slow, join = Counter(pause=0.002), Collect(pause=0.02), Join()
     near, far = Scale(), Scale()
     source.batch = 2
     fg = Flowgraph("lossy")
@@ -141,7 +142,7 @@ def test_what_has_no_partner_behind_a_lossy_link_is_dropped_and_counted(placemen
 
 def test_feedback_behind_a_lossy_link_belongs_to_the_messages_that_came(placement: str) -> None:
     """The loop sees some of the messages only; what each of them leads to is in force `lag` numbers later, not before."""
-    source, slow, mixer, leaky, sink = Counter(pause=0.0005), Collect(pause=0.003), Mixer(), Leaky(), Collect()
+    source, slow, mixer, leaky, sink = Counter(pause=0.002), Collect(pause=0.02), Mixer(), Leaky(), Collect()
     source.batch = 2
     fg = Flowgraph("lossy loop")
     fg.connect(source, mixer.number, policy="drop-oldest", depth=1)
@@ -152,7 +153,7 @@ def test_feedback_behind_a_lossy_link_belongs_to_the_messages_that_came(placemen
     status = fg.run(400, placement=placement)
     balanced(status, lost=None)
     messages = sorted({number // 2 for number in sink.numbers})
-    assert 10 < len(messages) < 200
+    assert 5 < len(messages) < 200
     expected, last = [], -1
     for number in messages:
         due = [m for m in messages if last < m <= number - 3]
@@ -175,7 +176,7 @@ def test_a_lossy_link_inside_a_loop_with_a_lag_is_refused() -> None:
 
 @pytest.mark.parametrize("policy", ["drop-oldest", "latest"])
 def test_a_slow_receiver_behind_a_lossy_link_does_not_hold_up_the_others(placement: str, policy: str) -> None:
-    source, quick, slow = Counter(), Collect(), Collect(pause=0.01)
+    source, quick, slow = Counter(), Collect(), Collect(pause=0.05)
     fg = Flowgraph("lossy")
     fg.connect(source, quick)
     fg.connect(source, slow, policy=policy, depth=2)
@@ -242,7 +243,7 @@ def test_who_wants_a_message_now_and_then_gets_all_of_them_once_it_says_so(place
 
 
 def test_a_slow_receiver_behind_a_block_link_slows_the_source(placement: str) -> None:
-    source, slow = Counter(), Collect(pause=0.005)
+    source, slow = Counter(), Collect(pause=0.05)
     source.batch = 16
     fg = Flowgraph("patient")
     fg.connect(source, slow, depth=2)
@@ -253,7 +254,6 @@ def test_a_slow_receiver_behind_a_block_link_slows_the_source(placement: str) ->
     fg.wait(0.3)
     produced = [e.produced for e in fg.status.edges]
     fg.stop()
-    assert produced
     assert 0 < produced[0] < 10_000
     balance = fg.status.edges[0]
     assert balance.balanced
@@ -328,22 +328,27 @@ def test_blocks_can_run_again_and_elsewhere() -> None:
 
 
 def test_settings_change_while_it_runs_and_readings_can_be_seen(placement: str) -> None:
-    source, scale, sink = Counter(pause=0.002), Scale(), Collect()
-    source.batch = 1
+    source, scale, sink = HeldCounter(), Scale(), Collect()
+    source.batch, source.held = 1, 300
     fg = Flowgraph("live")
     fg.connect(source, scale, sink)
     seen: list[Status] = []
 
     def view(status: Status) -> None:
         seen.append(status)
-        if status.phase == "running" and status.blocks["scale"].items_in > 5 and scale.factor > 0:
+        there = status.blocks["scale"]
+        if status.phase != "running":
+            return
+        if there.items_in > 5:
             scale.factor = -5.0
+        if there.items_in >= 300:
+            source.held = 600 if there.readings["used"] == -5.0 else source.held + 1  # the order is on its way
 
     status = fg.run(600, placement=placement, view=view)
     assert scale.factor == -5.0
     signs = np.sign(sink.values[1:])
     turn = int(np.argmax(signs < 0))
-    assert 0 < turn < 598
+    assert 0 < turn < 599
     assert (signs[:turn] > 0).all()
     assert (signs[turn:] < 0).all()
     assert status.blocks["scale"].readings["last"] == 599.0
