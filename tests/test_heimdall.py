@@ -250,7 +250,7 @@ def test_a_server_that_is_not_there_is_waited_for() -> None:
     fg.start()
     time.sleep(0.5)
     fg.stop()
-    assert fg.wait(0)
+    assert fg.wait(LONG)
 
 
 @pytest.mark.parametrize(

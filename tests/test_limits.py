@@ -26,7 +26,7 @@ from isacblocks.stream.directory import SocketDirectory, in_use, sweep
 HEAD = """
 import os, resource, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
-from stream_blocks import Collect, Counter, Frames, Hoard, Scale
+from stream_blocks import Collect, Counter, Frames, HeldCounter, Hoard, Scale
 from isacblocks.cli.script import execute
 from isacblocks.stream import Flowgraph
 
@@ -407,12 +407,13 @@ def test_no_more_processes_is_one_line(own: Path, tmp_path: Path) -> None:
 def test_a_forked_child_leaves_the_flowgraph_of_its_parent_alone(own: Path, tmp_path: Path, placement: str) -> None:
     """It returns into run(), which ends there with an error; the parent's run does not notice. And it may have its own."""
     body = f"""
-    source, children = Counter(pause=0.001), []
-    source.batch = 16
+    source, children = HeldCounter(), []
+    source.batch, source.held = 16, 10_000
     fg = flowgraph(source, Scale(), Collect())
     def view(status):
         if status.phase == "running" and not children:
             children.append(os.fork())
+            source.held = 20_000
     try:
         status = fg.run(20_000, placement={placement!r}, view=view)
     except Exception as error:

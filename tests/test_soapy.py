@@ -169,7 +169,7 @@ def test_a_silent_device_is_waited_for_and_can_be_stopped(
             assert time.monotonic() < until, fg.status
             time.sleep(0.01)
         fg.stop()
-        assert fg.wait(0)
+        assert fg.wait(LONG)
     assert len(probe.values["iq"]) == 2
     assert source.timeouts > 0
     assert "no samples for" in caplog.text
