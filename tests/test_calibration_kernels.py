@@ -35,7 +35,8 @@ def sums(u: Any, kappa: Any, noise_power: float = 1.0) -> tuple[Any, Any]:
     total, probability = np.zeros(ELEMENTS, complex), np.empty(frames)
     extents = np.full(frames, 10.0), np.full(frames, 20.0)
     energy = np.full(frames, float(CARRIERS))
-    online_sums(u, energy, *extents, kappa, SNR, 0.5, noise_power, total, probability)
+    nothing_searched = np.zeros(frames), *extents, np.zeros((ELEMENTS, 3))  # one place: no angle is better than another
+    online_sums(u, energy, *nothing_searched, kappa, SNR, 0.5, noise_power, total, probability)
     return total, probability
 
 

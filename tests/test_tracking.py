@@ -48,6 +48,7 @@ from isacblocks.study.tracking import Fault, Tracker, hardware
 
 ELEMENTS, ENERGY, SNR = 16, 64.0, 10**1.5
 RADAR = OfdmRadar(antennas=ELEMENTS)
+ONE_PLACE = np.zeros((ELEMENTS, 3))  # where snapshots are those of the target's own place, and nothing was searched
 
 
 def snapshots(kappa: Any, frames: int, rng: np.random.Generator, present: float = 0.5, n0: float = 1.0) -> tuple[Any, Any]:
@@ -62,7 +63,8 @@ def snapshots(kappa: Any, frames: int, rng: np.random.Generator, present: float 
 def scores(u: Any, kappa: Any, prior: float = 0.5, n0: float = 1.0) -> tuple[Any, float, Any]:
     score, information, probability = np.zeros(ELEMENTS, complex), np.zeros(1), np.empty(len(u))
     ones = np.ones(len(u))
-    score_sums(u, ENERGY * ones, 3.0 * ones, 5.0 * ones, kappa, SNR, prior, n0, score, information, probability)
+    extents = 3.0 * ones, 5.0 * ones
+    score_sums(u, ENERGY * ones, ones, *extents, ONE_PLACE, kappa, SNR, prior, n0, score, information, probability)
     return score, float(information[0]), probability
 
 
@@ -116,7 +118,8 @@ def test_the_scores_have_the_same_bits_in_every_portion() -> None:
     for f in range(24):
         one = np.ones(1)
         score_sums(
-            u[f : f + 1], ENERGY * one, 3.0 * one, 5.0 * one, kappa, SNR, 0.5, 1.0, score, information, np.empty(1)
+            u[f : f + 1], ENERGY * one, one, 3.0 * one, 5.0 * one, ONE_PLACE, kappa, SNR, 0.5, 1.0, score, information,
+            np.empty(1),
         )  # fmt: skip
     np.testing.assert_array_equal(score, whole)
     assert information[0] == total

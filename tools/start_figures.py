@@ -82,7 +82,8 @@ class OnePass:
         extent_2 = np.full(part.count, spread * 2 * math.pi * RADAR.subcarrier_spacing * (high - low))
         pending, probability, seen = np.zeros(kappa.size, complex), np.empty(part.count), np.zeros(self.slopes.size)
         numbers = law.snr, law.prior, law.noise_power
-        online_sums(u, energy, extent_1, frozen(extent_2), kappa, *numbers, pending, probability)
+        window = extent_1, frozen(extent_2), frozen(RADAR.positions)
+        online_sums(u, energy, frozen(peaks.theta), *window, kappa, *numbers, pending, probability)
         sectors = frozen(part.theta_min), frozen(part.theta_max)
         place = frozen(peaks.theta), *sectors, frozen(extent_2), frozen(probability)
         slope_likelihood_ula(u, energy, *place, kappa, RADAR.element_spacing, *numbers, frozen(self.slopes), seen)

@@ -4,9 +4,10 @@
 (rho / (N ||x||^2 N0)) sum p u conj(s). The noise in u that is also in s adds N0 ||x||^2 kappa to every term, which pulls
 towards the present estimate; with it taken out the sum points to the true kappa:
 
-    v <- lambda v + p (u conj(s) - N0 ||x||^2 kappa),    kappa = sqrt(N) v / ||v||
+    v <- lambda v + p (u conj(s) - N0 ||x||^2 kappa - c),    kappa = sqrt(N) v / ||v||
 
-No step size, and every frame is used once. lambda = exp(-1 / memory) forgets; memory = inf for hardware that stays put.
+c is what the search for the peak adds to the elements at the array's ends more than to the others, search_gain.py. No step
+size, and every frame is used once. lambda = exp(-1 / memory) forgets; memory = inf for hardware that stays put.
 
 **The slope.** A phase that grows linearly over a uniform linear array is a turned array: kappa exp(j b n) sees every target
 at psi - b, psi = 2 pi d sin(theta). Only the frame's prior sector [psi_1, psi_2] tells the two apart: LL(b) = sum_k
@@ -26,6 +27,7 @@ from isacblocks.kernels.arrays import Complex, Float
 from isacblocks.kernels.detection import evidence, logistic
 from isacblocks.kernels.exponentials import exponentials_with, logarithms
 from isacblocks.kernels.jit import jit, jit_exact
+from isacblocks.kernels.search_gain import search_gain, search_shares
 
 _WORTH = 1e-3  # a frame whose target probability is lower says nothing about the slope
 _SILENT = 40.0  # exp(-40) of the peak's likelihood is nothing
@@ -35,8 +37,10 @@ _SILENT = 40.0  # exp(-40) of the peak's likelihood is nothing
 def online_sums(
     snapshot: Complex,
     symbol_energy: Float,
+    theta: Float,
     extent_1: Float,
     extent_2: Float,
+    positions: Float,
     kappa: Complex,
     snr: float,
     prior: float,
@@ -44,20 +48,25 @@ def online_sums(
     total: Complex,
     probability: Float,
 ) -> None:
-    """Add p (u conj(s) - N0 ||x||^2 kappa) of every frame to `total` (N,) and write p to `probability` (F,).
+    """Add p (u conj(s) - N0 ||x||^2 kappa - c) of every frame to `total` (N,) and write p to `probability` (F,).
 
-    snapshot (F, N); symbol_energy ||x||^2 (F,); extents L1, L2 of the frame's window (F,); kappa (N,), ||kappa||^2 = N.
+    snapshot (F, N); symbol_energy ||x||^2 (F,); theta: the peaks' angles, rad (F,); extents L1, L2 of the frame's window
+    (F,); positions (N, 3) in wavelengths; kappa (N,), ||kappa||^2 = N.
     """
     offset = math.log(prior) - math.log1p(-prior)
+    share = np.empty(kappa.shape[0])
     for f in range(snapshot.shape[0]):
         s = 0.0 + 0.0j
         for n in range(kappa.shape[0]):
             s += kappa[n].conjugate() * snapshot[f, n]
-        level = abs(s) ** 2 / (kappa.shape[0] * symbol_energy[f] * noise_power)
+        unit = noise_power * symbol_energy[f]
+        level = abs(s) ** 2 / (kappa.shape[0] * unit)
         p = logistic(evidence(level, extent_1[f], extent_2[f], snr) + offset)
         probability[f] = p
+        search_shares(positions, theta[f], kappa, share)
+        gain = search_gain(p, extent_1[f])
         for n in range(kappa.shape[0]):
-            total[n] += p * (snapshot[f, n] * s.conjugate() - noise_power * symbol_energy[f] * kappa[n])
+            total[n] += p * (snapshot[f, n] * s.conjugate() - unit * kappa[n] * (1.0 + gain * share[n]))
 
 
 @jit_exact

@@ -155,10 +155,13 @@ def _gather(seen: Seen, first: int, last: int, rules: Rules, state: State, proba
             state.pending,
         )  # fmt: skip
     snr, prior, noise_power = numbers[SNR], numbers[PRIOR], numbers[NOISE_POWER]
-    score_sums(snapshot, energy, extent_1, extent_2, kappa, snr, prior, noise_power, state.score, state.information, p)
+    theta, low, high = seen.theta[first:last], seen.theta_min[first:last], seen.theta_max[first:last]
+    score_sums(
+        snapshot, energy, theta, extent_1, extent_2, rules.positions, kappa, snr, prior, noise_power, state.score,
+        state.information, p,
+    )  # fmt: skip
     for f in range(last - first):  # one after the other: the same bits however the frames came
         numbers[PENDING] += p[f]
-    theta, low, high = seen.theta[first:last], seen.theta_min[first:last], seen.theta_max[first:last]
     if rules.slopes.size:
         slope_likelihood_ula(
             snapshot, energy, theta, low, high, extent_2, p, kappa, rules.pitch, snr, prior, noise_power, rules.slopes,

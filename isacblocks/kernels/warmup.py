@@ -111,7 +111,8 @@ def _detection() -> None:
 def _online() -> None:
     u, ones, kappa = frozen(np.ones((2, 4), np.complex128)), frozen(np.ones(2)), frozen(np.ones(4, np.complex128))
     sums, probability, slopes = np.zeros(4, np.complex128), np.empty(2), np.linspace(-0.1, 0.1, 5)
-    calibration.online_sums(u, ones, ones, ones, kappa, 30.0, 0.5, 1.0, sums, probability)
+    positions = frozen(_RADAR.positions)
+    calibration.online_sums(u, ones, ones, ones, ones, positions, kappa, 30.0, 0.5, 1.0, sums, probability)
     sector = frozen(_LOW), frozen(_HIGH)
     calibration.slope_likelihood_ula(
         u, ones, ones, *sector, ones, frozen(probability), kappa, 0.5, 30.0, 0.5, 1.0, frozen(slopes), np.zeros(5)

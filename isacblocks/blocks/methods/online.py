@@ -16,7 +16,7 @@ from isacblocks.kernels.impairments import retract
 
 
 class Online:
-    """v <- lambda v + sum p (u conj(s) - N0 ||x||^2 kappa), kappa = sqrt(N) v / ||v||; then the slope, if any."""
+    """v <- lambda v + sum p (u conj(s) - N0 ||x||^2 kappa - c), kappa = sqrt(N) v / ||v||; then the slope, if any."""
 
     batch = 8
 
@@ -44,10 +44,10 @@ class Online:
         kappa = memory["kappa"]
         self.surroundings.add(memory["surroundings"], frames, kappa)
         believed = self.surroundings.believed(memory["surroundings"])
-        extents = frames["extent_1"], frames["extent_2"]
-        snapshot, energy = frames["snapshot"], frames["symbol_energy"]
+        extents, positions = (frames["extent_1"], frames["extent_2"]), frozen(self.surroundings.radar.positions)
+        snapshot, energy, theta = frames["snapshot"], frames["symbol_energy"], frames["theta"]
         probability = np.empty(energy.size)
-        online_sums(snapshot, energy, *extents, frozen(kappa), *believed, memory["pending"], probability)
+        online_sums(snapshot, energy, theta, *extents, positions, frozen(kappa), *believed, memory["pending"], probability)
         for p in probability:  # one after the other: the same bits however the frames came
             memory["pending_targets"] += float(p)
         if self.slope is not None:
