@@ -52,6 +52,25 @@ def test_a_narrow_window_is_climbed_in_proportion() -> None:
     assert search_gain(0.5, 0.2) == pytest.approx(0.2 * 0.375)
 
 
+def test_what_the_search_adds_is_taken_out_of_scores_and_sums() -> None:
+    rng = np.random.default_rng(1)
+    kappa, frames = draw_impairments("table1", ELEMENTS, 1).astype(complex), 6
+    u = 20 * (rng.standard_normal((frames, ELEMENTS)) + 1j * rng.standard_normal((frames, ELEMENTS)))
+    energy, theta, snr, n0 = rng.uniform(40, 80, frames), rng.uniform(-1, 1, frames), 12.0, 0.7
+    extents, probability = (np.full(frames, 0.6), np.full(frames, 5.0)), np.empty(frames)
+    results = []
+    for positions in (RADAR.positions, np.zeros_like(RADAR.positions)):  # in one place no angle is better than another
+        score, total = np.zeros(ELEMENTS, complex), np.zeros(ELEMENTS, complex)
+        seen = u, energy, theta, *extents, positions, kappa, snr, 0.4, n0
+        score_sums(*seen, score, np.zeros(1), probability)
+        online_sums(*seen, total, probability)
+        results.append((score, total))
+    h = np.array([shares(RADAR, angle, kappa) for angle in theta])
+    added = kappa * ((probability * (0.5 - 0.25 * probability) * 0.6)[:, None] * h)
+    np.testing.assert_allclose(results[1][0] - results[0][0], 2 * snr / (1 + snr) / ELEMENTS * added.sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(results[1][1] - results[0][1], (n0 * energy[:, None] * added).sum(axis=0), rtol=1e-9)
+
+
 def peaks_of(radar: OfdmRadar, kappa: Any, scene: Scene, first: int, count: int) -> tuple[Any, Any, Any]:
     truth = draw_scene(1, first, count, radar, scene)
     x = draw_symbols(1, first, count, radar)
