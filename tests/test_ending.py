@@ -131,7 +131,10 @@ def test_busy_blocks_in_threads_stop_by_themselves(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Runner, "_halt", late)
     fg.start(placement="threads")
-    values = lambda: len(fg.blocks["collect"].state_values.get("values", ()))  # noqa: E731
+
+    def values() -> int:
+        return len(fg.blocks["collect"].state_values.get("values", ()))
+
     until(lambda: values() > 0)
     stopping = threading.Thread(target=fg.stop)
     stopping.start()

@@ -61,7 +61,7 @@ def test_what_the_search_adds_is_taken_out_of_scores_and_sums() -> None:
     results = []
     for positions in (RADAR.positions, np.zeros_like(RADAR.positions)):  # in one place no angle is better than another
         score, total = np.zeros(ELEMENTS, complex), np.zeros(ELEMENTS, complex)
-        seen = u, energy, theta, *extents, positions, kappa, snr, 0.4, n0
+        seen: list[Any] = [u, energy, theta, *extents, positions, kappa, snr, 0.4, n0]
         score_sums(*seen, score, np.zeros(1), probability)
         online_sums(*seen, total, probability)
         results.append((score, total))
@@ -98,7 +98,7 @@ def test_scores_at_the_right_kappa_have_the_mean_zero(array: str, snr_db: float,
         peaks, energy, extents = peaks_of(radar, kappa, scene, 400 * k, 400)
         mean = np.mean([shares(radar, angle, kappa) for angle in peaks.theta], axis=0) * np.abs(kappa)
         for i, positions in enumerate((radar.positions, np.zeros_like(radar.positions))):
-            frames = peaks.snapshot, energy, peaks.theta, *extents, positions, kappa, scene.snr, believed, 1.0
+            frames: list[Any] = [peaks.snapshot, energy, peaks.theta, *extents, positions, kappa, scene.snr, believed, 1.0]
             score, total, part = np.zeros(ELEMENTS, complex), np.zeros(ELEMENTS, complex), np.empty((2, ELEMENTS))
             score_sums(*frames, score, np.zeros(1), np.empty(400))
             online_sums(*frames, total, np.empty(400))
