@@ -30,6 +30,16 @@ def shares(radar: OfdmRadar, theta: float, kappa: Any) -> Any:
     return out
 
 
+def sums(
+    u: Any, energy: Any, theta: Any, extents: tuple[Any, Any], positions: Any, kappa: Any, law: tuple[float, float, float]
+) -> tuple[Any, Any, Any]:
+    """The tracker's score, the sum of one pass, and P(t = 1 | frame); law: SNR, P(t = 1), N0."""
+    score, total, probability = np.zeros(ELEMENTS, complex), np.zeros(ELEMENTS, complex), np.empty(len(u))
+    score_sums(u, energy, theta, *extents, positions, kappa, *law, score, np.zeros(1), probability)
+    online_sums(u, energy, theta, *extents, positions, kappa, *law, total, probability)
+    return score, total, probability
+
+
 def test_an_element_gains_with_the_square_of_what_it_turns() -> None:
     n = np.arange(ELEMENTS) - (ELEMENTS - 1) / 2
     for theta in (0.0, 0.5, -1.1):
@@ -57,18 +67,13 @@ def test_what_the_search_adds_is_taken_out_of_scores_and_sums() -> None:
     kappa, frames = draw_impairments("table1", ELEMENTS, 1).astype(complex), 6
     u = 20 * (rng.standard_normal((frames, ELEMENTS)) + 1j * rng.standard_normal((frames, ELEMENTS)))
     energy, theta, snr, n0 = rng.uniform(40, 80, frames), rng.uniform(-1, 1, frames), 12.0, 0.7
-    extents, probability = (np.full(frames, 0.6), np.full(frames, 5.0)), np.empty(frames)
-    results = []
-    for positions in (RADAR.positions, np.zeros_like(RADAR.positions)):  # in one place no angle is better than another
-        score, total = np.zeros(ELEMENTS, complex), np.zeros(ELEMENTS, complex)
-        seen: list[Any] = [u, energy, theta, *extents, positions, kappa, snr, 0.4, n0]
-        score_sums(*seen, score, np.zeros(1), probability)
-        online_sums(*seen, total, probability)
-        results.append((score, total))
+    extents, one_place = (np.full(frames, 0.6), np.full(frames, 5.0)), np.zeros_like(RADAR.positions)
+    score, total, probability = sums(u, energy, theta, extents, RADAR.positions, kappa, (snr, 0.4, n0))
+    whole = sums(u, energy, theta, extents, one_place, kappa, (snr, 0.4, n0))  # there no angle is better than another
     h = np.array([shares(RADAR, angle, kappa) for angle in theta])
     added = kappa * ((probability * (0.5 - 0.25 * probability) * 0.6)[:, None] * h)
-    np.testing.assert_allclose(results[1][0] - results[0][0], 2 * snr / (1 + snr) / ELEMENTS * added.sum(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(results[1][1] - results[0][1], (n0 * energy[:, None] * added).sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(whole[0] - score, 2 * snr / (1 + snr) / ELEMENTS * added.sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(whole[1] - total, (n0 * energy[:, None] * added).sum(axis=0), rtol=1e-9)
 
 
 def peaks_of(radar: OfdmRadar, kappa: Any, scene: Scene, first: int, count: int) -> tuple[Any, Any, Any]:
@@ -82,7 +87,7 @@ def peaks_of(radar: OfdmRadar, kappa: Any, scene: Scene, first: int, count: int)
     delays = {"tau_min": np.full(count, tau[0]), "tau_max": np.full(count, tau[-1])}
     extents = windows({k: frozen(v) for k, v in (sector | delays).items()}, radar, 0, 0)
     energy = np.sum(np.abs(x) ** 2, axis=1, dtype=float)
-    return peaks, energy, extents[:2]
+    return peaks, energy, (extents[0], extents[1])
 
 
 @pytest.mark.parametrize("array", ARRAYS)
@@ -93,17 +98,14 @@ def test_scores_at_the_right_kappa_have_the_mean_zero(array: str, snr_db: float,
     kappa = draw_impairments("table1", ELEMENTS, 3).astype(complex)
     scene = Scene(snr_db=snr_db, target_probability=present)
     believed = min(max(present, 0.3), 0.999)
-    found = np.empty((20, 2, 2))
+    found, part = np.empty((20, 2, 2)), np.empty((2, ELEMENTS))
     for k in range(len(found)):
         peaks, energy, extents = peaks_of(radar, kappa, scene, 400 * k, 400)
         mean = np.mean([shares(radar, angle, kappa) for angle in peaks.theta], axis=0) * np.abs(kappa)
         for i, positions in enumerate((radar.positions, np.zeros_like(radar.positions))):
-            frames: list[Any] = [peaks.snapshot, energy, peaks.theta, *extents, positions, kappa, scene.snr, believed, 1.0]
-            score, total, part = np.zeros(ELEMENTS, complex), np.zeros(ELEMENTS, complex), np.empty((2, ELEMENTS))
-            score_sums(*frames, score, np.zeros(1), np.empty(400))
-            online_sums(*frames, total, np.empty(400))
-            for j, sums in enumerate((score, total)):
-                components(sums, kappa, part)
+            found_in = sums(peaks.snapshot, energy, peaks.theta, extents, positions, kappa, (scene.snr, believed, 1.0))
+            for j, vector in enumerate(found_in[:2]):
+                components(vector, kappa, part)
                 found[k, i, j] = part[0] @ mean  # what is along kappa itself adds nothing
     (corrected, left), error = found.mean(axis=0), found.std(axis=0, ddof=1)[1] / math.sqrt(len(found))
     assert (left > 5 * error).all()
