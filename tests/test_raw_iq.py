@@ -140,7 +140,7 @@ def test_noise_alone_has_no_start(caplog: pytest.LogCaptureFixture) -> None:
             assert not frame
             assert block.searching == 1
             assert "no symbol begins in the samples up to number" in caplog.text
-            assert "4 searches), and nothing is sensed meanwhile: is this what is sent" in caplog.text
+            assert "4 searches), and nothing is sensed: is this what is sent" in caplog.text
             caplog.clear()
     assert find_preamble(noise((N, 10)).astype(np.complex64), waveform(x[0], np.arange(S), S, PREFIX)) is None
     assert find_prefix(noise((N, 60)).astype(np.complex64), S, PREFIX) is None

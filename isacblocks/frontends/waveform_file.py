@@ -89,7 +89,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return (self.first_bin + np.arange(self.subcarriers)) % self.dft
 
     def check_channels(self, count: int, where: str) -> None:
-        """Raises WaveformError unless these are as many as there are antennas; where: whose channels."""
+        """Raises WaveformError unless there are `count` antennas; where: whose channels these are."""
         if count != self.antennas:
             raise WaveformError(
                 f"{where}: expected {self.antennas} channels, as many as the waveform has antennas, got {count}; say so in "
@@ -105,7 +105,7 @@ class Waveform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
 
     def check_frames(self, count: int, where: str) -> None:
-        """Raises WaveformError where no frame came of a run; where: of whose samples."""
+        """Raises WaveformError where `count`, the frames that came of a run, is none; where: of whose samples."""
         if not count:
             raise WaveformError(
                 f"{where}: no frame came of its samples, so that nothing is learned: are there more than "
