@@ -15,6 +15,7 @@ from isacblocks.kernels.compressed_simulation import simulate_compressed
 from isacblocks.kernels.compression import compress
 from isacblocks.kernels.delay_basis import delay_basis
 from isacblocks.kernels.delay_series import chebyshev_series, delay_terms
+from isacblocks.kernels.folding import fold_frame, fold_scratch, folded_basis
 from isacblocks.kernels.prolate import prolate_sequences
 from isacblocks.kernels.search import search_compressed
 from isacblocks.kernels.simulation import draw_scene, draw_symbols, simulate_frames
@@ -368,3 +369,21 @@ def test_the_channel_draws_compressed_frames_for_modulus_one_only() -> None:
     other = jig.run(OfdmSource(RADAR, order=16, seed=3), items=10)[0]["symbols"]
     with pytest.raises(ValueError, match=r"symbols: .*modulus one only.*send QPSK"):
         jig.run(ImpairedChannel(RADAR, SCENE, seed=3), {"symbols": other})
+
+
+@pytest.mark.parametrize("rank", [33, 65])
+def test_padding_is_zero_whatever_scratch_held(rank: int) -> None:
+    """With one even function more than whole vectors of odd ones nothing is computed for some of the padding's columns."""
+    radar = OfdmRadar(antennas=5, subcarriers=192)
+    windows = (window_of(0.5 * k, 192) for k in range(20, 200))
+    basis = next(b for b in (delay_basis(radar, *window, 5e-7) for window in windows) if b.rank == rank)
+    form, rng = folded_basis(basis), np.random.default_rng(1)
+    y, x = rng.standard_normal((5, 2 * 192), np.float32), np.ones(2 * 192, np.float32)
+    scratch = fold_scratch(192, form.even, form.odd)
+    for room in scratch:
+        room[:] = np.nan
+    scratch[1][:], scratch[2][:] = 0.0, 0.0  # as fold_scratch leaves them
+    g = np.full((5, (2 * rank + 15) // 16 * 16), np.nan, np.float32)
+    fold_frame(y, x, form.even, form.odd, form.ramp, scratch, g, np.empty(2))
+    assert np.isfinite(g).all()
+    assert not g[:, 2 * rank :].any()

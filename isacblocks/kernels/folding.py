@@ -181,6 +181,7 @@ def _interleaved(
         store(row, at + 4 * k + 3 * LANES, turns_high(e_high, o_high))
     for k in range(narrow, wide):  # the last even d, where the odd ones filled their vectors exactly
         row[at + 4 * k], row[at + 4 * k + 1] = even[even_at + k], even[even_at + wide + k]
+        row[at + 4 * k + 2], row[at + 4 * k + 3] = np.float32(0.0), np.float32(0.0)
 
 
 @jit
