@@ -85,15 +85,21 @@ def test_an_overflow_without_time_is_a_gap_of_unknown_length() -> None:
     assert source.overflows == 1
 
 
+def begun(fg: Flowgraph) -> float:
+    """Start it and wait for the first items; until when the rest is waited for."""
+    fg.start()
+    until = time.monotonic() + LONG
+    while not fg.status.blocks["probe"].items_in:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return until
+
+
 def test_settings_change_while_it_runs() -> None:
     source, probe, fg = SoapySource("driver=counting", (1,), 500), Probe(limit=50), Flowgraph()
     fg.connect(source, probe)
     with fg:
-        fg.start()
-        until = time.monotonic() + LONG
-        while not fg.status.blocks["probe"].items_in:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until = begun(fg)
         source.frequency, source.gains, source.rate = 2.5e9, "33", 4e6
         time.sleep(0.5)
         before = fg.status.blocks["probe"].items_in
@@ -126,11 +132,7 @@ def test_a_setting_that_is_refused_while_it_runs_is_said_and_the_ones_before_sta
     source, probe, fg = SoapySource("driver=counting", (0, 1), 500, rate=2e6, gains="20"), Probe(limit=20), Flowgraph()
     fg.connect(source, probe)
     with fg:
-        fg.start()
-        until = time.monotonic() + LONG
-        while not fg.status.blocks["probe"].items_in:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until = begun(fg)
         for name, value, words in (
             ("rate", 60e6, "refuses {'rate': 60000000.0}: rate beyond 50 MHz; it goes on with {'rate': 2000000.0"),
             ("gains", "1,2,3", "expected one number, or one for each of 2 channels, got '1,2,3'; it goes on with"),

@@ -12,8 +12,8 @@ says how. In the mean, at the right kappa,
     E[u_n conj(s)] - kappa_n E|s|^2 / N = kappa_n N0 ||x||^2 h_n / 4     at a target's peak,
                                           kappa_n N0 ||x||^2 h_n / 2     where the peak is the noise's own,
 
-and a gain learned from such snapshots would be too large by h_n / (4 (1 + SNR)) or so. In a window narrower than the lobe
-the search climbs in proportion. The search over the delay adds to all elements alike. Derived in docs/maths.md, section 7b.
+and a gain learned from such snapshots would be too large by h_n / (4 SNR). In a window narrower than the lobe the search
+climbs in proportion. The search over the delay adds to all elements alike. Derived in docs/maths.md, section 7b.
 """
 
 from __future__ import annotations
