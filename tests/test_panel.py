@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rich", reason="rich is not installed (extra terminal)")
 
+from isacblocks.kernels.bounds import kappa_bound
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Status
 from isacblocks.stream.control import BlockStatus
@@ -21,11 +22,11 @@ from isacblocks.view.table import sparkline
 from isacblocks.view.words import decibels, falling, rows
 
 
-def status(seconds: float = 2.0, lost: int = 3, phase: str = "running") -> Status:
+def status(seconds: float = 2.0, lost: int = 3, phase: str = "running", used: float = 987.0) -> Status:
     edge = EdgeCount("a.frame", "b.frame", produced=1000, committed=990 - lost, in_flight=10, dropped={"overflow": lost})
     tap = EdgeCount("a.frame", "view_x.items", produced=1000, committed=1, dropped={"overflow": 999})
     back = EdgeCount("c.kappa", "b.kappa", produced=500, committed=436, in_flight=64)
-    readings = {"loss_db": 0.0124, "used": 987.0, "p_d": 0.71, "p_fa": 0.0102, "slope_deg": -0.0214}
+    readings = {"loss_db": 0.0124, "used": used, "p_d": 0.71, "p_fa": 0.0102, "slope_deg": -0.0214}
     blocks = {
         "a": BlockStatus("running", items_out=1000, edges=[edge, tap], wall_seconds=2.0, work_seconds=0.5),
         "b": BlockStatus("running", items_in=987, wall_seconds=2.0, work_seconds=1.0),
@@ -93,6 +94,22 @@ def test_a_bound_for_hardware_at_rest_is_called_so_where_it_moves() -> None:
     feed = fed()
     feed.settings = {"c.drift": {"block": "c", "setting": "drift", "value": 3.0}}
     assert next(iter(rows(feed))).words.startswith("loss 0.0124 dB, bound at rest 0.0")
+
+
+def test_the_bound_counts_every_frame_at_the_snr_that_was_set_for_it() -> None:
+    """What frames tell of kappa adds up."""
+    feed = Feed(Asked())  # type: ignore[arg-type]
+    feed.refresh()
+    told = 0.0
+    for used, snr_db in ((1000.0, 15.0), (3000.0, 5.0), (3000.0, 25.0), (3500.0, 20.0)):
+        feed.settings = {"c.snr_db": {"block": "c", "setting": "snr_db", "value": snr_db}}
+        before = feed._used
+        feed._take({"name": "shown", "paused": False, "status": status(1e-3 * used + snr_db, used=used)})
+        if used > before:
+            told += 1 / float(kappa_bound(used - before, 4, 10 ** (snr_db / 10), Scene().target_probability))
+        error = 10 ** (-feed.history.points[-1]["bound_db"] / 20)
+        assert 2 * (1 - error) == pytest.approx(1 / told)
+    assert len(feed.history.points) == 4
 
 
 def test_where_nobody_knows_the_truth_the_calibrator_says_what_it_expects() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from isacblocks.kernels.bounds import kappa_bound, loss_bound_db
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Status, codec
 from isacblocks.view.client import AwayError, DeskClient, NearClient, status_of
@@ -69,6 +70,7 @@ class Feed:
         self._watched = threading.Event()
         self._asked = 0.0  # when it asked for everything
         self._rates: list[tuple[float, int]] = []
+        self._used, self._worth = 0.0, 0.0  # frames that kappa has been learned from; what they inform
         self._orders = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="isacblocks feed", daemon=True)
@@ -154,7 +156,20 @@ class Feed:
         if self.status.seconds == before.seconds or self.status.phase not in ("running", "finished"):
             return
         point = {name: value for b in self.status.blocks.values() for name, value in b.readings.items() if name in _READINGS}
-        self.history.add({"seconds": self.status.seconds, "rate": self._rate(), **point, **self._expected()})
+        point |= self._bound(point.get("used", math.nan)) | self._expected()
+        self.history.add({"seconds": self.status.seconds, "rate": self._rate(), **point})
+
+    def _bound(self, used: float) -> dict[str, float]:
+        """What the bound of the loss is after so many frames, in dB. They inform by the SNR at which they were drawn, which
+        may have been changed on the way; those before the first look count as if at the SNR of that moment."""
+        if "scene" not in self.facts or not used > 0:
+            return {}
+        antennas, scene, knob = self.radar.antennas, self.scene, self.find("snr_db")
+        snr = scene.snr if knob is None else float(10 ** (knob["value"] / 10))
+        worth = float(kappa_bound(1, antennas, scene.snr, 1) / kappa_bound(1, antennas, snr, 1))
+        self._worth += max(0.0, used - self._used) * worth  # in frames at the SNR that the scene began with
+        self._used = used
+        return {"bound_db": float(loss_bound_db(self._worth, antennas, scene.snr, scene.target_probability))}
 
     def _expected(self) -> dict[str, float]:
         """The loss that the calibrator itself expects from its standard deviations, in dB."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.kernels.health import GOOD, HEALTH
 from isacblocks.view.feed import Feed
 
@@ -42,10 +41,9 @@ def _loss(feed: Feed) -> Row | None:
         return None
     if not points:
         return Row("kappa", "nothing learned yet")
-    used, known = points[-1]["used"], math.isfinite(points[-1].get("loss_db", math.nan))
+    known = math.isfinite(points[-1].get("loss_db", math.nan))
     name = "loss_db" if known else "expected_db"
-    loss, scene = points[-1].get(name, math.nan), feed.scene
-    bound = float(loss_bound_db(used, feed.radar.antennas, scene.snr, scene.target_probability))
+    loss, bound = (points[-1].get(one, math.nan) for one in (name, "bound_db"))
     words = f"{'loss' if known else 'expected loss'} {decibels(loss)}, {bound_word(feed)} {decibels(bound)}"
     return Row("kappa", words, falling([point["used"] for point in points], [p.get(name, math.nan) for p in points]))
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from bokeh.models import CustomJSTickFormatter, FixedTicker
 
-from isacblocks.kernels.bounds import loss_bound_db
 from isacblocks.view.feed import Feed
 from isacblocks.view.plots.content import Content, short
 from isacblocks.view.plots.style import ORANGE, RED, Style, source
@@ -52,7 +51,6 @@ class Error:
     every = 3
 
     def __init__(self, feed: Feed) -> None:
-        self._antennas, self._scene = feed.radar.antennas, feed.scene
         self._used = 0.0
 
     def update(self, feed: Feed) -> Content | None:
@@ -61,12 +59,11 @@ class Error:
         if not points or points[-1]["used"] == self._used:
             return None
         self._used = points[-1]["used"]
-        used = np.array([point["used"] for point in points])
         columns = {
-            "frames": used,
+            "frames": np.array([point["used"] for point in points]),
             "loss": np.array([point.get("loss_db", math.nan) for point in points]),
             "expected": np.array([point.get("expected_db", math.nan) for point in points]),
-            "bound": loss_bound_db(used, self._antennas, self._scene.snr, self._scene.target_probability),
+            "bound": np.array([point.get("bound_db", math.nan) for point in points]),
         }
         title = {}
         if math.isfinite(columns["loss"][-1]):
