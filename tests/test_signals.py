@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+from isacblocks import OfdmRadar
+from isacblocks.blocks.calibration_file import load_calibration
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 RUN = ("run", "online_calibration", "--frames", "1000000", "--rate", "1000", "--no-view")
@@ -46,6 +50,38 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(module: str, tmp_path: Path
     assert "Traceback" not in said
     assert "Exception" not in said
     assert all(line.startswith("online_calibration:") for line in before)
+
+
+@pytest.mark.parametrize("script", ["online_calibration", "online_calibration.toml"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
+def test_what_was_learned_by_then_is_told_and_left(number: signal.Signals, status: int, script: str, tmp_path: Path) -> None:
+    """By a run of a million frames; where the terminal is closed nobody is told, and the files are left all the same."""
+    made = ["--report", "report.json", "--calibration", "kappa.json"]
+    command = [sys.executable, "-m", "isacblocks", "run", script, *RUN[2:-1], "--json", *made]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        while json.loads(program.stdout.readline())["frames"] < 500:
+            pass
+        if number == signal.SIGHUP:
+            program.stdout.close()
+            program.stderr.close()
+            told = ""
+        program.send_signal(number)
+        if number != signal.SIGHUP:
+            told = program.communicate(timeout=300)[0]
+        assert program.wait(300) == status
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["phase"] == "stopped"
+    assert 500 <= report["frames"] < 1_000_000
+    assert load_calibration(tmp_path / "kappa.json", OfdmRadar()).targets > 0
+    if told:
+        *updates, last = [json.loads(line) for line in told.splitlines()]
+        assert last["result"] == report
+        assert updates[-1]["phase"] == "stopped"
+    assert bool(told) == (number != signal.SIGHUP)
 
 
 WHERE_IT_GETS_LOST = """

@@ -58,7 +58,7 @@ def _add_place(parser: argparse.ArgumentParser, said: bool = False) -> argparse.
         "--calibration",
         metavar="FILE",
         help="start from the kappa in FILE if it exists, save what was learned to it at the end, also where isacblocks do "
-        "stop made it; Ctrl-C leaves neither this nor a report",
+        "stop or Ctrl-C made it",
     )
     group.add_argument(
         "--temperature", type=_celsius, metavar="C", help="of the hardware, where it is known: it is noted in that file"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, redirect_stdout
 from typing import Any
 
 from isacblocks.cli.options import restart_of
 from isacblocks.cli.script import check_log
+from isacblocks.cli.signals import HUNG_UP, TerminatedError
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Flowgraph, Status
 from isacblocks.view.access import parse_address, read_token
@@ -42,19 +43,32 @@ class WatchedRun:
     def run(self, counted: str, tell: Callable[[Status], None]) -> None:
         """Run to the end, `tell` what came out, if anything did, and keep the view up as long as was asked.
 
-        counted: the block whose items say how far it is.
+        counted: the block whose items say how far it is. Ctrl-C, SIGTERM and SIGHUP end the run early, as isacblocks do stop
+        does: what came by then is told and left, then they go on; the second of them ends that too.
         """
         options = self.options
         with ExitStack() as stack:
             stack.enter_context(self.metrics)
-            status = self.flowgraph.run(
-                options.frames,
-                placement=options.placement,
-                port=options.port,
-                checkpoint=options.checkpoint,
-                restart=self.restart,
-                view=self._watched(stack, counted),
-            )
+            view = self._watched(stack, counted)
+            try:
+                status = self.flowgraph.run(
+                    options.frames,
+                    placement=options.placement,
+                    port=options.port,
+                    checkpoint=options.checkpoint,
+                    restart=self.restart,
+                    view=view,
+                )
+            except (KeyboardInterrupt, TerminatedError) as ended:
+                status = self.flowgraph.status
+                with ExitStack() as said:
+                    if isinstance(ended, TerminatedError) and ended.status == HUNG_UP:  # nobody is there to read it
+                        said.enter_context(redirect_stdout(None))
+                    elif view is not None:
+                        view(status)
+                    if _has_come_to_something(self.flowgraph, status, counted):
+                        tell(status)
+                raise
             if _has_come_to_something(self.flowgraph, status, counted):
                 tell(status)
             else:
@@ -115,9 +129,11 @@ class WatchedRun:
 
 def _has_come_to_something(flowgraph: Flowgraph, status: Status, counted: str) -> bool:
     """Whether there is anything to tell: who stops a flowgraph at once may find blocks without a state, or without items."""
+    if status.phase == "finished":
+        return True
     blocks = flowgraph.blocks.values()
     begun = all(hasattr(block, state) for block in blocks if not looks_on(block.label) for state in block.states())
-    return status.phase != "stopped" or (begun and status.blocks[counted].items_in > 0)
+    return begun and counted in status.blocks and status.blocks[counted].items_in > 0
 
 
 def _metrics_of(options: argparse.Namespace, flowgraph: Flowgraph) -> AbstractContextManager[object]:
