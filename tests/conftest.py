@@ -98,10 +98,10 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All other tests have the machine for themselves."""
+    """All other tests wait for what they have started more than they compute."""
     for item in items:
         if item.path.stem not in BESIDE_OTHERS:
-            item.add_marker("alone")
+            item.add_marker("waits")
 
 
 @pytest.fixture(params=PLACEMENTS)
