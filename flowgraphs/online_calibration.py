@@ -123,9 +123,10 @@ def work(options: argparse.Namespace) -> int:
         options.steps = shared.steps_of(options)
         forgets = options.method in ("online", "em")  # the others remember everything, or find out by themselves
         options.memory = shared.memory_of(options, radar, scene) if forgets or options.memory is not None else math.inf
+        options.picture = options.plot
         if options.plot is None and not (options.no_view or options.quiet or options.json):
-            options.plot = f"{NAME}.png"
-        for path in (options.report, options.plot, options.calibration, options.record):
+            options.picture = f"{NAME}.png"
+        for path in (options.report, options.picture, options.calibration, options.record):
             writable(path)
         fg, blocks = build(options, radar, scene)
         watched = WatchedRun(options, fg, radar, scene)
@@ -152,11 +153,12 @@ def tell(options: argparse.Namespace, status: Status, blocks: dict[str, object],
     say_result(options, report)
     if isinstance(calibrator, KappaCalibrator):
         leave_calibration(options, calibrator, f"{NAME}, simulated, seed {options.seed}")
-        if options.plot is not None:
+        picture = options.picture if status.phase == "finished" else options.plot  # who stops it need not wait
+        if picture is not None:
             try:
                 learned, truth = calibrator.estimate, judge.final_truth
-                draw_calibration(options.plot, radar, scene, truth, learned, judge.kappa_errors(), options.seed)
-                say(options, f"picture: {options.plot}")
+                draw_calibration(picture, radar, scene, truth, learned, judge.kappa_errors(), options.seed)
+                say(options, f"picture: {picture}")
             except NoPlotsError as error:
                 print(error)
 

@@ -132,6 +132,7 @@ class LiveView:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[descriptor],
+            start_new_session=True,  # a Ctrl-C in the terminal is the program's business; it ends with the program
         )
         origins = [f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]", self.host)]
         if not is_loopback(self.host):
