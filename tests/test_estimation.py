@@ -33,12 +33,13 @@ def noise_law(level: Any, extents: tuple[float, float]) -> Any:
 def test_the_ratio_turns_one_density_into_another(snr_db: float, extents: tuple[float, float]) -> None:
     """The integral of f_0 (f_1 / f_0) is one, and its distribution is F_0 F_t."""
     snr = 10 ** (snr_db / 10)
-    h = np.concatenate([np.linspace(1.6, 60, 60_000), np.geomspace(60, 200 * (1 + snr), 20_000)[1:]])
+    h = np.concatenate([np.linspace(1.6, 60, 15_000), np.geomspace(60, 200 * (1 + snr), 5_000)[1:]])
     ratio = np.exp([min(search_law(x, *extents, snr), 600) for x in h])
-    below = noise_law(h, extents)
+    log_law = -np.array([excursions(float(x), *extents) for x in h])  # log F_0
+    below = np.exp(log_law)
     middle = (ratio[1:] + ratio[:-1]) / 2
     # where F_0 is one in double precision the density is that of the tail, 1 - F_0
-    tail = -np.expm1(-np.array([excursions(float(x), *extents) for x in h]))
+    tail = -np.expm1(log_law)
     mass = np.where(below[1:] < 0.5, np.diff(below), -np.diff(tail)) * middle
     keep = np.isfinite(mass)
     c, m = 1.0, 1 + snr

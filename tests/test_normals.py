@@ -208,9 +208,9 @@ def test_processors_with_narrower_registers_make_the_same_bits(tmp_path: Path) -
     """
     found = set()
     for processor in ("", "haswell", "x86-64"):
-        chosen = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""} if processor else {}
-        cache = {"ISACBLOCKS_CACHE": str(tmp_path / (processor or "here"))}
-        found.add(python("-c", BITS, env={**chosen, **cache}).stdout)
+        cache = str(tmp_path / processor)
+        chosen = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": "", "ISACBLOCKS_CACHE": cache} if processor else {}
+        found.add(python("-c", BITS, env=chosen).stdout)
     assert len(found) == 1, found
 
 
