@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,17 +110,18 @@ def test_a_run_that_is_stopped_at_once_has_nothing_to_report(
 def running(tmp_path: Path) -> Iterator[str]:
     """The endpoint of the desk of a flowgraph that runs; what it says is in the file lines.json."""
     said = (tmp_path / "lines.json").open("wb")
+    sockets = tempfile.TemporaryDirectory(prefix="ib")  # short: the path of a socket has 107 characters at most
     program = subprocess.Popen(
         [sys.executable, "-m", "isacblocks", "run", "online_calibration", *WATCHED],
         cwd=tmp_path,
-        env={**ENVIRONMENT, "TMPDIR": str(tmp_path)},
+        env={**ENVIRONMENT, "TMPDIR": sockets.name},
         stdout=said,
         stderr=subprocess.DEVNULL,
     )
     try:
         limit = time.monotonic() + 200
         while True:
-            found = list(tmp_path.glob("isacblocks-*desk-*/desk"))
+            found = list(Path(sockets.name).glob("isacblocks-*desk-*/desk"))
             if found and json.loads(isacblocks("top", f"ipc://{found[0]}", "--once", "--json", where=tmp_path).stdout)[
                 "phase"
             ] in ("running", "stopped"):
@@ -134,6 +136,7 @@ def running(tmp_path: Path) -> Iterator[str]:
         program.kill()
         program.wait()
         said.close()
+        sockets.cleanup()
 
 
 def test_a_running_flowgraph_is_looked_at_and_turned_from_another_shell(running: str, tmp_path: Path) -> None:
