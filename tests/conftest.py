@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:  # what the view needs is loaded by the tests that look at one
+    from browser import Browser
+    from shown_view import Shown
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACEMENTS = ("threads", "processes", "tcp")
@@ -124,3 +129,43 @@ def golden(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Inputs and the reference's results; see reference/make_golden.py."""
     with np.load(ROOT / "tests" / "golden" / f"{request.param}.npz", allow_pickle=False) as file:
         return {"name": request.param, **{key: file[key] for key in file.files}}
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Iterator[Shown]:
+    """A flowgraph with a live view, for one test."""
+    from shown_view import flowgraph
+
+    found = flowgraph(tmp_path)
+    with found.view, found.fg:
+        found.fg.start()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """One for all tests that only look at it."""
+    from shown_view import flowgraph
+
+    found = flowgraph(tmp_path_factory.mktemp("seen"))
+    with found.view, found.fg:
+        found.fg.start()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The browser of all tests."""
+    from browser import Browser
+
+    made = Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """The same with nothing open, which remembers no error and no request of the test before."""
+    chromium.driver.get("about:blank")
+    chromium.errors(), chromium.requests()
+    return chromium

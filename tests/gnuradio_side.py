@@ -1,7 +1,7 @@
 """GNU Radio's side of the live tests: run by the Python that GNU Radio was installed for, with a JSON list of what to do.
 
-Every entry is a chain: {"do": "send" | "receive" | "say" | "hear" | "flood", "kind": "push" | ..., "address": ..., ...}.
-Says "running" once started, ends when every chain that receives has its `count` items and has written them to `out`.
+Every entry is a chain: {"do": "send" | "receive" | "take" | "say" | "hear" | "flood", "kind": "push" | ..., "address": ...,
+...}. Says "running" once started, ends when every chain that receives has its `count` items and has written them to `out`.
 """
 
 import json
@@ -74,6 +74,12 @@ def receive(top, spec):
     return done
 
 
+def take(top, spec):
+    """Items, of which nothing is kept."""
+    size = np.dtype(spec["dtype"]).itemsize * spec.get("vlen", 1)
+    top.connect(endpoint(spec, "source"), blocks.null_sink(size))
+
+
 def say(top, spec):
     """PDUs with the rows of a file."""
     block = getattr(zeromq, f"{spec['kind']}_msg_sink")(spec["address"], 100, spec.get("bind", True))
@@ -120,7 +126,7 @@ def main():
     while waiting:
         waiting = [done for done in waiting if not done()]
         time.sleep(0.02)
-    if all(spec["do"] in ("send", "flood", "say") for spec in asked):
+    if all(spec["do"] in ("send", "flood", "take", "say") for spec in asked):
         time.sleep(3600)  # until it is killed: what is on its way is in the sockets
     print("done", flush=True)
     sys.stdout.flush()

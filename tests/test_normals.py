@@ -21,7 +21,7 @@ from programs import python
 from isacblocks.kernels import normals as module
 from isacblocks.kernels.normals import BLOCK, fill_normals, load_lanes, normals, radius, seed_lanes, xoshiro
 from isacblocks.kernels.random import philox
-from isacblocks.kernels.simd import LANES, pointer, store
+from isacblocks.kernels.simd import LANES, WIDE, pointer, store
 from isacblocks.kernels.simd_words import load_words, store_words, word_pointer
 
 PLACES = 256  # in a row, of eight blocks
@@ -207,7 +207,7 @@ def test_processors_with_narrower_registers_make_the_same_bits(tmp_path: Path) -
     the same sine, cosine and logarithm as well: the C library's, the same here in all three, not promised elsewhere.
     """
     found = set()
-    for processor in ("", "haswell", "x86-64"):
+    for processor in ("", *(["haswell"] if WIDE else []), "x86-64"):  # without the first where this one is such
         cache = str(tmp_path / processor)
         chosen = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": "", "ISACBLOCKS_CACHE": cache} if processor else {}
         found.add(python("-c", BITS, env=chosen).stdout)

@@ -276,6 +276,8 @@ def test_elsewhere_plain_python(tmp_path: Path) -> None:
 @pytest.mark.parametrize("machine", [HASWELL, PLAIN], ids=["haswell", "x86-64"])
 def test_elsewhere_other_registers(machine: dict[str, str], tmp_path: Path) -> None:
     """All tests above for other registers: other tiles, no fused product."""
+    if machine is HASWELL and not simd.WIDE:
+        pytest.skip("this machine's registers are of that width: all tests above have run with them")
     elsewhere(HERE, tmp_path, "other", **machine)
 
 
@@ -337,10 +339,8 @@ def test_elsewhere_the_search(tmp_path: Path) -> None:
     """What is written with vectors is chains of fused products in one order: the same bits with registers of half the width,
     and, where the library computes fused products, without any of the machine's own. The numbers left over beside whole
     vectors and what is in double precision are the compiler's to fuse or not: those only to rounding."""
-    here = searched(tmp_path, "here", 40, 2)
-    haswell, plain = (
-        searched(tmp_path, name, 40, 2, **machine) for name, machine in (("haswell", HASWELL), ("plain", PLAIN))
-    )
+    here, plain = searched(tmp_path, "here", 40, 2), searched(tmp_path, "plain", 40, 2, **PLAIN)
+    haswell = searched(tmp_path, "haswell", 40, 2, **HASWELL) if here["wide"] else here
     assert not haswell["wide"]
     assert not plain["wide"]
     for key in ("g64", "energy64", "map64"):

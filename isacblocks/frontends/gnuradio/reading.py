@@ -68,15 +68,21 @@ class Reader:
             return
         first, held = self._before
         self._before, step = (offset, count), offset - first
-        told = f"the sender counts {step} items where {held} of {self._row_bytes} bytes came ({self._dtype} {self._shape})"
         if 0 < step < held:
-            raise MessageError("length", f"{told}: do type and vector length agree with the sender's?")
-        self._jumps = self._jumps + 1 if 0 < held < step and step % held == 0 else 0
+            hint = "do type and vector length agree with the sender's?"
+            raise MessageError("length", f"{self._counts(step, held)}: {hint}")
+        if step == held or not 0 < held < step or step % held:  # as most often: nothing is missing
+            self._jumps = 0
+            return
+        self._jumps += 1
         if self._jumps == _SUSPICIOUS:
             self._log.warning(
                 "%s: %s, %d times in a row: do type and vector length agree with the sender's, or does somebody else take a "
                 "part of its messages? The rest counts as lost",
                 self._wiring.endpoint,
-                told,
+                self._counts(step, held),
                 self._jumps,
             )
+
+    def _counts(self, step: int, held: int) -> str:
+        return f"the sender counts {step} items where {held} of {self._row_bytes} bytes came ({self._dtype} {self._shape})"

@@ -227,7 +227,9 @@ class GnuRadioSource(Source):
         if self.wiring.pattern == "req" and not self._asked:  # nobody is there to be asked
             return self._nothing()
         try:  # without a look before, which costs as much as the message
-            parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            parts = [socket.recv(zmq.NOBLOCK, copy=False)]
+            while parts[-1].more:
+                parts.append(socket.recv(copy=False))  # which is here: messages come whole
         except zmq.Again:
             return self._nothing()
         self._asked = False

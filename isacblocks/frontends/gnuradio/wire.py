@@ -68,6 +68,8 @@ def unpack(data: bytes | memoryview) -> tuple[int, list[Tag], int]:
         raise MessageError("tags", f"{count} tags claimed in {len(data)} bytes, at most {MOST_TAGS} are read")
     if offset >= FARTHEST:
         raise MessageError("offset", f"begins with item {offset}, more than any stream has sent")
+    if not count:
+        return offset, [], _HEADER.size
     reader = pmt.Reader(data, _HEADER.size)
     tags = []
     try:
