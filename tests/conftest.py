@@ -31,6 +31,7 @@ BESIDE_OTHERS = frozenset(
         "campaign_engines",
         "changes",
         "channel_settings",
+        "cold_start",
         "compressed_simulation",
         "compression",
         "contract",

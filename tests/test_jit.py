@@ -153,41 +153,6 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_another(tmp_path: Path) -
     assert out.strip().startswith(str(tmp_path / "home"))
 
 
-@pytest.mark.slow
-def test_a_cold_start_compiles_all_there_is_and_the_next_has_the_same_bits(tmp_path: Path) -> None:
-    """It says that it compiles; afterwards there is nothing left to compile, for no method of the main flowgraph."""
-    cache = tmp_path / "cache"
-
-    def isacblocks(*arguments: str) -> str:
-        done = programs.isacblocks(*arguments, env={"ISACBLOCKS_CACHE": str(cache)})
-        return done.stdout + done.stderr
-
-    reports = []
-    for name in ("cold", "warm"):
-        path = tmp_path / name
-        out = isacblocks("run", "online_calibration", "--no-view", "--frames", "200", "--report", str(path))
-        assert ("compiling the kernels, once per version on this machine" in out) == (name == "cold")
-        reports.append(json.loads(path.read_text()))
-    assert reports[0]["kappa_error"] == reports[1]["kappa_error"]
-    assert reports[0]["detection"] == reports[1]["detection"]
-    before = sorted(p.name for p in cache.rglob("*.nb[ic]"))
-    assert len(before) > 20
-    assert "are compiled" in isacblocks("warmup")
-    for options in (
-        "tracker",
-        "online",
-        "adam-max",
-        "adam-reconstruction",
-        "em",
-        "tracker --full-circle",
-        "tracker --refine",
-    ):
-        method = ["--method", *options.split()]
-        out = isacblocks("run", "online_calibration", "--frames", "300", *method, "--no-view", "--drift", "1")
-        assert "compiling" not in out
-    assert sorted(p.name for p in cache.rglob("*.nb[ic]")) == before
-
-
 def test_kernels_mean_the_same_without_the_compiler(tmp_path: Path) -> None:
     """The kernel tests that are quick enough, in plain Python."""
     done = python(
