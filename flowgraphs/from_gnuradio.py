@@ -35,7 +35,9 @@ def work(o: argparse.Namespace) -> None:
     image, detector, calibrator = AngleDelayMap(radar), MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar)
 
     fg = Flowgraph("from_gnuradio")
-    fg.connect(frames, framing, image, detector, calibrator)
+    fg.connect(frames, framing)
+    fg.connect(framing.compressed, image.compressed)  # samples are read where they came to lie, and go no further
+    fg.connect(image, detector, calibrator)
     fg.connect(framing.changes, calibrator.changes)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
     fg.connect(calibrator.kappa, GnuRadioSink(o.at[1], dtype="complex64"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from isacblocks import OfdmRadar, Scene
+from isacblocks.blocks import DelayCompressor
 from isacblocks.blocks.records import GAIN_CHANGED, PHASE_UNKNOWN
 from isacblocks.frontends import Framing
 from isacblocks.frontends.gnuradio.assembly import Assembly
@@ -52,6 +53,39 @@ def test_symbols_and_sector_may_be_told_once() -> None:
     outputs, _ = jig.check(lambda: Framing(RADAR, x, sector=(-0.1, 0.2)), given(rows=3))
     np.testing.assert_array_equal(outputs["frame"]["x"], np.tile(x.astype(np.complex64), (9, 1)))
     assert set(outputs["frame"]["theta_max"]) == {0.2}
+
+
+@pytest.mark.parametrize("noise_power", [1.0, 4.0])
+@pytest.mark.parametrize("told", [False, True], ids=["symbols come", "symbols are told"])
+def test_compressed_frames_are_those_of_a_compressor_behind_it(noise_power: float, told: bool) -> None:
+    """Bit for bit, with marked frames and antennas that are left out among them."""
+    x = np.exp(1j * np.arange(5)) if told else None
+    inputs = given(rows=4 if told else 5)
+    value = inputs["samples"]["value"]
+    value[1, 0] *= 1e4  # far louder than the others
+    value[2, 1, 3] = np.inf
+    value[3, -1, 0] = np.nan  # no sector
+    outputs, seen = jig.check(
+        lambda: Framing(RADAR, x, sectors=True, noise_power=noise_power),
+        inputs,
+        look=lambda block: (block.save()["muted"], block.reading_values["refused_antennas"]),
+    )
+    expected, refused = jig.run(
+        DelayCompressor(RADAR), {"frame": outputs["frame"]}, look=lambda block: block.save()["muted"]
+    )
+    assert outputs["compressed"].keys() == expected["compressed"].keys()
+    for name, values in expected["compressed"].items():
+        np.testing.assert_array_equal(outputs["compressed"][name], values, err_msg=name)
+    assert outputs["compressed"]["valid"].tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1]
+    assert seen == (refused, 2.0) == (2, 2.0)
+
+
+def test_what_nobody_takes_is_not_made() -> None:
+    block = Framing(RADAR, sectors=True)
+    block.start()
+    block.compressed.connected = True
+    fields = given()["samples"]
+    assert [made.port for made in block.process(block.samples.items(**fields))] == ["compressed"]
 
 
 def test_what_cannot_be_used_is_marked_and_counted() -> None:

@@ -111,7 +111,9 @@ def calibrated(at: str, file: str, seconds: float, newest: int, rate: float) -> 
     frames.rate = rate
     framing, image, detector = Framing(radar, sectors=True), AngleDelayMap(radar), MaprtDetector(radar, noise="estimated")
     calibrator, fg = KappaCalibrator(radar), Flowgraph("rate")
-    fg.connect(frames, framing, image, detector, calibrator)
+    fg.connect(frames, framing)
+    fg.connect(framing.compressed, image.compressed)
+    fg.connect(image, detector, calibrator)
     fg.feedback(calibrator.kappa, image.kappa, lag=2)
     fg.connect(framing.changes, calibrator.changes)
     fg.connect(calibrator.kappa, GnuRadioSink(f"{at}-kappa", dtype="complex64"))

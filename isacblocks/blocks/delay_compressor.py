@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isacblocks.blocks.records import COMPRESSED, FRAME, SECTOR, radar_sizes, where
 from isacblocks.blocks.soundness import sound_samples
+from isacblocks.kernels.arrays import Complex
 from isacblocks.kernels.compression import compressed
-from isacblocks.kernels.delay_basis import ERROR, delay_basis
+from isacblocks.kernels.delay_basis import ERROR, DelayBasis, delay_basis
 from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, In, Out, Reading, State
 from isacblocks.stream.spec import Items
+
+
+def compressed_fields(
+    y: Complex, x: Complex, sector: dict[str, NDArray[Any]], basis: DelayBasis, g: Complex
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """The record "compressed" of F frames, and how many antennas were left out of them; see :class:`DelayCompressor`.
+
+    y (F, N or more, S), whose first rows are the antennas'; x (F, S); sector: the fields SECTOR; g (F, N, D): is filled.
+    """
+    y, samples, refused = sound_samples(y, sector["valid"], basis.radar.antennas)
+    made = compressed(y, x, basis, g)
+    low, high = basis.window
+    slack = 1e-9 * (high - low)
+    inside = (sector["tau_min"] >= low - slack) & (sector["tau_max"] <= high + slack)
+    usable = (sector["valid"] != 0) & inside & (made.energy > 0) & (made.symbol_energy > 0)
+    usable &= np.isfinite(made.energy + made.symbol_energy)
+    if not usable.all():
+        made.g[~usable] = 0.0
+    fields = {
+        "g": made.g,
+        "energy": where(usable, made.energy),
+        "symbol_energy": where(usable, made.symbol_energy),
+        **{name: where(usable, values) for name, values in samples.items()},
+        **sector,
+        "valid": usable.view(np.uint8),
+    }
+    return fields, refused
 
 
 class DelayCompressor(Block):
@@ -45,22 +75,9 @@ class DelayCompressor(Block):
 
     def process(self, frame: Items) -> Items:
         """One compressed frame per frame."""
-        y, samples, refused = sound_samples(frame.y, frame.valid)
+        sector = {name: frame.fields[name] for name in SECTOR}
+        g = self.compressed.allocate(len(frame))["g"]
+        fields, refused = compressed_fields(frame.y, frame.x, sector, self.basis, g)
         self.muted += refused
         self.refused_antennas = float(self.muted)
-        made = compressed(y, frame.x, self.basis, self.compressed.allocate(len(frame))["g"])
-        low, high = self.basis.window
-        slack = 1e-9 * (high - low)
-        inside = (frame.tau_min >= low - slack) & (frame.tau_max <= high + slack)
-        usable = (frame.valid != 0) & inside & (made.energy > 0) & (made.symbol_energy > 0)
-        usable &= np.isfinite(made.energy + made.symbol_energy)
-        if not usable.all():
-            made.g[~usable] = 0.0
-        return self.compressed.items(
-            g=made.g,
-            energy=where(usable, made.energy),
-            symbol_energy=where(usable, made.symbol_energy),
-            **{name: where(usable, values) for name, values in samples.items()},
-            **{name: frame.fields[name] for name in SECTOR if name != "valid"},
-            valid=usable.view(np.uint8),
-        )
+        return self.compressed.items(**fields)

@@ -14,14 +14,18 @@ from isacblocks.kernels.samples import sample_statistics
 from isacblocks.kernels.soundness import MARKED, REASONS, judge_antennas, mute
 
 
-def sound_samples(y: Complex, valid: NDArray[Any]) -> tuple[Complex, dict[str, NDArray[Any]], int]:
-    """(y, SAMPLES, refused): frames y (F, N, S) with zeros for refused antennas, a copy where there are any; see the kernel.
+def sound_samples(
+    y: Complex, valid: NDArray[Any], antennas: int | None = None
+) -> tuple[Complex, dict[str, NDArray[Any]], int]:
+    """(y, SAMPLES, refused): frames y with zeros for refused antennas, a copy where there are any; see the kernel.
 
-    valid (F,): frames for which it is not 0; of others the samples' fields are zeros. refused: antennas, over valid frames.
+    y (F, N or more, S), whose first rows are the antennas'; valid (F,): frames for which it is not 0; of others the samples'
+    fields are zeros; antennas: N, by default all rows. refused: antennas, over valid frames.
     """
-    power, largest, shared = np.empty((3, *y.shape[:2]))
+    shape = len(y), antennas or y.shape[1]
+    power, largest, shared = np.empty((3, *shape))
     sample_statistics(real_view(y), power, largest, shared)
-    sound = np.empty(y.shape[:2], np.uint8)
+    sound = np.empty(shape, np.uint8)
     refused = judge_antennas(power, sound)
     if refused:
         y = y.copy()

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.records import CHANGE, FRAME, radar_sizes
+from isacblocks.blocks.delay_compressor import compressed_fields
+from isacblocks.blocks.records import CHANGE, COMPRESSED, FRAME, SECTOR, radar_sizes
 from isacblocks.frontends.changes import Watch, nothing_told
 from isacblocks.frontends.samples import RESTART
+from isacblocks.kernels.arrays import Complex, Float
+from isacblocks.kernels.delay_basis import DelayBasis, delay_basis
+from isacblocks.kernels.warmup import load
 from isacblocks.radar import OfdmRadar, Scene
 from isacblocks.stream import Block, Field, In, Out, Reading, Record, State, WiringError
 from isacblocks.stream.spec import Items
@@ -46,16 +51,21 @@ class Framing(Block):
     whose sector is none. Time is the front end's where it is told, else frames follow each other without a pause. Sectors
     narrower than the array's view are what shows the boresight: without them kappa is known up to a linear phase.
     Raises ValueError for arguments that cannot be.
+    ``compressed`` has the frames as a DelayCompressor with this scene makes them of ``frame``, without writing them down
+    first: connect it to the map's of the same scene, and leave ``frame``, where nobody needs the samples themselves.
     ``changes`` says with each frame whether the receiver was retuned, set to other gains or started since the frame before;
     it goes to the calibrator's. Gains are told of one channel, which stands for all, of the antennas, or of all rows.
     """
 
     samples = In(_GIVEN)
     frame = Out(FRAME)
+    compressed = Out(COMPRESSED)
     changes = Out(CHANGE)
     told = State(dict)  # of changes
     began = State("float64", initial=math.nan)  # s, when the first frame was taken
+    muted = State("uint64")  # antennas left out of compressed frames
     invalid = Reading("frames", "samples of two settings, no symbols, no sector")
+    refused_antennas = Reading("antennas", "left out of compressed frames so far, summed over the frames")
 
     def __init__(
         self,
@@ -79,9 +89,21 @@ class Framing(Block):
         if self.x is not None and (self.x.shape != (radar.subcarriers,) or not np.isfinite(self.x).all()):
             raise ValueError(f"x: expected {radar.subcarriers} finite symbols, got shape {self.x.shape}")
 
+    @cached_property
+    def basis(self) -> DelayBasis:
+        """The delay basis of ``compressed``."""
+        return delay_basis(self.radar, *self.window)
+
     def dimensions(self) -> Mapping[str, int]:
-        """N, S, and R rows of an item."""
-        return radar_sizes(self.radar) | {"R": self.radar.antennas + (self.x is None) + self.sectors}
+        """N, S, D, and R rows of an item."""
+        rows = self.radar.antennas + (self.x is None) + self.sectors
+        return radar_sizes(self.radar) | {"D": self.basis.rank, "R": rows}
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the compiled kernels."""
+        load("compression")
+        load("soundness")
 
     def start(self) -> None:
         """No frame yet. Raises WiringError where gains are told of a number of channels that says nothing."""
@@ -96,21 +118,50 @@ class Framing(Block):
                 f"at the front end: channels={self.radar.antennas}"
             )
 
-    def process(self, samples: Items) -> Items | tuple[Items, Items]:
+    def process(self, samples: Items) -> tuple[Items, ...]:
         """One frame per item, and what was changed before it."""
-        antennas = self.radar.antennas
-        fields = self.frame.allocate(len(samples))
-        self._scale(samples.value[:, :antennas], fields["y"])
-        fields["x"][:] = samples.value[:, antennas] if self.x is None else self.x
+        x = self._symbols(samples)
         with np.errstate(over="ignore", invalid="ignore"):
-            energy = np.square(np.abs(fields["x"])).sum(axis=1)
-        valid = (samples.changed == 0) & np.isfinite(energy) & (energy > 0) & self._point(fields, samples)
+            energy = np.square(np.abs(x)).sum(axis=1)
+        low, high, pointed = self._point(samples)
+        valid = (samples.changed == 0) & np.isfinite(energy) & (energy > 0) & pointed
         self.invalid += float(np.count_nonzero(~valid))
-        fields["tau_min"][:], fields["tau_max"][:] = self.window
-        fields["time"][:] = self._times(samples)
-        fields["valid"][:] = valid
-        frames = self.frame.items(**fields)
-        return (frames, self._changes(samples)) if self.changes.connected else frames
+        limits = low, high, *self._window(len(samples))
+        sector = dict(zip(SECTOR, (*limits, self._times(samples), valid.view(np.uint8)), strict=True))
+        made = []
+        if self.frame.connected:
+            made.append(self._frames(samples, x, sector))
+        if self.compressed.connected:
+            made.append(self._compressed(samples, x, sector))
+        if self.changes.connected:
+            made.append(self._changes(samples))
+        return tuple(made)
+
+    def _symbols(self, samples: Items) -> Complex:
+        """x of every frame, (F, S)."""
+        if self.x is None:
+            return np.array(samples.value[:, self.radar.antennas])
+        return np.tile(self.x, (len(samples), 1))
+
+    def _window(self, count: int) -> Float:
+        """The limits of the delay, of every frame."""
+        return np.tile(np.array(self.window)[:, None], (1, count))
+
+    def _frames(self, samples: Items, x: Complex, sector: dict[str, NDArray[Any]]) -> Items:
+        fields = self.frame.allocate(len(samples))
+        self._scale(samples.value[:, : self.radar.antennas], fields["y"])
+        return self.frame.items(**fields | sector | {"x": x})
+
+    def _compressed(self, samples: Items, x: Complex, sector: dict[str, NDArray[Any]]) -> Items:
+        """From where the samples are: only other units than those of the noise are a reason to write them down again."""
+        y = samples.value
+        if self.scale != 1.0:
+            y = np.empty((len(samples), self.radar.antennas, self.radar.subcarriers), np.complex64)
+            self._scale(samples.value[:, : self.radar.antennas], y)
+        fields, refused = compressed_fields(y, x, sector, self.basis, self.compressed.allocate(len(samples))["g"])
+        self.muted += refused
+        self.refused_antennas = float(self.muted)
+        return self.compressed.items(**fields)
 
     def _scale(self, given: NDArray[Any], y: NDArray[Any]) -> None:
         """To N0 = 1: the samples as they are, or their parts as real numbers, which takes a third of a complex product."""
@@ -141,16 +192,15 @@ class Framing(Block):
             codes[k], steps[k] = watch.take(int(start[k]) + 1)
         return self.changes.items(changed=codes, gain=steps)
 
-    def _point(self, fields: dict[str, NDArray[Any]], samples: Items) -> NDArray[np.bool_]:
-        """Fill in the sectors; which of them are such."""
-        low, high = fields["theta_min"], fields["theta_max"]
-        low[:], high[:] = self.sector
+    def _point(self, samples: Items) -> tuple[Float, Float, NDArray[np.bool_]]:
+        """The sectors' limits, and which of those that came are such."""
+        low, high = (np.full(len(samples), limit) for limit in self.sector)
         if not self.sectors:
-            return np.ones(len(samples), bool)
+            return low, high, np.ones(len(samples), bool)
         told = samples.value[:, -1, 0].astype(np.complex128)
         good = (told.real >= -math.pi / 2) & (told.real < told.imag) & (told.imag <= math.pi / 2)
         low[good], high[good] = told.real[good], told.imag[good]
-        return np.asarray(good)
+        return low, high, np.asarray(good)
 
     def _times(self, samples: Items) -> NDArray[np.float64]:
         """Seconds since the first frame."""

@@ -27,7 +27,7 @@ def compress_frames(
 ) -> None:
     """g into `out`, real pairs (F, N, 2 D), and (||Y||^2, ||x||^2) into `energy` (F, 2).
 
-    y (F, N, 2 S) and x (F, 2 S) are real pairs; `vectors` (S padded to a multiple of four, D) in their precision.
+    y (F, N or more, 2 S) and x (F, 2 S) are real pairs; `vectors` (S padded to a multiple of four, D) in their precision.
     """
     carriers, rank = x.shape[1] // 2, vectors.shape[1]
     kind = out.dtype.type
@@ -43,7 +43,7 @@ def compress_frames(
             q_i[s] = x_r * ramp[s].imag - x_i * ramp[s].real
         energy[f, 1] = total
         total = 0.0
-        for n in range(y.shape[1]):
+        for n in range(out.shape[1]):
             part = 0.0
             for s in range(carriers):
                 y_r, y_i = np.float64(y[f, n, 2 * s]), np.float64(y[f, n, 2 * s + 1])
@@ -95,7 +95,10 @@ def compress(y: ArrayLike, x: ArrayLike, basis: DelayBasis) -> Compressed:
 
 
 def compressed(frames: Complex, symbols: Complex, basis: DelayBasis, out: Complex | None = None) -> Compressed:
-    """:func:`compress` for arguments already checked; samples that are not finite stay so. out: where g is to be."""
+    """:func:`compress` for arguments already checked; samples that are not finite stay so.
+
+    frames (F, N or more, S): rows beyond the antennas are not looked at; out: where g is to be.
+    """
     if frames.dtype == np.complex64:
         return fold(frames, symbols, basis, out)
     return compressed_literally(frames, symbols, basis, out)
@@ -104,7 +107,7 @@ def compressed(frames: Complex, symbols: Complex, basis: DelayBasis, out: Comple
 def compressed_literally(frames: Complex, symbols: Complex, basis: DelayBasis, out: Complex | None = None) -> Compressed:
     """:func:`compressed` by the sums as they are written, in the precision of the frames."""
     pairs = real_view(frames)
-    out = output_array("out", out, (*frames.shape[:2], basis.rank), frames.dtype)
+    out = output_array("out", out, (frames.shape[0], basis.radar.antennas, basis.rank), frames.dtype)
     energy = np.empty((frames.shape[0], 2))
     vectors = padded_vectors(basis, pairs.dtype.type)
     compress_frames(pairs, real_view(symbols), frozen(basis.ramp), vectors, out.view(pairs.dtype), energy)

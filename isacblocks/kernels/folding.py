@@ -205,18 +205,21 @@ def fold_frame(
     g: Floats,
     energy: Float,
 ) -> None:
-    """One frame: y (N, 2 S) and x (2 S,) real pairs, g real pairs (N, 2 D), energy (2,) = (||Y||^2, ||x||^2)."""
+    """One frame: y (N or more, 2 S) and x (2 S,) real pairs, g real pairs (N, 2 D), energy (2,) = (||Y||^2, ||x||^2).
+
+    Rows of y beyond the antennas are not looked at.
+    """
     carriers, half, wide, narrow = ramp.shape[0] // 2, even.shape[0], even.shape[1], odd.shape[1]
     turn, z_even, z_odd, g_even, g_odd, row = (
         pointer(scratch[0]), pointer(scratch[1]), pointer(scratch[2]), pointer(scratch[3]), pointer(scratch[4]),
         pointer(scratch[5]),
     )  # fmt: skip
-    samples, out, width = pointer(y), pointer(g), g.shape[1]
+    samples, out, antennas, width = pointer(y), pointer(g), g.shape[0], g.shape[1]
     squares = row  # free until the projections are there
     _turns(carriers, pointer(x), pointer(ramp), turn, squares)
     energy[0], energy[1] = 0.0, _sum(squares)
-    for first in range(0, y.shape[0], GROUP):
-        count = min(GROUP, y.shape[0] - first)
+    for first in range(0, antennas, GROUP):
+        count = min(GROUP, antennas - first)
         store(squares, 0, spread(np.float32(0.0)))
         for k in range(count):
             at = 2 * k * half
@@ -251,9 +254,9 @@ def fold_frames(y: Floats, x: Floats, even: Floats, odd: Floats, ramp: Floats, g
 
 
 def fold(frames: Complex, symbols: Complex, basis: DelayBasis, out: Complex | None = None) -> Compressed:
-    """Complex64 frames (F, N, S) with symbols (F, S) in the basis; :func:`~isacblocks.kernels.compression.compressed`."""
+    """Complex64 frames with symbols (F, S) in the basis; :func:`~isacblocks.kernels.compression.compressed`."""
     form = folded_basis(basis)
-    g = output_array("out", out, (*frames.shape[:2], basis.rank), np.complex64)
+    g = output_array("out", out, (frames.shape[0], basis.radar.antennas, basis.rank), np.complex64)
     energy = np.empty((frames.shape[0], 2))
     fold_frames(real_view(frames), real_view(symbols), form.even, form.odd, form.ramp, g.view(np.float32), energy)
     return Compressed(g, energy[:, 0], energy[:, 1])

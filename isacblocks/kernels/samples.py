@@ -63,18 +63,18 @@ def _row_statistics(row: Pointer, at: int, count: int) -> tuple[np.float32, np.f
 
 @jit_apart
 def frame_statistics(y: Floats, power: Float, largest_value: Float, shared: Float) -> None:
-    """One frame, real pairs (N, 2 S): mean of |Y_ns|^2, largest |Re| or |Im| and how many share it, (N,) each.
+    """One frame, real pairs (N or more, 2 S): mean of |Y_ns|^2, largest |Re| or |Im| and how many share it, (N,) each.
 
-    An antenna of zeros shares nothing.
+    An antenna of zeros shares nothing; rows beyond the antennas are not looked at.
     """
     count = y.shape[1]
-    for n in range(y.shape[0]):
+    for n in range(power.shape[0]):
         squares, highest, sharing = _row_statistics(pointer(y), n * count, count)
         power[n], largest_value[n], shared[n] = 2.0 * np.float64(squares) / count, highest, sharing
 
 
 @jit
 def sample_statistics(y: NDArray[np.float32], power: Float, largest_value: Float, shared: Float) -> None:
-    """:func:`frame_statistics` of F frames (F, N, 2 S)."""
+    """:func:`frame_statistics` of F frames (F, N or more, 2 S)."""
     for f in range(y.shape[0]):
         frame_statistics(y[f], power[f], largest_value[f], shared[f])

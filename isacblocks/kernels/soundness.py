@@ -79,9 +79,9 @@ def _refuse_loud(power: Float, sound: Flags) -> int:
 
 @jit_exact
 def mute(y: Complex, sound: Flags) -> None:
-    """Zeros, in place, for the samples (F, N, S) of antennas that are not sound (F, N)."""
+    """Zeros, in place, for the samples (F, N or more, S) of antennas that are not sound (F, N)."""
     for f in range(y.shape[0]):
-        for n in range(y.shape[1]):
+        for n in range(sound.shape[1]):
             if not sound[f, n]:
                 y[f, n, :] = 0.0
 
