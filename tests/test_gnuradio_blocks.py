@@ -339,6 +339,7 @@ def test_items_are_what_the_rows_say(pieces: list[tuple[int, int, bool]], group:
         ({"dtype": "uint8"}, [message(7, 4)], "header", "say tags=True"),  # whose bytes would all be items
         ({"shape": (3,)}, [b"\0" * 16], "size", "vector length"),
         ({}, [b"key", VALUES.tobytes()], "parts", "is a key set"),
+        ({}, [VALUES.tobytes()] * 1000, "parts", "expected at most 2 parts, got 1000"),
         ({"tags": True}, [VALUES.tobytes()], "magic", "pass_tags"),
         ({"tags": True}, [struct.pack("<HBQQ", 0x5FF0, 2, 0, 0)], "version", "version 2"),
         ({"tags": True}, [struct.pack("<HBQQ", 0x5FF0, 1, 0, 1 << 40)], "tags", "claimed"),

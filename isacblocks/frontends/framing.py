@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isacblocks.blocks.delay_compressor import compressed_fields
+from isacblocks.blocks.compressed_frames import compressed_fields
 from isacblocks.blocks.records import CHANGE, COMPRESSED, FRAME, SECTOR, radar_sizes
 from isacblocks.frontends.changes import Watch, nothing_told
 from isacblocks.frontends.samples import RESTART

@@ -26,12 +26,14 @@ from isacblocks.frontends.gnuradio.assembly import Assembly
 from isacblocks.frontends.gnuradio.drain import Drain
 from isacblocks.frontends.gnuradio.line import OPPOSITE, SOURCES, Clock, Line, Tally, Wiring, endless
 from isacblocks.frontends.gnuradio.reading import Reader
-from isacblocks.frontends.gnuradio.wire import MessageError
+from isacblocks.frontends.gnuradio.wire import MessageError, Tag
 from isacblocks.frontends.samples import RESTART, samples_record
-from isacblocks.stream import ANY, Out, Reading, Source, State
+from isacblocks.stream import ANY, Out, Reading, Source, State, WireError
+from isacblocks.stream.link import gather
 from isacblocks.stream.spec import DTYPES, Items, resolve
 
 _WAIT = 50  # ms that produce() waits for a message
+_PARTS = 2  # of a message, at most: a key and the rest
 _COUNTS = ("received", "lost", "cut", "left_out", "gaps", "restarts", "ignored")
 
 
@@ -226,18 +228,12 @@ class GnuRadioSource(Source):
         """One message; False where it had no items, None where none is there."""
         if self.wiring.pattern == "req" and not self._asked:  # nobody is there to be asked
             return self._nothing()
-        try:  # without a look before, which costs as much as the message
-            parts = [socket.recv(zmq.NOBLOCK, copy=False)]
-            while parts[-1].more:
-                parts.append(socket.recv(copy=False))  # which is here: messages come whole
+        try:
+            rows, offset, tags = self._read(socket)
         except zmq.Again:
             return self._nothing()
-        self._asked = False
-        self._clock.start()
-        try:
-            rows, offset, tags = self._reader.read([part.buffer for part in parts], self._assembly.expected or 0)
-            self._reader.compare(offset, len(rows))
-        except MessageError as error:
+        except (MessageError, WireError) as error:
+            self._asked = False
             with self._came:
                 self._tally.add(error.reason, str(error))
             return True
@@ -248,6 +244,15 @@ class GnuRadioSource(Source):
                     self._assembly.shed(self.newest)
                 self._came.notify()
         return bool(len(rows))
+
+    def _read(self, socket: zmq.Socket[bytes]) -> tuple[NDArray[Any], int | None, list[Tag]]:
+        """One message, by the reader. Raises zmq.Again where none is there, MessageError or WireError for a bad one."""
+        parts = gather(socket, _PARTS)  # without a look before, which costs as much as the message
+        self._asked = False
+        self._clock.start()
+        rows, offset, tags = self._reader.read([part.buffer for part in parts], self._assembly.expected or 0)
+        self._reader.compare(offset, len(rows))
+        return rows, offset, tags
 
     def _nothing(self) -> bool | None:
         """Nothing has come. Without numbers a sender that has gone is all that can be seen of what is missing then: what
