@@ -17,7 +17,7 @@ from isacblocks.kernels.delay_basis import DelayBasis
 def compressed_fields(
     y: Complex, x: Complex, sector: dict[str, NDArray[Any]], basis: DelayBasis, g: Complex
 ) -> tuple[dict[str, NDArray[Any]], int]:
-    """The record "compressed" of F frames, and how many antennas were left out; see :class:`~.delay_compressor.DelayCompressor`.
+    """The record "compressed" of F frames, and how many antennas were left out of them; the law is the compressor's.
 
     y (F, N or more, S), whose first rows are the antennas'; x (F, S); sector: the fields SECTOR; g (F, N, D): is filled.
     """
