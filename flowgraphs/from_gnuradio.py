@@ -28,8 +28,7 @@ def work(o: argparse.Namespace) -> None:
     start_logging(o.log)
     radar = OfdmRadar(o.antennas, o.subcarriers)
     about = {"channels": o.antennas, "end_after": o.end_after, "newest": o.newest}
-    shape = o.antennas + 1 + o.sectors, o.subcarriers
-    frames = GnuRadioSource(o.at[0], shape, pattern="pull", tags=True, **about)
+    frames = GnuRadioSource(o.at[0], (o.antennas + 1 + o.sectors, o.subcarriers), pattern="pull", tags=True, **about)
     frames.rate = float(o.rate or math.inf)
     framing = Framing(radar, sectors=o.sectors)
     image, detector, calibrator = AngleDelayMap(radar), MaprtDetector(radar, noise="estimated"), KappaCalibrator(radar)
