@@ -135,22 +135,18 @@ def golden(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def shown(tmp_path: Path) -> Iterator[Shown]:
     """A flowgraph with a live view, for one test."""
-    from shown_view import flowgraph
+    from shown_view import running
 
-    found = flowgraph(tmp_path)
-    with found.view, found.fg:
-        found.fg.start()
+    with running(tmp_path) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """One for all tests that only look at it."""
-    from shown_view import flowgraph
+    from shown_view import running
 
-    found = flowgraph(tmp_path_factory.mktemp("seen"))
-    with found.view, found.fg:
-        found.fg.start()
+    with running(tmp_path_factory.mktemp("seen")) as found:
         yield found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +46,15 @@ def flowgraph(tmp_path: Path, **options: object) -> Shown:
     view.watch(channel.ports["compressed"], detector.ports["detection"], calibrator.ports["kappa"], channel.ports["truth"])
     view.control(channel)
     return Shown(fg=fg, view=view, channel=channel, source=source, calibrator=calibrator, detector=detector)
+
+
+@contextmanager
+def running(tmp_path: Path, **options: object) -> Iterator[Shown]:
+    """The flowgraph, started, until the end."""
+    found = flowgraph(tmp_path, **options)
+    with found.view, found.fg:
+        found.fg.start()
+        yield found
 
 
 def value(shown: Shown, setting: str) -> object:

@@ -340,15 +340,14 @@ def test_elsewhere_the_search(tmp_path: Path) -> None:
     and, where the library computes fused products, without any of the machine's own. The numbers left over beside whole
     vectors and what is in double precision are the compiler's to fuse or not: those only to rounding."""
     here, plain = searched(tmp_path, "here", 40, 2), searched(tmp_path, "plain", 40, 2, **PLAIN)
-    haswell = searched(tmp_path, "haswell", 40, 2, **HASWELL) if here["wide"] else here
-    assert not haswell["wide"]
-    assert not plain["wide"]
-    for key in ("g64", "energy64", "map64"):
-        np.testing.assert_array_equal(haswell[key], here[key], err_msg=key)
-    for key in ("g64", "energy64"):
-        np.testing.assert_array_equal(plain[key], here[key], err_msg=key)
-    assert_alike(haswell, here)
-    assert_alike(plain, here)
+    same: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [("plain", plain, ("g64", "energy64"))]
+    if here["wide"]:  # else this machine is as that one
+        same.append(("haswell", searched(tmp_path, "haswell", 40, 2, **HASWELL), ("g64", "energy64", "map64")))
+    for name, found, keys in same:
+        assert not found["wide"]
+        for key in keys:
+            np.testing.assert_array_equal(found[key], here[key], err_msg=f"{name}: {key}")
+        assert_alike(found, here)
 
 
 def test_elsewhere_the_search_in_plain_python(tmp_path: Path) -> None:

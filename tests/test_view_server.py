@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, needs_browser
-from shown_view import RADAR, SCENE, Shown, flowgraph, get, open_page
+from shown_view import RADAR, SCENE, Shown, flowgraph, get, open_page, running
 
 from isacblocks.stream import Flowgraph
 from isacblocks.view.access import AccessError
@@ -52,9 +52,7 @@ def test_it_comes_back_when_the_server_has_died(shown: Shown, browser: Browser) 
 
 def test_with_a_token_nobody_sees_anything_without_it(tmp_path: Path) -> None:
     token = "correct-horse-battery-staple"
-    shown = flowgraph(tmp_path, token=token)
-    with shown.view, shown.fg:
-        shown.fg.start()
+    with running(tmp_path, token=token) as shown:
         port = shown.view.port
         assert shown.view.url.endswith(f"/?token={token}")
         assert get(port, f"/?token={token}&theme=dark")[0] == 302  # to the address without it, with a cookie
@@ -72,18 +70,14 @@ def test_with_a_token_nobody_sees_anything_without_it(tmp_path: Path) -> None:
 
 @needs_browser
 def test_the_address_with_the_token_opens_the_view_and_does_not_stay(tmp_path: Path, browser: Browser) -> None:
-    shown = flowgraph(tmp_path, token="correct-horse-battery-staple")
-    with shown.view, shown.fg:
-        shown.fg.start()
+    with running(tmp_path, token="correct-horse-battery-staple") as shown:
         open_page(browser, shown)
         assert "token" not in browser.driver.current_url
         assert browser.errors() == []
 
 
 def test_other_sites_may_not_talk_to_it(tmp_path: Path) -> None:
-    shown = flowgraph(tmp_path)
-    with shown.view, shown.fg:
-        shown.fg.start()
+    with running(tmp_path) as shown:
         assert get(shown.view.port, "/")[0] == 200
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
         upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": "http://evil.example"}

@@ -197,7 +197,9 @@ def work(options: argparse.Namespace) -> int:
             f"calibrated {best_of.calibrated:.0f} frames/s ({best_of.calibrated / best_of.came:.0%}), left out "
             f"{best_of.left_out:.0f}, detections back {best_of.detections:.0f}"
         )
-        print("processor time for each of these, us: " + ", ".join(f"{name} {time:.0f}" for name, time in spent.items()))
+        print(
+            "processor time for a calibrated frame, us: " + ", ".join(f"{name} {time:.0f}" for name, time in spent.items())
+        )
         return 0
 
     def take(end: str, tags: bool, placement: str) -> float:

@@ -136,6 +136,23 @@ class Line:
         """Who is connected, as far as has been watched."""
         return self.handshakes - self.farewells
 
+    def hint(self, idle: float, tags: bool) -> str:
+        """What a source may be waiting for, as far as has been watched. idle: seconds; tags: they are expected."""
+        wiring = self.wiring
+        where, long = wiring.endpoint, f"no message for {idle:.0f} s, and nothing is sensed meanwhile"
+        sink = OPPOSITE[wiring.pattern].upper()
+        if self.peers:
+            key = f" with the key {wiring.key!r}" if wiring.key else ""
+            asked = f"does the sender set pass_tags{key}?" if tags else f"does the sender send{key}?"
+            return f"{where}: connected, {long}: {asked} Is its flowgraph running, and its block a ZMQ {sink} sink?"
+        if self.refused:
+            return f"{where}: {long}: who was there could not be understood; is it a ZMQ {sink} sink?"
+        other = "connect; stream sinks of GNU Radio bind: say bind=False" if wiring.bind else "bind"
+        gone = (
+            "the sender has gone; waiting for it to come back" if self.farewells else f"nobody is there; does one {other}?"
+        )
+        return f"{where}: {long}: {gone}"
+
     def close(self, linger: int = _LINGER, attend: Callable[[], None] | None = None) -> None:
         """Close it and give what was sent `linger` ms to leave; attend: called meanwhile, may raise."""
         if self.socket.closed:

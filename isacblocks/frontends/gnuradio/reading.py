@@ -15,6 +15,7 @@ from isacblocks.frontends.gnuradio.pdu import read_pdu
 from isacblocks.frontends.gnuradio.wire import MessageError, Tag
 
 _SUSPICIOUS = 8  # jumps in a row, each by a multiple of what came
+_AGREE = "do type and vector length agree with the sender's"
 
 
 class Reader:
@@ -53,8 +54,7 @@ class Reader:
         if size % self._row_bytes:
             raise MessageError(
                 "size",
-                f"{size} bytes are no whole number of items of {self._row_bytes} ({self._dtype} {self._shape}): do type and "
-                "vector length agree with the sender's?",
+                f"{size} bytes are no whole number of items of {self._row_bytes} ({self._dtype} {self._shape}): {_AGREE}?",
             )
         rows = np.frombuffer(data[position:], self._dtype).reshape(-1, *self._shape) if size else np.empty((0, *self._shape))
         return rows, offset, tags
@@ -69,19 +69,18 @@ class Reader:
         first, held = self._before
         self._before, step = (offset, count), offset - first
         if 0 < step < held:
-            hint = "do type and vector length agree with the sender's?"
-            raise MessageError("length", f"{self._counts(step, held)}: {hint}")
+            raise MessageError("length", f"{self._counts(step, held)}: {_AGREE}?")
         if step == held or not 0 < held < step or step % held:  # as most often: nothing is missing
             self._jumps = 0
             return
         self._jumps += 1
         if self._jumps == _SUSPICIOUS:
             self._log.warning(
-                "%s: %s, %d times in a row: do type and vector length agree with the sender's, or does somebody else take a "
-                "part of its messages? The rest counts as lost",
+                "%s: %s, %d times in a row: %s, or does somebody else take a part of its messages? The rest counts as lost",
                 self._wiring.endpoint,
                 self._counts(step, held),
                 self._jumps,
+                _AGREE,
             )
 
     def _counts(self, step: int, held: int) -> str:

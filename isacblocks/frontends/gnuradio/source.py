@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from isacblocks.frontends.gnuradio.assembly import Assembly
 from isacblocks.frontends.gnuradio.drain import Drain
-from isacblocks.frontends.gnuradio.line import OPPOSITE, SOURCES, Clock, Line, Tally, Wiring, endless
+from isacblocks.frontends.gnuradio.line import SOURCES, Clock, Line, Tally, Wiring, endless
 from isacblocks.frontends.gnuradio.reading import Reader
 from isacblocks.frontends.gnuradio.wire import MessageError, Tag
 from isacblocks.frontends.samples import RESTART, samples_record
@@ -234,6 +234,7 @@ class GnuRadioSource(Source):
             return self._nothing()
         except (MessageError, WireError) as error:
             self._asked = False
+            self._clock.start()
             with self._came:
                 self._tally.add(error.reason, str(error))
             return True
@@ -289,20 +290,5 @@ class GnuRadioSource(Source):
             line.watch()
         self.peers = float(line.peers)
         if self._clock.due():
-            self._log.warning("%s", self._hint(line))
+            self._log.warning("%s", line.hint(self._clock.idle, self.tags))
         return self._assembly.received > 0 and self._clock.idle > self.end_after
-
-    def _hint(self, line: Line) -> str:
-        where, long = self.wiring.endpoint, f"no message for {self._clock.idle:.0f} s, and nothing is sensed meanwhile"
-        sink = OPPOSITE[self.wiring.pattern].upper()
-        if line.peers:
-            key = f" with the key {self.wiring.key!r}" if self.wiring.key else ""
-            tags = f"does the sender set pass_tags{key}?" if self.tags else f"does the sender send{key}?"
-            return f"{where}: connected, {long}: {tags} Is its flowgraph running, and its block a ZMQ {sink} sink?"
-        if line.refused:
-            return f"{where}: {long}: who was there could not be understood; is it a ZMQ {sink} sink?"
-        other = "connect; stream sinks of GNU Radio bind: say bind=False" if self.wiring.bind else "bind"
-        gone = (
-            "the sender has gone; waiting for it to come back" if line.farewells else f"nobody is there; does one {other}?"
-        )
-        return f"{where}: {long}: {gone}"
