@@ -338,9 +338,9 @@ def rougher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Functions so few that the largest point of their map is often another one."""
     monkeypatch.setattr(delay_grid, "ROUGH", 0.06)
     monkeypatch.setattr(fast_search, "ROUGH", 0.06)
-    delay_grid._kept_grid.cache_clear()
+    fast_search._tables.cache_clear()
     yield
-    delay_grid._kept_grid.cache_clear()
+    fast_search._tables.cache_clear()
 
 
 @pytest.mark.usefixtures("rougher")
@@ -362,9 +362,31 @@ def test_a_rough_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(fast_search, "_MARGIN", 0.0)  # without the bound
     monkeypatch.setattr(delay_grid.DelayGrid, "rest", property(lambda _grid: 0.0, lambda _grid, _value: None), raising=False)
-    delay_grid._kept_grid.cache_clear()
+    fast_search._tables.cache_clear()
     misled = (search(*given).index != exact.index).any(axis=1)
     assert misled.sum() > 20
+
+
+# Maps that are made at every second angle and delay first
+
+
+def test_a_coarse_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grids from many points per resolution cell to fewer than one, where what lies between says nothing of a point."""
+    radar = OfdmRadar(32, 256)
+    misled = 0
+    for points in (9, 16, 31, 64, 150):
+        theta, tau = grids(radar, points, points + 1, cells=8.0)
+        y, x, kappa = drawn(radar, 100, theta, tau, points)
+        given = y, x, kappa, theta[None], tau[None], radar
+        exact = search(*given, maps=np.empty((100, points, points + 1), np.float32))
+        assert_same(search(*given), exact)
+        with monkeypatch.context() as without_the_bound:
+            bend = property(lambda _grid: 0.0, lambda _grid, _value: None)
+            without_the_bound.setattr(delay_grid.DelayGrid, "bend", bend, raising=False)
+            fast_search._tables.cache_clear()
+            misled += int((search(*given).index != exact.index).any(axis=1).sum())
+        fast_search._tables.cache_clear()
+    assert misled > 20
 
 
 # Which path

@@ -8,6 +8,8 @@ prolate spheroidal sequences v_d, prolate.py, are the real orthonormal basis tha
     c_d(tau) = exp(j pi (S - 1) Delta_f (tau - tau_c)) e_d(tau),
     e_d(tau) = sum_s v_ds exp(j 2 pi (s - (S - 1)/2) Delta_f (tau - tau_c))
 
+Where the window is narrow the v_d are vectors close to these that are reached in fewer steps, decimation.py.
+
 e_d is real for the even v_d (d = 0, 2, ...) and imaginary for the odd ones. With g_nd = sum_s Y_ns conj(x_s) r_s v_ds
 
     p_n(tau) = sum_s Y_ns conj(x_s b_s(tau)) = sum_d g_nd c_d(tau),
@@ -26,11 +28,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isacblocks.kernels.arrays import Complex, Float, frozen, real_array
+from isacblocks.kernels.decimation import Decimation, decimated, left_over
 from isacblocks.kernels.jit import jit_exact
 from isacblocks.kernels.prolate import prolate_sequences
 from isacblocks.radar import OfdmRadar
 
 ERROR = 1e-6  # of a delay vector relative to its length, where nothing else is asked for: single precision's own
+_SHARE = 0.95  # of the error, that the filter of a decimation may take
+_MORE = 3  # vectors more than the prolate sequences need are tried
 _TABLE = 16  # points of the search for the largest error per resolution cell, 1 / (S Delta_f)
 
 
@@ -39,13 +44,15 @@ class DelayBasis:
     """The basis of one delay window; made by :func:`delay_basis`.
 
     window: (tau_min, tau_max) in seconds; vectors: v, float64 (S, D), orthonormal columns, even and odd in turn;
-    error: largest error of a delay vector in the window, relative to its length sqrt(S).
+    error: largest error of a delay vector in the window, relative to its length sqrt(S); decimation: how the vectors are
+    reached in two short steps, None for the prolate sequences themselves.
     """
 
     radar: OfdmRadar
     window: tuple[float, float]
     vectors: Float
     error: float
+    decimation: Decimation | None = None
 
     @property
     def rank(self) -> int:
@@ -77,10 +84,15 @@ class DelayBasis:
         return out
 
 
+def _points(carriers: int, half_width: float) -> int:
+    """How many points of half a window its largest error is looked for at."""
+    return math.ceil(_TABLE * (1 + half_width * carriers)) + 1
+
+
 def _residual(vectors: Float, half_width: float, spacing: float) -> Float:
     """Largest relative error over the window for every rank 0 .. K of (S, K) vectors, shape (K + 1,)."""
     carriers, rank = vectors.shape
-    points = math.ceil(_TABLE * (1 + half_width * carriers)) + 1
+    points = _points(carriers, half_width)
     offsets = np.linspace(0.0, half_width, points) / spacing  # the error is an even function of the offset
     out = np.empty((points, rank), np.complex128)
     coefficients(frozen(vectors), spacing, 0.0, frozen(offsets), out)
@@ -105,6 +117,13 @@ def delay_basis(radar: OfdmRadar, tau_min: float, tau_max: float, error: float =
     vectors = prolate_sequences(radar.subcarriers, half_width)
     residual = _residual(vectors, half_width, spacing)
     rank = int(np.argmax(residual <= error))
+    for more in range(_MORE):
+        made = decimated(vectors[:, : rank + more], half_width, _SHARE * error)
+        if made is None:
+            break
+        found = left_over(made[0], half_width, _points(radar.subcarriers, half_width))
+        if found <= error:
+            return DelayBasis(radar, (float(tau_min), float(tau_max)), made[0], found, made[1])
     kept = np.ascontiguousarray(vectors[:, :rank])
     kept.flags.writeable = False
     return DelayBasis(radar, (float(tau_min), float(tau_max)), kept, float(residual[rank]))

@@ -1,10 +1,9 @@
-"""A grid of delays in a delay basis, as the fast search takes it; made once and kept."""
+"""A grid of delays in a delay basis, as the fast search takes it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +24,8 @@ class DelayGrid:
     that is `mirrored`, else for all of it, padded with zeros to whole vectors; terms: how many even d, odd d and delays;
     few, few_terms: the same of the first d alone, as many as are needed for `ROUGH`; rest: the largest length of what they
     leave out, of e(tau_j), which has the length sqrt(S);
+    coarse, coarse_terms: few for every second delay, so that those left out lie between two others; bend: the largest
+    distance of their few functions from the mean of those of their neighbours;
     exact: per delay what g must be multiplied with for Re and for Im of sum_d g_d e_d, float64 (n, 2, 2 D padded);
     single: the same as float32; phase: of c_d = phase e_d, complex128 (n,); moments: sums over s of v_sd (s - (S - 1)/2)^k
     exp(j 2 pi (s - (S - 1)/2) Delta_f (tau - tau_c)) for k = 0, 1, 2, float64 (n, 3, D). They are real for even d + k, and
@@ -37,6 +38,9 @@ class DelayGrid:
     few: Floats
     few_terms: tuple[int, int, int]
     rest: float
+    coarse: Floats
+    coarse_terms: tuple[int, int, int]
+    bend: float
     mirrored: bool
     exact: Float
     single: Floats
@@ -65,7 +69,16 @@ def _tables(e: Complex) -> tuple[Floats, tuple[int, int, int]]:
     return aligned_copy(tables.ravel()), (even, e.shape[1] - even, columns)
 
 
-def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
+def _every_second(e: Complex) -> tuple[Floats, tuple[int, int, int], float]:
+    """Tables of every second delay of e (delays, D), their terms, and the `bend` of those left out."""
+    last = e.shape[0] - 1
+    left_out = np.arange(last - 1, 0, -2)
+    bends = e[left_out] - 0.5 * (e[left_out - 1] + e[left_out + 1])
+    return *_tables(np.delete(e, left_out, axis=0)), float(np.linalg.norm(bends, axis=1).max(initial=0.0))
+
+
+def delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
+    """The tables of a grid of delays (n,)."""
     spacing, carriers = basis.radar.subcarrier_spacing, basis.radar.subcarriers
     phase = np.exp(1j * np.pi * (carriers - 1) * spacing * (tau - basis.centre))
     c = np.empty((tau.size, basis.rank), np.complex128)
@@ -79,6 +92,7 @@ def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     first = max(int(np.argmax(tail <= ROUGH * math.sqrt(carriers))), 1)
     tables, terms = _tables(kept)
     few, few_terms = _tables(kept[:, :first])
+    coarse, coarse_terms, bend = _every_second(kept[:, :first])
     exact = np.zeros((tau.size, 2, whole_vectors(2 * basis.rank) // 2, 2))
     rank = basis.rank
     exact[:, 0, 0:rank:2, 0] = exact[:, 1, 0:rank:2, 1] = e.real[:, 0::2]
@@ -86,16 +100,6 @@ def _delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
     exact[:, 0, 1:rank:2, 1] = -e.imag[:, 1::2]
     exact = frozen(exact.reshape(tau.size, 2, -1))
     return DelayGrid(
-        frozen(tau), tables, terms, few, few_terms, float(tail[first]), mirrored, exact, aligned_copy(exact), frozen(phase),
-        _moments(basis, tau),
+        frozen(tau), tables, terms, few, few_terms, float(tail[first]), coarse, coarse_terms, bend, mirrored, exact,
+        aligned_copy(exact), frozen(phase), _moments(basis, tau),
     )  # fmt: skip
-
-
-@lru_cache(maxsize=32)
-def _kept_grid(basis: DelayBasis, tau: bytes) -> DelayGrid:
-    return _delay_grid(basis, np.frombuffer(tau))
-
-
-def delay_grid(basis: DelayBasis, tau: Float) -> DelayGrid:
-    """The tables of a grid of delays (n,), kept from call to call."""
-    return _kept_grid(basis, tau.tobytes())

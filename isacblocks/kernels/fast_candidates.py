@@ -1,4 +1,13 @@
-"""Which point of a map is its largest: those that may be, by a bound on the map's error, then ever more exactly.
+"""Which point of a map is its largest: those that may be, by bounds on what was left out, then ever more exactly.
+
+The map is first made at every second angle and delay. A point between two others differs from their mean by what their
+functions bend: with r_i the row of the angle i, s_ij = sum_d r_id e_d(tau_j),
+
+    |s_ij| <= (|s_i,j-1| + |s_i,j+1|) / 2 + ||r_i|| ||e(tau_j) - (e(tau_j-1) + e(tau_j+1)) / 2||
+    |s_ij| <= (|s_i-1,j| + |s_i+1,j|) / 2 + ||r_i - (r_i-1 + r_i+1) / 2|| ||e(tau_j)||
+
+so that the largest value of a row is bounded by its own and by its neighbours' at every second delay. Only rows whose bound
+reaches the largest value found are made at all delays.
 
 A map in single precision tells two points apart that differ by more than TIE. One of fewer functions than the frame's basis
 has (:func:`~isacblocks.kernels.fast_search.fast_peaks`) is wrong by an amplitude of at most
@@ -19,12 +28,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isacblocks.kernels.arrays import Complex, Float
-from isacblocks.kernels.fast_map import powers
+from isacblocks.kernels.fast_powers import powers
 from isacblocks.kernels.fast_snapshot import exact_snapshot, single_snapshot
 from isacblocks.kernels.jit import jit, jit_apart
 from isacblocks.kernels.peak import project, snapshot_at
-from isacblocks.kernels.simd import LANES, Floats, Pointer, add, any_above, fused, largest, load, pointer, spread, total
+from isacblocks.kernels.simd import (
+    LANES,
+    Floats,
+    Pointer,
+    add,
+    any_above,
+    fused,
+    largest,
+    load,
+    multiply,
+    pointer,
+    spread,
+    subtract,
+    total,
+)
 from isacblocks.kernels.simd import top as highest
+
+_ROUNDING = 4e-6  # of |s| relative to ||r|| ||e||, at most, by sums in single precision
 
 
 @jit_apart
@@ -50,8 +75,57 @@ def lengths(g: Pointer, antennas: int, row: int, beyond: Pointer) -> tuple[float
 
 
 @jit_apart
-def candidates(
+def rows_in_question(
     angles: int,
+    beams: Pointer,
+    columns: int,
+    best: Pointer,
+    bend: float,
+    length: float,
+    slack: float,
+    tie: float,
+    bounds: Float,
+    rows: NDArray[np.int32],
+) -> int:
+    """Rows of a map in which :func:`candidates` can find one, in order, into `rows`; returns how many.
+
+    beams: r_i, (angles, columns); best: the largest power in 16 lanes of every second row up to the last, and of the first
+    one, at every second delay; bend: of the delays left out, and length: the largest ||e||, of a DelayGrid; slack, tie: what
+    :func:`candidates` is told; bounds: scratch, (2, angles).
+    """
+    half, known = spread(np.float32(0.5)), (angles - 1) % 2
+    for i in range(angles):
+        square, at, powerful = spread(np.float32(0.0)), i * columns, 0.0
+        if i and i % 2 != known:
+            for c in range(at, at + columns, LANES):
+                r = subtract(load(beams, c), multiply(half, add(load(beams, c - columns), load(beams, c + columns))))
+                square = fused(r, r, square)
+        else:
+            for c in range(at, at + columns, LANES):
+                r = load(beams, c)
+                square = fused(r, r, square)
+            powerful = np.float64(highest(load(best, i * LANES)))
+        bounds[0, i], bounds[1, i] = np.float64(total(square)), powerful
+    for i in range(angles):  # several roots at a time
+        bounds[0, i], bounds[1, i] = math.sqrt(bounds[0, i]), math.sqrt(bounds[1, i])
+    bend, top = bend + _ROUNDING * length, 0.0
+    for i in range(angles):
+        if not i or i % 2 == known:
+            top = max(top, bounds[1, i])
+            bounds[1, i] += bend * bounds[0, i]
+    floor, count = max(top - 2.0 * slack, 0.0) * (1.0 - tie), 0
+    for i in range(angles):
+        if i and i % 2 != known:
+            bounds[1, i] = 0.5 * (bounds[1, i - 1] + bounds[1, i + 1]) + length * bounds[0, i]
+        if not bounds[1, i] < floor:  # also where nothing is finite
+            rows[count] = i
+            count += 1
+    return count
+
+
+@jit_apart
+def candidates(
+    rows: NDArray[np.int32],
     beams: Pointer,
     columns: int,
     tables: Pointer,
@@ -67,12 +141,13 @@ def candidates(
 ) -> int:
     """Points that may be the largest into `found`, as i n_tau + j, in the order of the grid; returns how many.
 
-    Arguments up to `delays` are those of :func:`~.fast_map.powers`, which makes the rows that matter once more. slack: a
-    bound on the error of the amplitudes; tie: what single precision may have done, relative. More than `most` are not looked
-    for: most + 1 stands for all those. Where all is zero, or nothing is finite, the first point is the only one.
+    rows: those that are looked at; the arguments from there to `delays` are those of :func:`~.fast_powers.powers`, by which
+    the rows that matter are made once more. slack: a bound on the error of the amplitudes; tie: what single precision may
+    have done, relative. More than `most` are not looked for: most + 1 stands for all those. Where all is zero, or nothing is
+    finite, the first point is the only one.
     """
     top_lanes = spread(np.float32(0.0))
-    for i in range(angles):
+    for i in rows:
         top_lanes = largest(load(best, i * LANES), top_lanes)
     top = highest(top_lanes)
     found[0] = 0
@@ -81,10 +156,10 @@ def candidates(
     floor = np.float32(max(math.sqrt(np.float64(top)) - 2.0 * slack, 0.0) ** 2 * (1.0 - tie))
     below = spread(np.nextafter(floor, np.float32(-1.0)))
     number, half, across = 0, (delays + 1) // 2, terms[2]
-    for i in range(angles):
+    for i in rows:
         if not any_above(load(best, i * LANES), below):
             continue
-        powers(i, i + 1, beams, columns, tables, terms, mirrored, pointer(row), best, delays, pointer(row), -1)
+        powers(i, i + 1, 1, beams, columns, tables, terms, mirrored, pointer(row), best, delays, pointer(row), -1)
         for j in range(delays):
             if row[across + delays - 1 - j if mirrored and j >= half else j] >= floor:
                 if number == most:
@@ -92,6 +167,45 @@ def candidates(
                 found[number] = i * delays + j
                 number += 1
     return max(number, 1)
+
+
+@jit_apart
+def few_candidates(
+    angles: int,
+    beams: Pointer,
+    columns: int,
+    coarse: tuple[Floats, tuple[int, int, int], float, float],
+    full: tuple[Floats, tuple[int, int, int]],
+    mirrored: bool,
+    row: Floats,
+    best: Pointer,
+    delays: int,
+    slack: float,
+    tie: float,
+    most: int,
+    bounds: Float,
+    rows: NDArray[np.int32],
+    found: NDArray[np.int32],
+) -> int:
+    """:func:`candidates` of a map of which only the rows in question are made.
+
+    coarse: tables and terms of every second delay, bend and length as for :func:`rows_in_question`; full: tables and terms
+    of all delays.
+    """
+    for first, last in ((0, 1), ((angles - 1) % 2, angles)):  # the first angle, and every second one up to the last
+        powers(
+            first, last, 2, beams, columns, pointer(coarse[0]), coarse[1], mirrored, pointer(row), best, delays,
+            pointer(row), -1,
+        )  # fmt: skip
+    made = rows_in_question(angles, beams, columns, best, coarse[2], coarse[3], slack, tie, bounds, rows)
+    tables, terms = full
+    for i in rows[:made]:
+        powers(
+            i, i + 1, 1, beams, columns, pointer(tables), terms, mirrored, pointer(row), best, delays, pointer(row), -1
+        )  # fmt: skip
+    return candidates(
+        rows[:made], beams, columns, pointer(tables), terms, mirrored, row, best, delays, slack, tie, most, found
+    )
 
 
 @jit
@@ -108,14 +222,20 @@ def weighed(
     count: int,
     sizes: Float,
     other: Complex,
+    largest_one: Complex,
 ) -> int:
-    """Of the points found, those within `tie` of the largest by their snapshots in single precision; returns how many."""
-    best = 0.0
+    """Of the points found, those within `tie` of the largest by their snapshots in single precision; returns how many.
+
+    The snapshot of the first of the largest is left in `largest_one`.
+    """
+    best = -1.0
     for k in range(count):
         i, j = found[k] // phase.shape[0], found[k] % phase.shape[0]
         single_snapshot(pointer(g), row, pointer(single), 2 * j * row, phase[j], pitch, theta[i], other)
         sizes[k] = abs(project(kappa, other)) ** 2
-        best = max(best, sizes[k])
+        if sizes[k] > best:
+            best = sizes[k]
+            largest_one[:] = other
     kept = 0
     for k in range(count):
         if sizes[k] >= best * (1.0 - tie):

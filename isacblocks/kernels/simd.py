@@ -142,6 +142,12 @@ pairs_high = _order([c for k in range(LANES // 2, LANES) for c in (k, LANES + k)
 turns_low = _order([c for k in range(0, LANES // 2, 2) for c in (k, k + 1, LANES + k, LANES + k + 1)])
 turns_high = _order([c for k in range(LANES // 2, LANES, 2) for c in (k, k + 1, LANES + k, LANES + k + 1)])
 
+# Lanes that are to be added, of two vectors: a sum of all takes three such steps. Pairs come out in turns, which is one
+# instruction where registers hold four pairs.
+low_halves, high_halves = _order([*range(8), *range(16, 24)]), _order([*range(8, 16), *range(24, 32)])
+low_quarters, high_quarters = (_order([k + q for k in (0, 8, 16, 24) for q in range(f, f + 4)]) for f in (0, 4))
+low_pairs, high_pairs = (_order([k + q for c in range(f, 16, 4) for k in (0, 16) for q in (c, c + 1)]) for f in (0, 2))
+
 
 def _load(a: Floats, at: int) -> Any:
     return a[at : at + LANES].copy()
@@ -155,6 +161,10 @@ def _repeat(a: Floats, at: int) -> Any:
     return np.full(LANES, a[at], np.float32)
 
 
+def _offset(a: Floats, at: int) -> Any:
+    return a[at:]
+
+
 def _fill(x: float) -> Any:
     return np.full(LANES, x, np.float32)
 
@@ -166,6 +176,11 @@ def _pointer_of(typing: Any, a: Any) -> Any:
         return context.make_array(signature.args[0])(context, builder, values[0]).data
 
     return _P(a), generate
+
+
+def _offset_pointer(typing: Any, a: Any, at: Any) -> Any:
+    """Where a[at] lies."""
+    return _P(_P, types.intp), lambda context, builder, signature, values: builder.gep(values[0], [values[1]])
 
 
 def _load_vector(typing: Any, a: Any, at: Any) -> Any:
@@ -294,6 +309,7 @@ at_least: Any = _at_least if config.DISABLE_JIT else intrinsic(_at_least_vector)
 any_above: Any = _above if config.DISABLE_JIT else intrinsic(_above_vector)
 prefetch: Any = _no_prefetch if config.DISABLE_JIT else intrinsic(_prefetch_line)
 pointer: Any = np.ravel if config.DISABLE_JIT else intrinsic(_pointer_of)
+offset: Any = _offset if config.DISABLE_JIT else intrinsic(_offset_pointer)
 repeat: Any = _repeat if config.DISABLE_JIT else intrinsic(_repeat_vector)
 load: Any = _load if config.DISABLE_JIT else intrinsic(_load_vector)
 store: Any = _store if config.DISABLE_JIT else intrinsic(_store_vector)

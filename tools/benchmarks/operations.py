@@ -24,6 +24,8 @@ class Sizes:
     delays: int
     delay_rank: int
     angle_rank: int
+    blocks: int = 0  # of the filter that the delay basis is reached by
+    kept: int = 0  # values that it keeps of a row
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,17 @@ def sizes(radar: OfdmRadar, scene: Scene, angles: int, delays: int) -> Sizes:
     """
     band = 2 * radar.element_spacing * math.sin(scene.sector_width_max / 2)
     array = OfdmRadar(antennas=2, subcarriers=radar.antennas, subcarrier_spacing=1.0)
+    basis = delay_basis(radar, *scene.delay_window(radar))
+    blocks, kept = (0, 0) if basis.decimation is None else (len(basis.decimation.taps), len(basis.decimation.matrix))
     return Sizes(
         antennas=radar.antennas,
         subcarriers=radar.subcarriers,
         angles=angles,
         delays=delays,
-        delay_rank=delay_basis(radar, *scene.delay_window(radar)).rank,
+        delay_rank=basis.rank,
         angle_rank=delay_basis(array, 0.0, band).rank,
+        blocks=blocks,
+        kept=kept,
     )
 
 
@@ -79,10 +85,18 @@ def dense(size: Sizes) -> list[Stage]:
 
 
 def compression(size: Sizes) -> list[Stage]:
-    """A full frame to its delay basis, even and odd functions apart."""
+    """A full frame to its delay basis, by a filter where there is one, even and odd functions apart."""
     n, s, d = size.antennas, size.subcarriers, size.delay_rank
+    turn = Stage("symbols and ramp off", 4 * n * s, 8 * n * s)
+    if size.blocks:
+        return [
+            turn,
+            Stage("filter", 2 * n * s * size.blocks),
+            Stage("fold what it keeps", 2 * n * size.kept),
+            Stage("project that on the delay basis", n * size.kept * d),
+        ]
     return [
-        Stage("symbols and ramp off", 4 * n * s, 8 * n * s),
+        turn,
         Stage("fold the subcarriers", 2 * n * s),
         Stage("project on the delay basis", n * s * d),
     ]
