@@ -91,6 +91,47 @@ BESIDE_OTHERS = frozenset(
     ]
 )
 
+# The files that take longest, of both parts of tools/test: they begin first, so that no core is left with one at the end
+LONGEST = tuple(
+    f"test_{name}"
+    for name in [
+        "scripts",
+        "simd",
+        "docs",
+        "live_view",
+        "demo_and_desk_commands",
+        "campaign_engines",
+        "checkpoint",
+        "restart",
+        "view_knobs",
+        "fast_search",
+        "view_server",
+        "gnuradio_live",
+        "normals",
+        "bench",
+        "figures",
+        "limits",
+        "signals",
+        "terminal",
+        "ending",
+        "compression",
+        "calibrate",
+        "flowgraph",
+        "memory",
+        "tutorial",
+        "start_figures",
+        "paper_figures",
+        "waveform",
+        "search_gain",
+        "frozen",
+        "estimation",
+        "simd_words",
+        "jit",
+        "link",
+        "gnuradio_blocks",
+    ]
+)
+
 # How long an example takes says nothing: the machine may be busy with something else
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -104,10 +145,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All other tests wait for what they have started more than they compute."""
+    """All other tests wait for what they have started more than they compute; the longest files come first."""
     for item in items:
         if item.path.stem not in BESIDE_OTHERS:
             item.add_marker("waits")
+    place = {stem: number for number, stem in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(params=PLACEMENTS)

@@ -65,6 +65,7 @@ def mutated(mutation: Mutation, root: Path = ROOT) -> str:
 def passes(root: Path, test: str, plain: bool = False, patience: float = PATIENCE) -> bool:
     """Whether a test passes in a copy of the project. plain: with kernels that are not compiled."""
     env = os.environ | ({"NUMBA_DISABLE_JIT": "1"} if plain else {})
+    env["PYTHONDONTWRITEBYTECODE"] = "1"  # a change within a second and of the same length would be taken for what was there
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
     try:
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, timeout=patience, check=False)
