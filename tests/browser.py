@@ -13,6 +13,8 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
+SIZE = 700, 600  # of the window: what is out of sight is not drawn, which is most of the work
+_TALL = 5000  # all figures are in sight
 _FLAGS = (
     "headless=new",
     "no-sandbox",  # tests run as root in containers
@@ -22,7 +24,7 @@ _FLAGS = (
     "disable-background-networking",
     "disable-component-update",
     "disable-sync",
-    "window-size=700,600",
+    f"window-size={SIZE[0]},{SIZE[1]}",
 )
 _PATIENCE = 90.0  # seconds: against hanging only
 
@@ -63,6 +65,10 @@ class Browser:
     def set(self, name: str, attribute: str, value: Any) -> None:
         """Set an attribute of the widget of that name, as a user's hand on it does."""
         self.run("Bokeh.documents[0].get_model_by_name(arguments[0])[arguments[1]] = arguments[2]", name, attribute, value)
+
+    def see_all(self) -> None:
+        """Make the window so tall that every figure is in sight."""
+        self.driver.set_window_size(SIZE[0], _TALL)
 
     def press(self, name: str) -> None:
         """A click on the button of that name."""

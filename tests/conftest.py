@@ -205,7 +205,10 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Browser:
-    """The same with nothing open, which remembers no error and no request of the test before."""
+    """The same with nothing open, which remembers no error, no request and no size of the test before."""
+    from browser import SIZE
+
     chromium.driver.get("about:blank")
+    chromium.driver.set_window_size(*SIZE)
     chromium.errors(), chromium.requests()
     return chromium

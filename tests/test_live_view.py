@@ -35,7 +35,7 @@ PICTURES = (
 @needs_browser
 def test_it_loads_without_an_error_moves_and_asks_nobody_else(seen: Shown, browser: Browser) -> None:
     open_page(browser, seen)
-    browser.driver.set_window_size(700, 5000)  # what is out of sight is not sent
+    browser.see_all()  # what is out of sight is not sent
     for name in PICTURES:
         browser.until(lambda name=name: all(len(c) for c in (browser.data(name) or {"": []}).values()), name)  # type: ignore[misc]
     before = {name: browser.data(name) for name in ("plane_data", "error_data", "rates_data", "wiring_blocks")}
@@ -50,6 +50,7 @@ def test_it_loads_without_an_error_moves_and_asks_nobody_else(seen: Shown, brows
 @needs_browser
 def test_what_it_shows_is_what_was_learned(seen: Shown, browser: Browser) -> None:
     open_page(browser, seen)
+    browser.see_all()
     browser.until(lambda: (browser.data("error_data") or {}).get("frames", [0])[-1:] > [3000], "3000 frames")
     plane = browser.data("plane_data")
     learned, true = (np.array(plane[x]) + 1j * np.array(plane[y]) for x, y in (("x", "y"), ("tx", "ty")))
@@ -182,6 +183,7 @@ def test_a_finger_on_a_figure_scrolls_the_page_and_moves_nothing(seen: Shown, br
 @needs_browser
 def test_zoom_survives_updates(seen: Shown, browser: Browser) -> None:
     open_page(browser, seen)
+    browser.see_all()
     ranges = """return Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name)).map(
         f => [f.name, f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end]);"""
     zoom = """for (const f of Bokeh.documents[0].roots().filter(f => ["plane", "speed", "map_after"].includes(f.name))) {
@@ -201,8 +203,17 @@ def test_zoom_survives_updates(seen: Shown, browser: Browser) -> None:
 @needs_browser
 def test_a_browser_that_stalls_is_sent_no_more_and_costs_the_stream_nothing(seen: Shown, browser: Browser) -> None:
     open_page(browser, seen)
+    browser.see_all()
     browser.driver.set_script_timeout(60)
     frames = seen.fg.status.blocks["kappa_calibrator"].items_in
     browser.run("const end = Date.now() + 6000; while (Date.now() < end) { /* the page does nothing else */ }")
     assert seen.fg.status.blocks["kappa_calibrator"].items_in > frames + 2000
     assert browser.run("return window.isacblocks.sent") <= browser.updates() + 4  # not the seventy of six seconds
+
+
+def test_other_sites_may_not_talk_to_it(seen: Shown) -> None:
+    assert get(seen.view.port, "/")[0] == 200
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": "http://evil.example"}
+    for path in ("/ws", "/updates"):  # Bokeh's, and ours
+        assert get(seen.view.port, path, **upgrade)[0] == 403

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from shown_view import RADAR, SCENE, Shown, flowgraph, get, open_page, running
 from isacblocks.stream import Flowgraph
 from isacblocks.view.access import AccessError
 from isacblocks.view.live import LiveView
+
+TOKEN = "correct-horse-battery-staple"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """A view with a token, for all tests that only ask it."""
+    with running(tmp_path_factory.mktemp("guarded"), token=TOKEN) as found:
+        yield found
 
 
 @needs_browser
@@ -50,39 +60,27 @@ def test_it_comes_back_when_the_server_has_died(shown: Shown, browser: Browser) 
     browser.until(lambda: shown.fg.status.blocks["kappa_calibrator"].items_in > items, "the stream to go on")
 
 
-def test_with_a_token_nobody_sees_anything_without_it(tmp_path: Path) -> None:
-    token = "correct-horse-battery-staple"
-    with running(tmp_path, token=token) as shown:
-        port = shown.view.port
-        assert shown.view.url.endswith(f"/?token={token}")
-        assert get(port, f"/?token={token}&theme=dark")[0] == 302  # to the address without it, with a cookie
-        for brought in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"isacblocks-token-{port}={token}"}):
-            status, body = get(port, "/", **brought)
-            assert (status, "<main>" in body) == (200, True)
-        for path, headers in (("/", {}), ("/?token=wrong", {}), ("/", {"Cookie": f"isacblocks-token-{port}=wrong"})):
-            status, body = get(port, path, **headers)
-            assert (status, "<main>" in body) == (403, False)
-        assert get(port, "/static/js/bokeh.min.js")[0] == 403
-        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-        upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": f"http://127.0.0.1:{port}"}
-        assert get(port, "/ws", **upgrade)[0] == 403
+def test_with_a_token_nobody_sees_anything_without_it(guarded: Shown) -> None:
+    port = guarded.view.port
+    assert guarded.view.url.endswith(f"/?token={TOKEN}")
+    assert get(port, f"/?token={TOKEN}&theme=dark")[0] == 302  # to the address without it, with a cookie
+    for brought in ({"Authorization": f"Bearer {TOKEN}"}, {"Cookie": f"isacblocks-token-{port}={TOKEN}"}):
+        status, body = get(port, "/", **brought)
+        assert (status, "<main>" in body) == (200, True)
+    for path, headers in (("/", {}), ("/?token=wrong", {}), ("/", {"Cookie": f"isacblocks-token-{port}=wrong"})):
+        status, body = get(port, path, **headers)
+        assert (status, "<main>" in body) == (403, False)
+    assert get(port, "/static/js/bokeh.min.js")[0] == 403
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": f"http://127.0.0.1:{port}"}
+    assert get(port, "/ws", **upgrade)[0] == 403
 
 
 @needs_browser
-def test_the_address_with_the_token_opens_the_view_and_does_not_stay(tmp_path: Path, browser: Browser) -> None:
-    with running(tmp_path, token="correct-horse-battery-staple") as shown:
-        open_page(browser, shown)
-        assert "token" not in browser.driver.current_url
-        assert browser.errors() == []
-
-
-def test_other_sites_may_not_talk_to_it(tmp_path: Path) -> None:
-    with running(tmp_path) as shown:
-        assert get(shown.view.port, "/")[0] == 200
-        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-        upgrade |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": "http://evil.example"}
-        for path in ("/ws", "/updates"):  # Bokeh's, and ours
-            assert get(shown.view.port, path, **upgrade)[0] == 403
+def test_the_address_with_the_token_opens_the_view_and_does_not_stay(guarded: Shown, browser: Browser) -> None:
+    open_page(browser, guarded)
+    assert "token" not in browser.driver.current_url
+    assert browser.errors() == []
 
 
 def test_addresses_that_may_not_or_cannot_be(tmp_path: Path) -> None:
