@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isacblocks.kernels.arrays import frozen
 from isacblocks.kernels.detection import evidence, excursions
 from isacblocks.kernels.estimation import (
     add_log_mixture,
@@ -117,7 +118,10 @@ def draw_levels(snr: float, prior: float, frames: int, rng: np.random.Generator)
 
 
 def follow(levels: Any, n0: float = 1.0, portions: int = 8, memory: float = 4000.0) -> dict[str, Any]:
-    """The estimator over frames whose snapshots have these levels; updates of 8 frames in portions of `portions`."""
+    """The estimator over frames whose snapshots have these levels; updates of 8 frames in portions of `portions`.
+
+    What goes in is frozen, as a stream's items are: for others the kernel would be compiled once more.
+    """
     elements, energy, cells = 4, 32.0, 4 * 256
     grid = mixture_grid()
     likelihood, pending = np.zeros((grid[0].size, grid[1].size)), nothing_pending(grid[0].size, grid[1].size)
@@ -132,8 +136,8 @@ def follow(levels: Any, n0: float = 1.0, portions: int = 8, memory: float = 4000
             p = np.empty(len(part))
             rest = n0 * ones * (cells - part) / (cells - 1)
             mixture_sums(
-                *(u, energy * ones, rest, EXTENTS[0] * ones, EXTENTS[1] * ones, ones, kappa, float(cells), memory),
-                *(snr, prior, *grid, noise, p, pending),
+                *map(frozen, (u, energy * ones, rest, EXTENTS[0] * ones, EXTENTS[1] * ones, ones, kappa)),
+                *(float(cells), memory, snr, prior, *grid, noise, p, pending),
             )
             probability.append(p)
         fold_likelihood(likelihood, pending, first, 8, memory)
@@ -181,8 +185,8 @@ def test_the_sums_are_what_the_docstring_says() -> None:
     noise, probability, pending = np.array([1.1, 20.0]), np.empty(8), nothing_pending(2, 3)
     rest = ones * 0.98
     mixture_sums(
-        *(u, energy * ones, rest, 11.0 * ones, 24.5 * ones, 1.01 * ones, kappa, cells, 25.0, 10.0, 0.4),
-        *(snr_grid, prior_grid, noise, probability, pending),
+        *map(frozen, (u, energy * ones, rest, 11.0 * ones, 24.5 * ones, 1.01 * ones, kappa)),
+        *(cells, 25.0, 10.0, 0.4, frozen(snr_grid), frozen(prior_grid), noise, probability, pending),
     )
     expected, mean, count = np.zeros((2, 3)), 1.1, 20.0
     for f in range(8):
