@@ -135,9 +135,10 @@ def follow(levels: Any, n0: float = 1.0, portions: int = 8, memory: float = 4000
             ones = np.ones(len(part))
             p = np.empty(len(part))
             rest = n0 * ones * (cells - part) / (cells - 1)
+            extents, one = (frozen(EXTENTS[0] * ones), frozen(EXTENTS[1] * ones)), frozen(ones)
             mixture_sums(
-                *map(frozen, (u, energy * ones, rest, EXTENTS[0] * ones, EXTENTS[1] * ones, ones, kappa)),
-                *(float(cells), memory, snr, prior, *grid, noise, p, pending),
+                *(frozen(u), frozen(energy * ones), frozen(rest), *extents, one, frozen(kappa), float(cells), memory),
+                *(snr, prior, *grid, noise, p, pending),
             )
             probability.append(p)
         fold_likelihood(likelihood, pending, first, 8, memory)
@@ -185,8 +186,9 @@ def test_the_sums_are_what_the_docstring_says() -> None:
     noise, probability, pending = np.array([1.1, 20.0]), np.empty(8), nothing_pending(2, 3)
     rest = ones * 0.98
     mixture_sums(
-        *map(frozen, (u, energy * ones, rest, 11.0 * ones, 24.5 * ones, 1.01 * ones, kappa)),
-        *(cells, 25.0, 10.0, 0.4, frozen(snr_grid), frozen(prior_grid), noise, probability, pending),
+        *(frozen(u), frozen(energy * ones), frozen(rest), frozen(11.0 * ones), frozen(24.5 * ones), frozen(1.01 * ones)),
+        *(frozen(kappa), cells, 25.0, 10.0, 0.4),
+        *(frozen(snr_grid), frozen(prior_grid), noise, probability, pending),
     )
     expected, mean, count = np.zeros((2, 3)), 1.1, 20.0
     for f in range(8):
