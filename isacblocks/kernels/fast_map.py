@@ -51,9 +51,12 @@ def _folded_array(
     step = 2.0 * math.pi * spacing * centre
     turn_r, turn_i = math.cos(step), math.sin(step)
     real, imag = math.cos(-0.5 * (antennas - 1) * step), math.sin(-0.5 * (antennas - 1) * step)
-    for n in range(antennas):
+    for n in range(half):  # the turns of n and of N - 1 - n are conjugate
+        m = antennas - 1 - n
         weight[0, n] = np.float32(kappa[n].real * real + kappa[n].imag * imag)
         weight[1, n] = np.float32(kappa[n].real * imag - kappa[n].imag * real)
+        weight[0, m] = np.float32(kappa[m].real * real - kappa[m].imag * imag)
+        weight[1, m] = np.float32(-kappa[m].real * imag - kappa[m].imag * real)
         real, imag = real * turn_r - imag * turn_i, real * turn_i + imag * turn_r
     minus, plus = spread(np.float32(-1.0)), spread(np.float32(1.0))
     sign = pairs_low(minus, plus)  # j (a, b) = (-b, a)

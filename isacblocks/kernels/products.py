@@ -12,7 +12,7 @@ from isacblocks.kernels.simd import LANES, WIDE, Floats, Pointer, fetching_tile,
 
 _LINE = 64  # bytes
 _HIGH, _BROAD = (16, 4) if WIDE else (6, 1)  # sums of a tile of one vector's width; vectors of the broadest tile
-_TALL_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(3, 1), tile(1, 1)
+_TALL_1, _HALF_1, _LOW_1, _ONE_1 = tile(_HIGH, 1), tile(4, 1), tile(3, 1), tile(1, 1)
 _FETCHING = fetching_tile(_HIGH, 1)
 _TALL_4, _LOW_4, _ONE_4 = tile(6, 4), tile(2, 4), tile(1, 4)
 _TALL_3, _LOW_3, _ONE_3 = tile(8, 3), tile(3, 3), tile(1, 3)
@@ -82,6 +82,9 @@ def product(
         while rows - r >= _HIGH:
             _TALL_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
             r += _HIGH
+        while rows - r >= 4:
+            _HALF_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
+            r += 4
         while rows - r >= 3:
             _LOW_1(a, a_at + r * a_row, a_row, a_step, b, b_at + c, b_step, depth, out, out_at + r * out_row + c, out_row)
             r += 3
