@@ -112,6 +112,55 @@ def test_what_a_block_keeps_is_never_written_to_again(link: Link) -> None:
     assert segments(link) <= 3, "what the receiver keeps is not the pool's any more"
 
 
+@linux
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_a_block_keeps_is_safe_where_the_word_about_it_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    """Words die with their connection: one that says what is kept, and one before a connection is made anew."""
+    link = Link(f"ipc://{tmp_path}/link", layout=LAYOUT)
+    kept = {}
+    for k in range(40):
+        head = pass_one(link, k)
+        if k % 5 == 2:
+            kept[k] = head.value
+        del head
+        if k % 5 == 2:
+            link.inlet.commit()
+            with monkeypatch.context() as broken:
+                broken.setattr(link.inlet, "_send", lambda _data: None)
+                link.inlet.acknowledge(urgent=True)
+            if moved:
+                link.inlet.move(link.outlet.endpoint)
+        else:
+            commit(link)
+    for k, value in kept.items():
+        assert (value == k).all()
+    assert segments(link) <= 3
+    link.close()
+
+
+@linux
+def test_what_is_done_and_not_yet_acknowledged_is_remembered_by_a_new_connection(tmp_path: Path) -> None:
+    """With snapshots a word may say less than has been done; what is kept of the rest is told with the word that does."""
+    link = Link(f"ipc://{tmp_path}/link", layout=LAYOUT)
+    kept = {}
+    for k in range(30):
+        head = pass_one(link, k)
+        kept[k] = head.value
+        del head
+        link.inlet.settle()
+        link.inlet.commit()
+        link.inlet.move(link.outlet.endpoint)  # says what the snapshot holds, without this message
+        link.settle(lambda: link.inlet.open)
+        link.inlet.settle()
+        link.inlet.acknowledge(urgent=True)
+        link.settle(link.outlet.drained)
+    for k, value in kept.items():
+        assert (value == k).all()
+    link.close()
+
+
 def test_what_the_sender_keeps_is_never_written_to_again(link: Link) -> None:
     kept = {}
     for k in range(20):

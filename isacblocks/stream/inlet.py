@@ -66,6 +66,7 @@ class Inlet:
         self._seen, self._asked, self._patience = -1, 0.0, SILENCE
         self._told: tuple[int, int, dict[str, int]] | None = None  # with snapshots: what the last one holds
         self._said_hello = -1e9
+        self._said = 0  # the serial of our last word: of what came before it the sender has been told what we keep
         self.owing = 0  # messages that were processed and not acknowledged
         self._owing_bytes = 0
         self._interval = edge.interval
@@ -103,7 +104,8 @@ class Inlet:
                 else:
                     self._send(box.WAKE)
             return
-        words = Words(dropped, self._reader.kept(), self._interval)
+        words = Words(dropped, self._reader.kept(told), min(self._said, told), self._interval)
+        self._said = told
         self._send(Request(kind, self.epoch, told, committed, words, self._inline).write(self.layout.stream_id))
 
     def _send(self, data: bytes) -> None:
@@ -359,7 +361,7 @@ class Inlet:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue after the last committed message of :meth:`save`."""
-        self.next = self.expected = saved["next"]
+        self.next = self.expected = self._said = saved["next"]
         self.committed = saved["committed"]
         self.dropped = Counter(saved["dropped"])
         self.ended = saved.get("ended", False)

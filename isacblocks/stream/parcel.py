@@ -56,6 +56,11 @@ class Parcel:
                 self._short = self.inline()
         return self._short
 
+    def give_up(self) -> None:
+        """Its segment, if it has one, is not to be written to again."""
+        if self.items is not None and isinstance(self.items.lease, Lease):
+            self.items.lease.segment.kept = True
+
 
 def size_of(items: Items) -> int:
     """Bytes of a message, as they count for the budget of a link; the same for its sender and its receiver."""

@@ -152,6 +152,15 @@ class Peer:
         self.dropped["connection"] += missing
         return True
 
+    def doubt(self, since: int) -> None:
+        """A word acknowledges messages before `since` that no word before it did: that one was lost, and with it what the
+        receiver keeps of them. It may be anything, so that their memory is not written to again."""
+        for queue in (self.unacknowledged, self.again):
+            for parcel in queue:
+                if parcel.serial >= since:
+                    break
+                parcel.give_up()
+
     def acknowledge(self, serial: int, committed: int, dropped: dict[str, int]) -> None:
         """Everything before message `serial` has been committed or dropped by the receiver; totals over all runs.
 

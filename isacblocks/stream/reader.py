@@ -15,7 +15,7 @@ class Reader:
 
     def __init__(self, mapped: int) -> None:
         self._maps = Mappings(mapped)
-        self._loans: list[Loan] = []  # segments of messages that are still to be acknowledged
+        self._loans: list[tuple[int, Loan]] = []  # segments of messages that are still to be acknowledged, by serial
 
     def read(self, header: wire.Header, parts: list[Any], layout: Layout) -> Items:
         """The items. Raises WireError for what does not fit the layout, UnreachableError for a segment out of reach."""
@@ -31,19 +31,21 @@ class Reader:
         return items
 
     def forget(self) -> None:
-        """The sender is gone, and its segments with it."""
+        """The sender is gone, or may be: what is mapped of it is let go. What is still looked at is remembered."""
         self._maps.clear()
-        self._loans.clear()
 
     def done(self, items: Items) -> None:
         """A message is about to be acknowledged."""
         if isinstance(items.lease, Loan):
-            self._loans.append(items.lease)
+            self._loans.append((items.serial, items.lease))
 
-    def kept(self) -> list[int]:
-        """Segments of the messages done that somebody still refers to: their sender is told so and gives them up."""
-        kept = [loan.number for loan in self._loans if loan.in_use()]
+    def kept(self, serial: int) -> list[int]:
+        """Segments of the messages done before `serial` that somebody still refers to: their sender is told so with the word
+        that acknowledges them, once, and gives them up."""
+        if not self._loans:
+            return []
+        kept = [loan.number for number, loan in self._loans if number < serial and loan.in_use()]
+        self._loans = [(number, loan) for number, loan in self._loans if number >= serial]
         for number in kept:
             self._maps.forget(number)
-        self._loans.clear()
         return kept

@@ -21,7 +21,8 @@ class Words(msgspec.Struct, omit_defaults=True):
     """What stands behind the header."""
 
     dropped: dict[str, int] = {}  # items by reason
-    kept: list[int] = []  # segments that it goes on using
+    kept: list[int] = []  # segments that it goes on using, of the messages from `since` to before the header's serial
+    since: Annotated[int, msgspec.Meta(ge=0)] = 0  # the serial of the word before this one, which may have been lost
     interval: Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST)] = 0.0  # seconds between two messages that it wants at least
 
 

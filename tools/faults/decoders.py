@@ -160,7 +160,7 @@ def _header(kind: int, body: bytes) -> bytes:
 
 def targets() -> dict[str, Target]:
     """All decoders, by name."""
-    words = msgspec.msgpack.encode(Words({"bad": 2}, [1, 2]))
+    words = msgspec.msgpack.encode(Words({"bad": 2}, [1, 2], 3))
     edge = EdgeSpec("a.out", "b.in", b"t" * 16)
     status = control.BlockStatus("running", readings={"x": 1.0}, edges=[EdgeCount("a.out", "b.in", 3, 2, 1)])
     value = codec.encode({"a": np.arange(6.0), "b": [1, 2j, "x", None], "c": {"d": b"12"}})
