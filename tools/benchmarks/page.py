@@ -14,11 +14,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.flowgraph_run import BLOCKS, FULL
-from benchmarks.operations import METHODS, Limits, Sizes, Stage, compression, dense, expansion, sizes, stored
+from benchmarks.operations import METHODS, Limits, Sizes, Stage, compression, dense, expansion, stored
 from benchmarks.report import CASE_HEAD, RATIO_HEAD, Report, cells, ratio_cells
 from benchmarks.stream_runs import HEAD as RUNS_HEAD
 from benchmarks.stream_runs import rows as run_rows
-from isacblocks import OfdmRadar, Scene
 
 _BLOCK = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _FRAME = 64 * 256 * 8  # bytes
@@ -100,7 +99,7 @@ def _stage_rows(limit: Limits, name: str, stages: list[Stage]) -> list[list[str]
 
 def stages(report: Report) -> str:
     """Operations, bytes and least time of every stage at Table I."""
-    limit, size = limits_of(report), sizes(OfdmRadar(), Scene(), 100, 100)
+    limit, size = limits_of(report), Sizes(**report["sizes"])
     parts = {"compress": compression(size), "map": [*expansion(size), *stored(size)], "dense": dense(size)}
     rows = [row for name, made in parts.items() for row in _stage_rows(limit, name, made)]
     return markdown(["stage", "thousand operations", "kB", "at least [us]"], rows)
@@ -108,7 +107,7 @@ def stages(report: Report) -> str:
 
 def reached(report: Report) -> str:
     """The least time of every method as a whole, and what was measured."""
-    limit, size = limits_of(report), sizes(OfdmRadar(), Scene(), 100, 100)
+    limit, size = limits_of(report), Sizes(**report["sizes"])
     found = {row["name"]: row for row in report["cases"]}
     rows = []
     for name, method in METHODS.items():
@@ -120,12 +119,13 @@ def reached(report: Report) -> str:
     return markdown(["method", "thousand operations", "at least [us]", "measured [us]", "of the limit"], rows)
 
 
-def ranks(_report: Report) -> str:
+def ranks(report: Report) -> str:
     """The sizes that the counts were taken at."""
-    size: Sizes = sizes(OfdmRadar(), Scene(), 100, 100)
+    size = Sizes(**report["sizes"])
+    filtered = f", w = {size.blocks}, M = {size.kept}" if size.blocks else ""
     return (
         f"N = {size.antennas}, S = {size.subcarriers}, I = {size.angles}, J = {size.delays}, D = {size.delay_rank}, "
-        f"A = {size.angle_rank}.\n"
+        f"A = {size.angle_rank}{filtered}.\n"
     )
 
 

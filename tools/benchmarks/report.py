@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.machine import QUIET, description, load
 from benchmarks.measure import Result
+from benchmarks.operations import sizes
 from benchmarks.registry import Bench
 from benchmarks.stream_runs import HEAD as RUNS_HEAD
 from benchmarks.stream_runs import rows as run_rows
 from benchmarks.targets import ratios, unmeasured
 from benchmarks.viewing import HEAD as VIEWING_HEAD
 from benchmarks.viewing import rows as viewing_rows
+from isacblocks import OfdmRadar, Scene
 from isacblocks.study.provenance import commit
 
 Report = dict[str, Any]
+
+POINTS = (100, 100)  # of the map at Table I
 
 
 def case_row(result: Result) -> dict[str, Any]:
@@ -39,6 +44,7 @@ def begin() -> Report:
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": description(),
         "load": {"before": load()},
+        "sizes": asdict(sizes(OfdmRadar(), Scene(), *POINTS)),
     }
 
 
