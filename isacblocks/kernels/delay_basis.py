@@ -8,7 +8,7 @@ prolate spheroidal sequences v_d, prolate.py, are the real orthonormal basis tha
     c_d(tau) = exp(j pi (S - 1) Delta_f (tau - tau_c)) e_d(tau),
     e_d(tau) = sum_s v_ds exp(j 2 pi (s - (S - 1)/2) Delta_f (tau - tau_c))
 
-Where the window is narrow the v_d are vectors close to these that are reached in fewer steps, decimation.py.
+Where the window is narrow the v_d are vectors close to these that take less work, decimation.py.
 
 e_d is real for the even v_d (d = 0, 2, ...) and imaginary for the odd ones. With g_nd = sum_s Y_ns conj(x_s) r_s v_ds
 
@@ -45,7 +45,7 @@ class DelayBasis:
 
     window: (tau_min, tau_max) in seconds; vectors: v, float64 (S, D), orthonormal columns, even and odd in turn;
     error: largest error of a delay vector in the window, relative to its length sqrt(S); decimation: how the vectors are
-    reached in two short steps, None for the prolate sequences themselves.
+    reached in two short steps; None: they are the prolate sequences.
     """
 
     radar: OfdmRadar
@@ -103,7 +103,8 @@ def _residual(vectors: Float, half_width: float, spacing: float) -> Float:
 
 @lru_cache(maxsize=32)
 def delay_basis(radar: OfdmRadar, tau_min: float, tau_max: float, error: float = ERROR) -> DelayBasis:
-    """The basis with the fewest vectors that represents every delay of the window to `error`.
+    """The basis that represents every delay of the window to `error`: with the fewest vectors, or with one or two more where
+    they are reached by a decimation filter.
 
     A window as wide as what the subcarriers can tell apart, 1 / Delta_f, or wider, gets all S vectors.
     Raises ValueError for an empty window or an error outside [1e-12, 1].
