@@ -203,7 +203,7 @@ class Outlet:
         peer.want(request.words.interval)
         for number in request.words.kept:
             self.pool.keep(number)
-        peer.doubt(min(request.words.since, request.serial))
+        peer.give_up(min(request.words.since, request.serial))
         if request.kind == wire.HELLO:
             peer.inline = request.inline
             self._answer(peer, request.serial, request.committed, request.words.dropped)

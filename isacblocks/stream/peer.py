@@ -152,7 +152,7 @@ class Peer:
         self.dropped["connection"] += missing
         return True
 
-    def doubt(self, since: int) -> None:
+    def give_up(self, since: int) -> None:
         """A word acknowledges messages before `since` that no word before it did: that one was lost, and with it what the
         receiver keeps of them. It may be anything, so that their memory is not written to again."""
         for queue in (self.unacknowledged, self.again):
