@@ -30,6 +30,7 @@ FIGURES = ("map_before", "map_after", "plane", "error", "phases", "plan", "detec
 _CLOCK_OF_A_PROCESS = 2  # clock_getcpuclockid(3) makes a clock's number of it and the process's
 _SETTLED = 0.2  # seconds of a slice before what is measured
 _LOOK = 0.1  # seconds between two calls of a view, as Flowgraph.run makes them
+_PATIENCE = 30.0  # seconds for which a view's server may do nothing at all on a machine with much else to do
 _LOADED = 1.5  # seconds until a server that has been looked at has loaded what it needs to draw
 
 
@@ -93,17 +94,25 @@ class Run:
                 self._dashboard(self.fg.status)
 
     def slice(self, seconds: float) -> tuple[float, float]:
-        """Frames/s over so many seconds, and the server's share of a core."""
+        """Frames/s over so many seconds, and the server's share of a core.
+
+        A slice with a reading viewer goes on until the server has done something: before that, nobody has been served.
+        """
         for pid in self._processes:
             os.kill(pid, signal.SIGCONT)
         self._pause(False)
         self._wait(_SETTLED)
-        before, used = self.fg.status.blocks["evaluation"], self._server_used()
+        before, used, began = self.fg.status.blocks["evaluation"], self._server_used(), time.monotonic()
         self._wait(seconds)
+        while self.manner == "reads" and self._server_used() == used:
+            if time.monotonic() - began > _PATIENCE:
+                raise RuntimeError(f"the view's server has done nothing for {_PATIENCE:.0f} s, though a viewer reads")
+            self._wait(_LOOK)
         after, spent = self.fg.status.blocks["evaluation"], self._server_used() - used
+        lasted = time.monotonic() - began
         self._rest()
         took = after.wall_seconds - before.wall_seconds  # each when it was told
-        return (after.items_in - before.items_in) / took, spent / seconds
+        return (after.items_in - before.items_in) / took, spent / lasted
 
     def _server_used(self) -> float:
         server = None if self.live is None else self.live.server_pid
