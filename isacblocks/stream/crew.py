@@ -25,7 +25,7 @@ from isacblocks.stream.bell import Bell
 
 _PATIENCE = 0.01  # seconds that something ready waits for a place before another thread takes it on
 _LONGEST = 1.0  # seconds
-_LONG_TURN = 5e-4  # seconds of processor time: a turn that takes less gains nothing from a thread beside another
+_LONG_TURN = 1e-3  # seconds of processor time: a turn that takes less gains nothing from a thread beside another
 _WAITING = 1e-3  # seconds without the processor: a turn that has more of them than of work needs no place
 _FOLLOW = 0.1  # how fast what a turn takes is followed
 
