@@ -13,12 +13,13 @@ import zmq
 
 from isacblocks.stream import box, wire
 from isacblocks.stream.bell import Bell
+from isacblocks.stream.books import Books
 from isacblocks.stream.door import guarded, keep_alive, show_token
 from isacblocks.stream.errors import WireError
 from isacblocks.stream.link import EdgeSpec, gather, has_arrived, make_socket
 from isacblocks.stream.memory import UnreachableError
 from isacblocks.stream.offer import mismatch, read_descriptor
-from isacblocks.stream.parcel import Parcel, size_of
+from isacblocks.stream.parcel import Parcel
 from isacblocks.stream.reader import Reader
 from isacblocks.stream.refusals import Refusals
 from isacblocks.stream.request import Request, Words
@@ -30,7 +31,7 @@ HELLO_INTERVAL = 0.2  # seconds between HELLOs until the sender has answered
 TRIES = 3  # how often a message that cannot be read is asked for before its items are counted as lost
 
 
-class Inlet:
+class Inlet(Books):
     """The receiving end of an input port.
 
     show: what is shown to a guard other than the edge's token; joining: the sender has runs of its own, and we begin where
@@ -48,31 +49,21 @@ class Inlet:
         show: Callable[[zmq.Socket[bytes]], None] | None = None,
         joining: bool = False,
     ) -> None:
+        super().__init__(Reader(mapped=max(32, 2 * edge.depth + 2)))
         self.layout = layout
         self.edge = edge
         self.epoch = epoch
-        self.queue: deque[Items] = deque()
-        self.expected = 0  # serial of the next message to receive
-        self.next = 0  # serial of the next message to commit
-        self.committed = 0
-        self.dropped: Counter[str] = Counter()
         self.refusals = Refusals(edge.receiver)  # messages that were not taken
         self._parts = len(layout.fields) + 1  # of a message, at most
         self._unread = (-1, 0)  # serial of the last message that could not be read, and how often it came
-        self.ended = False
         self.joined = 0  # how many senders, one after the other, we have begun to listen to
         self.open = False
         self.keep: Callable[[], None] | None = None  # takes a snapshot; called before anything is acknowledged
         self._seen, self._asked, self._patience = -1, 0.0, SILENCE
-        self._told: tuple[int, int, dict[str, int]] | None = None  # with snapshots: what the last one holds
         self._said_hello = -1e9
-        self._said = 0  # the serial of our last word: of what came before it the sender has been told what we keep
-        self.owing = 0  # messages that were processed and not acknowledged
-        self._owing_bytes = 0
         self._interval = edge.interval
         # At the latest when half of the credit, in messages or bytes, is used up
         self._owing_limit = 1 if edge.policy == "latest" else edge.depth / 2
-        self._reader = Reader(mapped=max(32, 2 * edge.depth + 2))
         self._inline = False  # shared segments cannot be mapped here
         self.box = box.find(context, connect, edge.token)
         self.local = self.box is not None
@@ -93,8 +84,7 @@ class Inlet:
         self._connected = connect
 
     def _say(self, kind: int) -> None:
-        self.owing = self._owing_bytes = 0
-        told, committed, dropped = self._told or (self.next, self.committed, dict(self.dropped))
+        told, committed, dropped = self.word()
         if self.box is not None:
             self.box.up.append((kind, told, committed, dropped, self._interval))
             if self.box.sender_sleeps:
@@ -209,34 +199,43 @@ class Inlet:
         try:
             items = self._reader.read(header, parts, self.layout)
         except UnreachableError as error:
-            if self._inline:
-                raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
-            self._inline = True
-            self._log.warning(
-                "%s: no shared memory with %s, %s; from now on its frames go through the socket: the same items, slower; "
-                "this is said once; unless the sender has just died, run both as one user in one container, or raise the "
-                "limit on files (ulimit -n), and start again",
-                self.edge.receiver,
-                self.edge.sender,
-                error,
-            )
-            self.hello()
+            self._do_without_memory(error)
             return
         except WireError:
-            serial, tries = self._unread
-            self._unread = header.serial, tries + 1 if serial == header.serial else 1
-            if self._unread[1] < TRIES and self.edge.policy == "block":
-                self.hello()  # the sender still has it
-                raise
-            # Its place in the stream stays, empty, so that the clock goes on; its items are counted as lost.
-            final = bool(header.flags & wire.FINAL)
-            empty = Items(self.layout, self.layout.nothing, 0, message=header.message, sent=header.time, final=final)
-            empty.spoiled = header.count
-            empty.serial = header.serial
-            self.queue.append(empty)
+            self._keep_the_place(header)
             raise
         items.serial = header.serial
         self.queue.append(items)
+
+    def _do_without_memory(self, error: UnreachableError) -> None:
+        """A shared segment is out of our reach: ask for what it holds by the socket, from now on."""
+        if self._inline:
+            raise WireError("memory", "a shared segment came although they cannot be mapped here") from error
+        self._inline = True
+        self._log.warning(
+            "%s: no shared memory with %s, %s; from now on its frames go through the socket: the same items, slower; "
+            "this is said once; unless the sender has just died, run both as one user in one container, or raise the "
+            "limit on files (ulimit -n), and start again",
+            self.edge.receiver,
+            self.edge.sender,
+            error,
+        )
+        self.hello()
+
+    def _keep_the_place(self, header: wire.Header) -> None:
+        """A message cannot be read: ask for it again, where the sender still has it, some times. After that its place in the
+        stream stays, empty, so that the clock goes on; its items are counted as lost.
+        """
+        serial, tries = self._unread
+        self._unread = header.serial, tries + 1 if serial == header.serial else 1
+        if self._unread[1] < TRIES and self.edge.policy == "block":
+            self.hello()  # the sender still has it
+            return
+        final = bool(header.flags & wire.FINAL)
+        empty = Items(self.layout, self.layout.nothing, 0, message=header.message, sent=header.time, final=final)
+        empty.spoiled = header.count
+        empty.serial = header.serial
+        self.queue.append(empty)
 
     def _is_next(self, serial: int) -> bool:
         """Whether a message is the one to take now."""
@@ -281,32 +280,6 @@ class Inlet:
             self.joined += anew
         self.open = True
 
-    def head(self) -> Items | None:
-        """The oldest message not yet processed."""
-        return self.queue[0] if self.queue else None
-
-    def commit(self) -> None:
-        """The oldest message has been processed, and what it led to has been handed on."""
-        items = self.queue.popleft()
-        self.committed += items.count
-        self._pass(items)
-
-    def discard(self, reason: str) -> None:
-        """The oldest message will not be processed."""
-        items = self.queue.popleft()
-        self.dropped[reason] += items.count
-        self._pass(items)
-
-    def _pass(self, items: Items) -> None:
-        if items.spoiled:
-            self.dropped["bad"] += items.spoiled
-        self.next = items.serial + 1
-        self.ended = items.final
-        self.owing += 1
-        self._owing_bytes += size_of(items)
-        if items.lease is not None:
-            self._reader.done(items)
-
     def acknowledge(self, urgent: bool) -> None:
         """Tell the sender how far we are, at the latest when half of its credit, in messages or bytes, is used up."""
         owing = self.owing
@@ -323,10 +296,6 @@ class Inlet:
                 if self.keep is not None:
                     self.keep()
                 self._say(wire.ACK)
-
-    def settle(self) -> None:
-        """A snapshot holds all that was committed up to now: it may be acknowledged, and no more until the next one."""
-        self._told = self.next, self.committed, dict(self.dropped)
 
     def move(self, connect: str) -> None:
         """The sender has a new process."""
@@ -354,17 +323,6 @@ class Inlet:
                 self.hello()
             else:
                 self.move(self._connected)
-
-    def save(self) -> dict[str, Any]:
-        """What a checkpoint or a snapshot keeps."""
-        return {"next": self.next, "committed": self.committed, "dropped": dict(self.dropped), "ended": self.ended}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Continue after the last committed message of :meth:`save`."""
-        self.next = self.expected = self._said = saved["next"]
-        self.committed = saved["committed"]
-        self.dropped = Counter(saved["dropped"])
-        self.ended = saved.get("ended", False)
 
     def close(self) -> None:
         """Close the socket."""
