@@ -371,14 +371,17 @@ def test_a_rough_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_coarse_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grids from many points per resolution cell to fewer than one, where what lies between says nothing of a point."""
+    """Grids from many points per resolution cell to fewer than one, where what lies between says nothing of a point; and few
+    angles with many delays, where the bound of a row is all but that of its angle.
+    """
     radar = OfdmRadar(32, 256)
+    even, dense = [(points, points + 1, 8.0) for points in (9, 16, 31, 64, 150)], [(9, 150, 3.0), (31, 200, 3.0)]
     misled = 0
-    for points in (9, 16, 31, 64, 150):
-        theta, tau = grids(radar, points, points + 1, cells=8.0)
-        y, x, kappa = drawn(radar, 100, theta, tau, points)
+    for angles, delays, cells in even + dense:
+        theta, tau = grids(radar, angles, delays, cells=cells)
+        y, x, kappa = drawn(radar, 100, theta, tau, angles)
         given = y, x, kappa, theta[None], tau[None], radar
-        exact = search(*given, maps=np.empty((100, points, points + 1), np.float32))
+        exact = search(*given, maps=np.empty((100, angles, delays), np.float32))
         assert_same(search(*given), exact)
         with monkeypatch.context() as without_the_bound:
             bend = property(lambda _grid: 0.0, lambda _grid, _value: None)
