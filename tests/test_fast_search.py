@@ -372,7 +372,7 @@ def test_a_rough_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_coarse_map_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grids from many points per resolution cell to fewer than one, where what lies between says nothing of a point; and few
-    angles with many delays, where the bound of a row is all but that of its angle.
+    angles with many delays, where what the delays bend is nothing beside what the angles do.
     """
     radar = OfdmRadar(32, 256)
     even, dense = [(points, points + 1, 8.0) for points in (9, 16, 31, 64, 150)], [(9, 150, 3.0), (31, 200, 3.0)]
